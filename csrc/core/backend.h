@@ -1,0 +1,288 @@
+// A device is a table of function pointers. This header is the whole contract between what is computed (ops/) and how
+// (cpu/, cuda/): plain structs in, nothing thrown, no Tensor.
+//
+// Shape work ends before it: operands are broadcast, their dimensions sorted (dimension 0 moves fastest) and collapsed,
+// reductions are (outer, size, inner). An entry that a device lacks is nullptr; ops/ turns that into one clear error.
+// Kernel files include this header, so it holds plain data only: no inline functions, no containers.
+#pragma once
+#include <cstddef>
+#include <cstdint>
+
+#include "core/dtype.h"
+
+namespace fg {
+
+constexpr int kMaxDims = 64;   // as torch
+constexpr int kMaxInputs = 5;  // gradient of a ternary row: g, a, b, c, y
+constexpr uint32_t kBackendAbi = 1;
+
+// A number that a kernel takes beside its operands, in both forms: the kernel reads the one of its compute type.
+struct Param {
+  double f;
+  int64_t i;
+};
+
+// Where work runs. CPU: handle is null. CUDA: handle is a cudaStream_t.
+struct Stream {
+  void* handle;
+  int32_t device;
+};
+
+struct Operand {
+  void* data;                 // null: this operand is not used by the kernel and must not be read
+  int64_t strides[kMaxDims];  // in elements, may be 0 (broadcast) or negative
+  DType dtype;
+};
+
+// Elementwise work after broadcast, sort and collapse. sizes and strides beyond ndim are uninitialised.
+// ndim == 0 is one element; numel == 0 never reaches a kernel.
+struct Iter {
+  int32_t ndim;
+  int32_t inputs;
+  int64_t numel;
+  Compute compute;
+  Param params[2];  // p and q of a row
+  Stream stream;
+  int64_t sizes[kMaxDims];
+  Operand out;
+  Operand in[kMaxInputs];
+};
+
+// ---- elementwise rows -------------------------------------------------------------------------------------------------
+// One identifier per row of unary.def, binary.def and ternary.def.
+enum class Op : uint16_t {
+#define UNARY_FLOAT(name, ...) name,
+#define UNARY_ANY(name, ...) name,
+#define UNARY_TEST(name, ...) name,
+#define BINARY_FLOAT(name, ...) name,
+#define BINARY_ANY(name, ...) name,
+#define BINARY_TEST(name, ...) name,
+#define BITWISE(name, ...) name,
+#define TERNARY_FLOAT(name, ...) name,
+#define TERNARY_ANY(name, ...) name,
+#include "ops/elementwise.def"
+  kCount
+};
+constexpr int kOps = static_cast<int>(Op::kCount);
+
+// Forward: out <- row(in[0], ...). Gradient of input i: in = {g, inputs..., y}; those the row does not use have data ==
+// nullptr. A TEST row writes 0 or 1; out.dtype is then Bool (or any dtype).
+using ElementwiseFn = void (*)(const Iter&);
+
+// ---- reductions -------------------------------------------------------------------------------------------------------
+enum class Reduce : uint8_t {
+  sum,       // of in; params unused
+  mean,      // sum / size
+  prod,
+  amax,      // NaN wins
+  amin,
+  max,       // out and indices: the first extremum, NaN wins
+  min,
+  argmax,    // indices only, out == nullptr
+  argmin,
+  any,       // out Bool (or uint8)
+  all,
+  sum_abs,   // norm of order 1
+  norm2,     // sqrt(sum(x * x)), without avoidable overflow in the accumulator (accumulate float32 in double or scaled)
+  sum_pow,   // sum(|x| ^ p), p = params[0].f
+  count_nonzero,
+  var,       // two passes or Welford; divided by max(0, size - params[0].f); params[1].i != 0: square root of it (std)
+  logsumexp,
+  kCount
+};
+constexpr int kReduces = static_cast<int>(Reduce::kCount);
+
+// in: (outer, size, inner) contiguous; out, indices: (outer, inner) contiguous.
+// in_dtype is converted to `compute` on load, the result of compute type to out_dtype on store. indices are int64 along size.
+struct ReduceArgs {
+  void* out;
+  int64_t* indices;
+  const void* in;
+  DType in_dtype, out_dtype;
+  Compute compute;
+  int64_t outer, size, inner;
+  Param params[2];
+  Stream stream;
+};
+using ReduceFn = void (*)(const ReduceArgs&);
+
+// ---- row operations: softmax, cumulative, layer norm ------------------------------------------------------------------
+// All operands contiguous (outer, size, inner), of one floating dtype (cumulative: any dtype of `dtype`).
+struct RowArgs {
+  void* out;
+  const void* in;    // x, or y for gradients of softmax and log_softmax
+  const void* grad;  // g for gradients
+  int64_t* indices;  // cummax, cummin
+  DType dtype;
+  int64_t outer, size, inner;
+  int32_t reverse;   // cumulative: from the end
+  Stream stream;
+};
+using RowFn = void (*)(const RowArgs&);
+enum class Row : uint8_t { softmax, log_softmax, softmax_grad, log_softmax_grad, cumsum, cumprod, cummax, cummin, kCount };
+constexpr int kRows = static_cast<int>(Row::kCount);
+
+// Layer norm over the last `size` elements of x: (outer, size), all contiguous. weight and bias may be null.
+// mean and rstd are float (double for float64): (outer). Gradients: any of gx, gweight, gbias may be null.
+struct LayerNormArgs {
+  void* out;
+  void *mean, *rstd;
+  const void *in, *weight, *bias;
+  const void* grad;
+  void *gx, *gweight, *gbias;
+  DType dtype;
+  int64_t outer, size;
+  double eps;
+  Stream stream;
+};
+
+// Negative log likelihood. in: (batch, classes, spatial) log-probabilities; target: (batch, spatial) int64; weight: (classes)
+// of in's dtype or null. reduction 0 none: out (batch, spatial); 1 mean, 2 sum: out scalar, total_weight scalar.
+// Forward returns -1, or the flat position of a target outside [0, classes) that is not ignore_index.
+struct NllArgs {
+  void* out;
+  void* total_weight;
+  const void* in;
+  const int64_t* target;
+  const void* weight;
+  const void* grad;  // for the gradient: scalar, or (batch, spatial) with reduction none
+  void* gx;          // every element is written
+  DType dtype;
+  int64_t batch, classes, spatial;
+  int64_t ignore_index;
+  int32_t reduction;
+  Stream stream;
+};
+
+// ---- matmul -----------------------------------------------------------------------------------------------------------
+// c[b] = alpha * a[b] @ b[b] + beta * c[b]   (m, k) @ (k, n); strides in elements, any of them; c has unit column stride.
+// bias, when set, is added: element j of row i gets bias[i * bias_rs + j * bias_cs] (beta must then be 0).
+// dtype: every one but Bool; float16 and bfloat16 accumulate in float, small integers wrap.
+struct GemmArgs {
+  DType dtype;
+  int64_t m, n, k, batch;
+  const void* a;
+  int64_t a_rs, a_cs, a_bs;
+  const void* b;
+  int64_t b_rs, b_cs, b_bs;
+  void* c;
+  int64_t c_rs, c_bs;
+  double alpha, beta;
+  const void* bias;
+  int64_t bias_rs, bias_cs;
+  Stream stream;
+};
+
+// ---- indexing ---------------------------------------------------------------------------------------------------------
+// gather:  out[i] = src[i][index[i] * stride]      iter.out, iter.in[0] = index (int64), iter.in[1] = src
+// scatter: dst[i][index[i] * stride] <mode>= src[i]   iter.out = dst, iter.in[0] = index, iter.in[1] = src
+// The strides of src (dst) along the indexed dimension are 0 in the Iter. Negative indices count from the end.
+// Values are moved as they are: src and out have one dtype. The return is -1, or an index value out of [-size, size) (as
+// `bad`, with the return 0); in that case scatter must not have written anything: check first.
+// Duplicate targets: `set` leaves the last in row-major order on CPU; add, mul, max, min are applied in a fixed order.
+// The Iter of gather and scatter is NOT sorted or collapsed over dimensions where the index differs; row-major order of the
+// logical elements is dimension ndim-1 outermost to 0 innermost.
+enum class Scatter : uint8_t { set, add, mul, amax, amin };
+struct IndexArgs {
+  Iter iter;
+  int64_t size, stride;  // of the indexed dimension, stride in elements
+  Scatter mode;
+  int64_t bad;           // out: the first index out of range
+};
+
+// ---- random -----------------------------------------------------------------------------------------------------------
+enum class Random : uint8_t { uniform, normal, bernoulli, bernoulli_tensor, integers, exponential, geometric, cauchy, log_normal, full_range, kCount };
+// Fills n elements of out (contiguous, in memory order). a, b: bounds, mean and std, probability, ... as random-streams says.
+// serial != 0: take the serial path of normal although out is contiguous here (the destination was not).
+struct RandomArgs {
+  void* out;
+  int64_t n;
+  DType dtype;
+  Random kind;
+  double a, b;
+  int64_t lo, hi;       // integers: [lo, hi)
+  const void* probs;    // bernoulli_tensor: contiguous, of probs_dtype
+  DType probs_dtype;
+  int32_t serial;
+  void* generator;      // the device's own generator state
+  Stream stream;
+};
+
+// ---- optimizers -------------------------------------------------------------------------------------------------------
+// One call updates every parameter of a group. Arrays of `count` pointers; all contiguous and of one dtype per tensor.
+enum class Optim : uint8_t { sgd, adam, rmsprop };
+struct OptimArgs {
+  Optim kind;
+  int64_t count;
+  const int64_t* numels;
+  const DType* dtypes;
+  void* const* params;
+  const void* const* grads;
+  void* const* state1;   // momentum buffer | exp_avg    | square_avg
+  void* const* state2;   //                 | exp_avg_sq | momentum buffer
+  void* const* state3;   //                 | max_exp_avg_sq (amsgrad) | grad_avg (centered); a null array when unused
+  const int64_t* steps;  // adam: step number per parameter, from 1; sgd: 0 = first step (the buffer becomes the gradient)
+  double lr, momentum, dampening, weight_decay, beta1, beta2, eps, alpha;
+  int32_t nesterov, maximize, decoupled, amsgrad, centered;
+  Stream stream;
+};
+
+// ---- memory -----------------------------------------------------------------------------------------------------------
+struct MemoryStats {
+  int64_t allocated, reserved, peak_allocated, peak_reserved, blocks;
+};
+enum class CopyKind : uint8_t { within, to_device, to_host };
+
+struct Backend {
+  uint32_t abi_version;
+  uint32_t struct_size;
+  const char* name;
+
+  // Memory. allocate returns 64-byte aligned bytes, or nullptr when there is no more.
+  void* (*allocate)(size_t bytes, Stream stream);
+  void (*release)(void* block, size_t bytes, Stream stream);
+  void (*empty_cache)(int device);
+  void (*memory_stats)(int device, MemoryStats* out);
+  void (*reset_peak)(int device);
+  int (*copy_bytes)(void* dst, const void* src, size_t bytes, CopyKind kind, Stream stream);  // 0, or an error
+  void (*synchronize)(Stream stream);
+  const char* (*take_error)();  // the last error of this thread, or nullptr; clears it
+
+  ElementwiseFn elementwise[kOps][kComputes];
+  ElementwiseFn elementwise_grad[kOps][3][kComputes];  // F32 and F64 only
+  ElementwiseFn copy;    // out <- in[0], any dtype to any dtype
+  ElementwiseFn fill;    // out <- params[0]: .i for integer dtypes, .f for floating ones
+  ElementwiseFn arange;  // out, 1-d: params[0] + i * params[1], computed in double or int64
+
+  ReduceFn reduce[kReduces][kComputes];
+  RowFn row[kRows];
+  void (*layer_norm)(const LayerNormArgs&);
+  void (*layer_norm_grad)(const LayerNormArgs&);
+  int64_t (*nll_loss)(const NllArgs&);
+  void (*nll_loss_grad)(const NllArgs&);
+  void (*gemm)(const GemmArgs&);
+
+  int64_t (*gather)(IndexArgs&);
+  int64_t (*scatter)(IndexArgs&);
+  int64_t (*nonzero)(const uint8_t* mask, int64_t n, int64_t* out, Stream stream);  // out null: only count
+  // out <- in where keep, else 0: in is (batch, rows, cols) contiguous, bytes of one element given; upper 0: tril, 1: triu
+  void (*triangle)(void* out, const void* in, int64_t bytes, int64_t batch, int64_t rows, int64_t cols, int64_t diagonal,
+                   int upper, Stream stream);
+
+  void (*random)(const RandomArgs&);
+  void (*randperm)(int64_t* out, int64_t n, void* generator, Stream stream);
+  void (*optim_step)(const OptimArgs&);
+
+  // Devices with streams (null on CPU).
+  int (*device_count)();
+  void* (*stream_create)(int device);
+  void (*stream_destroy)(void* stream);
+  void (*stream_wait)(void* stream, void* other);
+  const char* (*device_name)(int device);
+  // Generator of a device without a host generator (CUDA: Philox; seed and offset).
+  void* (*generator_create)(int64_t seed);
+  void (*generator_destroy)(void* generator);
+  void (*generator_seed)(void* generator, int64_t seed);
+};
+
+}  // namespace fg

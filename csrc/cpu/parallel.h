@@ -1,0 +1,15 @@
+// The thread pool: persistent workers, the caller works too. Plain functions, so that kernel files can include it.
+#pragma once
+#include <cstdint>
+
+namespace fg::cpu {
+
+// Calls fn(context, i) once for every i in [0, chunks), from any thread, in any order. How work is cut into chunks must
+// depend on its size only, never on num_threads(): that is what makes results equal for any number of threads.
+// cost_ns: estimated time of the whole on one thread; below the pool's threshold the caller does everything itself.
+void parallel_for(int64_t chunks, int64_t cost_ns, void (*fn)(void* context, int64_t chunk), void* context);
+
+int num_threads();
+void set_num_threads(int n);  // n >= 1
+
+}  // namespace fg::cpu
