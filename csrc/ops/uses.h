@@ -40,14 +40,16 @@ constexpr Uses where(Uses m, Uses a, Uses b) { return Uses(m.bits | a.bits | b.b
 // expansion of the tables, so that they need not be.
 template <class Row, int I> struct GradUses;
 #define FG_GRAD_USES(row, i, ...)                                                     \
-  template <> struct GradUses<row##_row, i> {                                         \
+  struct row##_uses##i {                                                              \
     static constexpr Uses eval() {                                                    \
       [[maybe_unused]] constexpr Uses g(Uses::kG, true), a(Uses::kA), x(Uses::kA), b(Uses::kB), c(Uses::kC), y(Uses::kY), p, q; \
       return __VA_ARGS__;                                                             \
     }                                                                                 \
-    static constexpr unsigned bits = eval().bits;                                     \
-    static constexpr bool identity = eval().is_g;                                     \
-    static constexpr bool is_zero = eval().bits == 0;                                 \
+  };                                                                                  \
+  template <> struct GradUses<row##_row, i> {                                         \
+    static constexpr unsigned bits = row##_uses##i::eval().bits;                      \
+    static constexpr bool identity = row##_uses##i::eval().is_g;                      \
+    static constexpr bool is_zero = row##_uses##i::eval().bits == 0;                  \
   };
 #define UNARY_FLOAT(name, fwd, bwd) FG_GRAD_USES(name, 0, bwd)
 #define UNARY_ANY(name, fwd, bwd) FG_GRAD_USES(name, 0, bwd)
