@@ -9,16 +9,21 @@ namespace fg {
 #endif
 
 struct Uses {
-  enum : unsigned { kG = 1, kA = 2, kB = 4, kC = 8, kY = 16 };
+  static constexpr unsigned kG = 1, kA = 2, kB = 4, kC = 8, kY = 16;
   unsigned bits = 0;
   bool is_g = false;  // the value is g itself
   constexpr Uses() = default;
-  constexpr explicit Uses(unsigned bits_, bool is_g_ = false) : bits(bits_), is_g(is_g_) {}
+  static constexpr Uses of(unsigned bits, bool is_g = false) {
+    Uses uses;
+    uses.bits = bits;
+    uses.is_g = is_g;
+    return uses;
+  }
   template <class N, class = decltype(static_cast<double>(N()))>
   constexpr Uses(N) {}
 };
 
-#define FG_USES1(word) constexpr Uses word(Uses a) { return Uses(a.bits); }
+#define FG_USES1(word) constexpr Uses word(Uses a) { return Uses::of(a.bits); }
 FG_USES1(exp) FG_USES1(exp2) FG_USES1(expm1) FG_USES1(log) FG_USES1(log2) FG_USES1(log10) FG_USES1(log1p) FG_USES1(sqrt)
 FG_USES1(sin) FG_USES1(cos) FG_USES1(tan) FG_USES1(asin) FG_USES1(acos) FG_USES1(atan) FG_USES1(sinh) FG_USES1(cosh)
 FG_USES1(tanh) FG_USES1(asinh) FG_USES1(acosh) FG_USES1(atanh) FG_USES1(sigmoid) FG_USES1(erf) FG_USES1(erfc) FG_USES1(abs)
@@ -27,14 +32,14 @@ FG_USES1(gelu) FG_USES1(gelu_slope) FG_USES1(gelu_tanh) FG_USES1(gelu_tanh_slope
 FG_USES1(mish_slope)
 constexpr Uses zero(Uses) { return Uses(); }
 #undef FG_USES1
-#define FG_USES2(word) constexpr Uses word(Uses a, Uses b) { return Uses(a.bits | b.bits); }
+#define FG_USES2(word) constexpr Uses word(Uses a, Uses b) { return Uses::of(a.bits | b.bits); }
 FG_USES2(operator+) FG_USES2(operator-) FG_USES2(operator*) FG_USES2(operator/) FG_USES2(operator<) FG_USES2(operator<=)
 FG_USES2(operator>) FG_USES2(operator>=) FG_USES2(operator==) FG_USES2(operator!=) FG_USES2(operator&) FG_USES2(operator|)
 FG_USES2(operator^) FG_USES2(max) FG_USES2(min) FG_USES2(pow) FG_USES2(atan2) FG_USES2(hypot) FG_USES2(copysign)
 FG_USES2(logaddexp) FG_USES2(floor_divide) FG_USES2(trunc_divide) FG_USES2(remainder) FG_USES2(fmod) FG_USES2(bit_and)
 FG_USES2(bit_or) FG_USES2(bit_xor) FG_USES2(shift_left) FG_USES2(shift_right)
 #undef FG_USES2
-constexpr Uses where(Uses m, Uses a, Uses b) { return Uses(m.bits | a.bits | b.bits); }
+constexpr Uses where(Uses m, Uses a, Uses b) { return Uses::of(m.bits | a.bits | b.bits); }
 
 // What grad<I> of a row reads. The templates in rows.h are not constexpr; rows are evaluated here through a second
 // expansion of the tables, so that they need not be.
@@ -42,7 +47,8 @@ template <class Row, int I> struct GradUses;
 #define FG_GRAD_USES(row, i, ...)                                                     \
   struct row##_uses##i {                                                              \
     static constexpr Uses eval() {                                                    \
-      [[maybe_unused]] constexpr Uses g(Uses::kG, true), a(Uses::kA), x(Uses::kA), b(Uses::kB), c(Uses::kC), y(Uses::kY), p, q; \
+      [[maybe_unused]] constexpr Uses g = Uses::of(Uses::kG, true), a = Uses::of(Uses::kA), x = a, b = Uses::of(Uses::kB), \
+                     c = Uses::of(Uses::kC), y = Uses::of(Uses::kY), p, q; \
       return __VA_ARGS__;                                                             \
     }                                                                                 \
   };                                                                                  \
