@@ -41,6 +41,7 @@ struct Iter {
   int32_t inputs;
   int64_t numel;
   Compute compute;
+  uint32_t host;    // bit k: in[k].data is one value in host memory (a Python number), also on a device: read it at launch
   Param params[2];  // p and q of a row
   Stream stream;
   int64_t sizes[kMaxDims];

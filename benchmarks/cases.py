@@ -1,0 +1,33 @@
+"""The benchmark cases, by group: overhead, elementwise, reduction, matmul, layout, train.
+
+A case is a function of the library (fastgrad or torch, as module `m`) and a device; it returns the closure that is timed.
+`numpy` and `cupy` give the same thing for the array libraries where there is something to compare.
+"""
+from collections.abc import Callable
+from dataclasses import dataclass
+
+CASES = []
+GROUPS = ("overhead", "elementwise", "reduction", "matmul", "layout", "train")
+
+
+@dataclass(frozen=True)
+class Case:
+    group: str
+    name: str
+    make: Callable                  # make(m, device) -> closure
+    array: Callable | None = None   # array(np) -> closure, for NumPy and CuPy
+    target: float | None = None     # the ratio to torch that is asked for
+
+    def __str__(self):
+        return f"{self.group}/{self.name}"
+
+
+def case(group, name, array=None, target=None):
+    def add(make):
+        CASES.append(Case(group, name, make, array, target))
+        return make
+
+    return add
+
+
+from benchmarks import elementwise, layout, matmul, overhead, reduce, train  # noqa: E402,F401

@@ -1,0 +1,319 @@
+// How it works: run_backward() counts, with an explicit stack, how many edges lead to each reachable node; then it takes
+// ready nodes in falling order of recording. The counts lie in the nodes themselves (one word compare instead of a hash
+// table) and belong to the run whose number the node carries. A second run at the same time (another thread, or a backward
+// inside a backward) must not touch nodes of the first one that are in flight, so it keeps its counts in a table.
+#include "autograd/engine.h"
+
+#include <algorithm>
+#include <mutex>
+#include <unordered_map>
+
+#include "ops/ops.h"
+
+namespace fg {
+
+EngineHooks engine_hooks{};
+
+namespace {
+
+std::mutex task_lock;
+uint64_t last_task = 0;
+bool nodes_in_use = false;  // some run has its counts in the nodes
+
+struct State {
+  int32_t pending = 0;
+  bool needed = false;
+  std::vector<Tensor> grads;
+};
+
+class Task {
+ public:
+  Task(const std::vector<Tensor>& inputs, BackwardOptions options) : inputs_(inputs), options_(options) {
+    std::lock_guard lock(task_lock);
+    number_ = ++last_task;
+    in_nodes_ = !nodes_in_use;
+    if (in_nodes_) nodes_in_use = true;
+  }
+  ~Task() {
+    if (!in_nodes_) return;
+    for (Node* node : touched_) {  // after an error: drop what is still waiting
+      node->grad0.reset();
+      node->grads.reset();
+      node->release();
+    }
+    std::lock_guard lock(task_lock);
+    nodes_in_use = false;
+  }
+
+  std::vector<Tensor> run(const std::vector<Edge>& roots, std::vector<Tensor>& grads) {
+    for (const Tensor& input : inputs_) capture_edges_.push_back(gradient_edge(input));
+    captured_.resize(inputs_.size());
+    for (const Edge& root : roots) discover(root.fn.get());
+    if (!inputs_.empty()) mark_needed();
+    for (size_t i = 0; i < roots.size(); ++i) add_gradient(roots[i], std::move(grads[i]));
+    for (const Edge& root : roots)
+      if (pending(root.fn.get()) == 0) push(root.fn.get());
+    // A root may stand twice.
+    std::sort(ready_.begin(), ready_.end(), earlier);
+    ready_.erase(std::unique(ready_.begin(), ready_.end()), ready_.end());
+    int steps = 0;
+    while (!ready_.empty()) {
+      std::pop_heap(ready_.begin(), ready_.end(), earlier);
+      Node* node = ready_.back();
+      ready_.pop_back();
+      execute(node);
+      if ((++steps & 1023) == 0 && engine_hooks.interrupted && engine_hooks.interrupted())
+        throw Error(ErrorKind::Pending, "interrupted");
+    }
+    return std::move(captured_);
+  }
+
+ private:
+  static bool earlier(const Node* a, const Node* b) {
+    return a->sequence != b->sequence ? a->sequence < b->sequence : a < b;
+  }
+
+  // ---- state, in the node or beside it
+  bool seen(Node* node) const { return in_nodes_ ? node->task == number_ : table_.count(node) != 0; }
+  int32_t& pending(Node* node) { return in_nodes_ ? node->pending : table_[node].pending; }
+  bool& needed(Node* node) { return in_nodes_ ? node->needed : table_[node].needed; }
+  Tensor& slot(Node* node, uint32_t nr) {
+    if (in_nodes_) {
+      if (nr == 0) return node->grad0;
+      if (!node->grads) node->grads = std::make_unique<Tensor[]>(node->n_inputs);
+      return node->grads[nr];
+    }
+    auto& grads = table_[node].grads;
+    if (grads.empty()) grads.resize(node->n_inputs);
+    return grads[nr];
+  }
+  void enter(Node* node) {
+    if (in_nodes_) {
+      node->task = number_;
+      node->pending = 0;
+      node->needed = inputs_.empty();
+    } else {
+      table_[node].needed = inputs_.empty();
+    }
+    node->retain();
+    touched_.push_back(node);
+    if (!in_nodes_) owned_.push_back(Ptr<Node>::adopt(node));
+  }
+
+  void discover(Node* root) {
+    if (seen(root)) return;
+    enter(root);
+    std::vector<Node*> stack{root};
+    while (!stack.empty()) {
+      Node* node = stack.back();
+      stack.pop_back();
+      Edge* edges = node->edges();
+      for (int i = 0; i < node->n_edges; ++i) {
+        Node* next = edges[i].fn.get();
+        if (!next) continue;
+        if (!seen(next)) {
+          enter(next);
+          stack.push_back(next);
+        }
+        ++pending(next);
+      }
+    }
+  }
+
+  // A node is needed when a wanted input lies behind it. Nodes recorded earlier cannot depend on later ones, except through
+  // custom graphs and views; so this is an iterative walk in finishing order, not a sort by number.
+  void mark_needed() {
+    for (size_t i = 0; i < capture_edges_.size(); ++i)
+      if (capture_edges_[i].fn && seen(capture_edges_[i].fn.get())) needed(capture_edges_[i].fn.get()) = true;
+    std::unordered_map<Node*, std::vector<Node*>> parents;
+    std::vector<Node*> stack;
+    for (Node* node : touched_) {
+      for (int i = 0; i < node->n_edges; ++i)
+        if (Node* next = node->edge(i).fn.get()) parents[next].push_back(node);
+      if (needed(node)) stack.push_back(node);
+    }
+    while (!stack.empty()) {
+      Node* node = stack.back();
+      stack.pop_back();
+      for (Node* parent : parents[node])
+        if (!needed(parent)) {
+          needed(parent) = true;
+          stack.push_back(parent);
+        }
+    }
+  }
+
+  void push(Node* node) {
+    ready_.push_back(node);
+    std::push_heap(ready_.begin(), ready_.end(), earlier);
+  }
+
+  void add_gradient(const Edge& edge, Tensor g) {
+    Tensor& into = slot(edge.fn.get(), edge.input_nr);
+    if (!into.defined())
+      into = std::move(g);
+    else if (g.defined())
+      into = accumulate(std::move(into), g);
+  }
+
+  Tensor accumulate(Tensor sum, const Tensor& g) {
+    // In place when nobody else can see the partial sum.
+    if (!grad_enabled() && sum.use_count() == 1 && sum.storage().use_count() == 1 && sum.is_dense() &&
+        sum.dtype() == g.dtype()) {
+      add_(sum, g);
+      return sum;
+    }
+    return add(sum, g);
+  }
+
+  void execute(Node* node) {
+    if (!needed(node)) return drop(node);
+    Tensor* g;
+    std::vector<Tensor> several;
+    Tensor one;
+    if (in_nodes_ && node->n_inputs == 1) {
+      one = std::move(node->grad0);
+      g = &one;
+    } else {
+      several.resize(node->n_inputs);
+      for (uint32_t i = 0; i < node->n_inputs; ++i) several[i] = std::move(slot(node, i));
+      g = several.data();
+    }
+    if (node->extra || node->sequence == UINT64_MAX) before(node, g);
+    bool stop = false;
+    for (size_t i = 0; i < capture_edges_.size(); ++i) {
+      if (capture_edges_[i].fn.get() != node) continue;
+      captured_[i] = g[capture_edges_[i].input_nr];
+      // Only a node with another wanted input behind it goes on.
+      stop = true;
+    }
+    if (!inputs_.empty() && node->sequence == UINT64_MAX) {
+      if (stop && options_.accumulate) node->apply(g, nullptr), after_accumulate(node);
+      return drop(node);
+    }
+    if (stop && !more_behind(node)) return drop(node);
+    if (node->sequence == UINT64_MAX) {
+      node->apply(g, nullptr);
+      after_accumulate(node);
+      return;
+    }
+    constexpr int kFew = 4;
+    Tensor few[kFew];
+    std::vector<Tensor> many;
+    Tensor* gx = few;
+    if (node->n_edges > kFew) many.resize(node->n_edges), gx = many.data();
+    bool any = false;
+    for (uint32_t i = 0; i < node->n_inputs; ++i) any |= g[i].defined();
+    std::vector<Tensor> kept;  // gradients for post hooks
+    if (node->extra && !node->extra->post_hooks.empty()) kept.assign(g, g + node->n_inputs);
+    if (any || node->python()) {
+      try {
+        node->apply(g, gx);
+      } catch (...) {
+        if ((mode & kAnomaly) && engine_hooks.note_failure) engine_hooks.note_failure(node);
+        throw;
+      }
+    }
+    if (!options_.keep_graph) {
+      node->released = true;
+      node->release_saved();
+    }
+    if (!kept.empty())
+      for (auto& h : node->extra->post_hooks) engine_hooks.post_hook(h.fn, gx, node->n_edges, kept.data(), node->n_inputs);
+    if (mode & kAnomaly) check_nan(node, gx);
+    Edge* edges = node->edges();
+    for (int i = 0; i < node->n_edges; ++i) {
+      Node* next = edges[i].fn.get();
+      if (!next) continue;
+      if (gx[i].defined() && needed(next)) add_gradient(edges[i], std::move(gx[i]));
+      if (--pending(next) == 0) push(next);
+    }
+  }
+
+  // A node that is not needed still counts for those behind it.
+  void drop(Node* node) {
+    for (int i = 0; i < node->n_edges; ++i) {
+      Node* next = node->edge(i).fn.get();
+      if (next && --pending(next) == 0) push(next);
+    }
+  }
+
+  bool more_behind(Node* node) {
+    for (int i = 0; i < node->n_edges; ++i)
+      if (Node* next = node->edge(i).fn.get())
+        if (needed(next)) return true;
+    return false;
+  }
+
+  void before(Node* node, Tensor* g) {
+    if (Tensor* variable = node->variable()) {
+      if (Meta* meta = variable->meta_or_null()) {
+        std::vector<Hook> hooks = meta->hooks;  // a hook may remove itself
+        for (auto& h : hooks)
+          if (g[0].defined())
+            if (Tensor changed = engine_hooks.tensor_hook(h.fn, g[0]); changed.defined()) g[0] = changed;
+      }
+      return;
+    }
+    NodeExtra& extra = *node->extra;
+    std::vector<NodeExtra::TensorHook> hooks = extra.tensor_hooks;
+    for (auto& h : hooks)
+      if (g[h.input_nr].defined())
+        if (Tensor changed = engine_hooks.tensor_hook(h.hook.fn, g[h.input_nr]); changed.defined())
+          g[h.input_nr] = changed;
+    for (auto& h : std::vector<Hook>(extra.pre_hooks)) engine_hooks.pre_hook(h.fn, g, node->n_inputs);
+    for (auto& r : extra.retained)
+      if (g[r.input_nr].defined() && (options_.accumulate && inputs_.empty())) {
+        Tensor t{Ptr<TensorImpl>(r.tensor)};
+        const Tensor& incoming = g[r.input_nr];
+        if (!t.grad().defined())
+          t.set_grad(grad_enabled() ? clone(incoming) : detach(clone(incoming)));
+        else
+          t.set_grad(add(t.grad(), incoming));
+      }
+  }
+
+  void after_accumulate(Node* node) {
+    Tensor* variable = node->variable();
+    if (Meta* meta = variable->meta_or_null())
+      for (auto& h : std::vector<Hook>(meta->post_accumulate)) engine_hooks.post_accumulate(h.fn, *variable);
+  }
+
+  void check_nan(Node* node, Tensor* gx) {
+    for (int i = 0; i < node->n_edges; ++i) {
+      if (!gx[i].defined() || !is_floating(gx[i].dtype())) continue;
+      NoGradGuard guard;
+      if (!any_nan(gx[i])) continue;
+      if (engine_hooks.note_failure) engine_hooks.note_failure(node);
+      fail(ErrorKind::Runtime, "Function '", node->name(), "' returned nan values in its ", i, "th output.");
+    }
+  }
+
+  const std::vector<Tensor>& inputs_;
+  BackwardOptions options_;
+  uint64_t number_ = 0;
+  bool in_nodes_ = true;
+  std::vector<Node*> ready_;
+  std::vector<Node*> touched_;
+  std::vector<Ptr<Node>> owned_;
+  std::unordered_map<Node*, State> table_;
+  std::vector<Edge> capture_edges_;
+  std::vector<Tensor> captured_;
+};
+
+}  // namespace
+
+std::vector<Tensor> run_backward(const std::vector<Edge>& roots, std::vector<Tensor> grads, const std::vector<Tensor>& inputs,
+                                 BackwardOptions options) {
+  ModeGuard guard(options.create_graph ? mode & ~kNoGrad : mode | kNoGrad);
+  Task task(inputs, options);
+  std::vector<Tensor> result = task.run(roots, grads);
+  if (!options.accumulate && !options.allow_unused)
+    for (const Tensor& t : result)
+      FG_CHECK(t.defined(), Runtime,
+               "One of the differentiated Tensors appears to not have been used in the graph. Set allow_unused=True if this "
+               "is the desired behavior.");
+  return result;
+}
+
+}  // namespace fg

@@ -1,0 +1,120 @@
+#include "autograd/node.h"
+
+#include "core/pool.h"
+
+namespace fg {
+
+namespace {
+thread_local uint64_t next_sequence = 0;
+// Nodes whose count reached zero while another one is being deleted on this thread.
+thread_local std::vector<Node*>* doomed = nullptr;
+}  // namespace
+
+Node::Node() : sequence(next_sequence++) {}
+Node::~Node() = default;
+void* Node::operator new(size_t bytes) { return allocate_object(bytes); }
+void Node::operator delete(void* p, size_t bytes) { release_object(p, bytes); }
+
+void Node::set_edges(int n) {
+  if (n > 2) heap_edges = std::make_unique<Edge[]>(n);
+  n_edges = static_cast<uint16_t>(n);
+}
+
+// Deleting a node releases the nodes it points to, and the tensors it saved release theirs: instead of recursing, whatever
+// reaches zero meanwhile waits in a list.
+void Node::destroy() {
+  if (doomed) {
+    doomed->push_back(this);
+    return;
+  }
+  std::vector<Node*> list;
+  doomed = &list;
+  delete this;
+  while (!list.empty()) {
+    Node* next = list.back();
+    list.pop_back();
+    delete next;
+  }
+  doomed = nullptr;
+}
+
+NodeExtra::~NodeExtra() {
+  for (auto& h : tensor_hooks) py_hooks.drop(h.hook.fn);
+  for (auto& h : pre_hooks) py_hooks.drop(h.fn);
+  for (auto& h : post_hooks) py_hooks.drop(h.fn);
+  if (metadata) py_hooks.drop(metadata);
+  if (traceback) py_hooks.drop(traceback);
+}
+
+void connect(Node& node, int i, const Tensor& t) {
+  if (t.defined()) node.edges()[i] = gradient_edge(t);
+}
+
+void fail_released() {
+  fail(ErrorKind::Runtime,
+       "Trying to backward through the graph a second time (or directly access saved tensors after they have already been "
+       "freed). Saved intermediate values of the graph are freed when you call .backward() or autograd.grad(). Specify "
+       "retain_graph=True if you need to backward through the graph a second time or if you need to access saved tensors "
+       "after calling backward.");
+}
+
+SavedHooks saved_hooks{};
+
+void Saved::save(const Tensor& t, bool is_output) {
+  if (!t.defined()) return;
+  FG_CHECK(!t.impl()->inference || (mode & kInference), Runtime,
+           "Inference tensors cannot be saved for backward. To work around you can make a clone to get a normal tensor and "
+           "use it in autograd.");
+  version_ = t.version();
+  output_nr_ = t.impl()->output_nr;
+  is_output_ = is_output;
+  if (mode & kSavedHooks) [[unlikely]] {
+    _object* hook = nullptr;
+    if (_object* object = saved_hooks.pack(is_output ? t.alias() : t, &hook)) {
+      packed_ = new Packed{object, hook};
+      return;
+    }
+  }
+  tensor_ = is_output ? t.alias() : t;
+}
+
+Tensor Saved::unpack(Node* owner) const {
+  if (packed_) return saved_hooks.unpack(packed_->object, packed_->unpack_hook);
+  if (!tensor_.defined()) {
+    if (owner && owner->released) fail_released();
+    return {};
+  }
+  uint32_t now = tensor_.version();
+  if (now != version_) [[unlikely]] {
+    std::string from = owner ? concat(", which is output ", uint32_t{output_nr_}, " of ", owner->name(), ",") : std::string();
+    if (!is_output_) from = tensor_.impl()->grad_fn ? concat(", which is output ", uint32_t{output_nr_}, " of ", tensor_.impl()->grad_fn->name(), ",") : "";
+    fail(ErrorKind::Runtime,
+         "one of the variables needed for gradient computation has been modified by an inplace operation: [",
+         type_text(tensor_), " ", size_text(tensor_.sizes()), "]", from, " is at version ", now, "; expected version ",
+         version_, " instead. Hint: enable anomaly detection to find the operation that failed to compute its gradient, "
+         "with torch.autograd.set_detect_anomaly(True).");
+  }
+  if (!is_output_ || !owner || !grad_enabled()) return tensor_;
+  Tensor out = tensor_.alias();
+  owner->retain();
+  out.impl()->grad_fn = owner;
+  out.impl()->output_nr = output_nr_;
+  return out;
+}
+
+void Saved::clear() {
+  tensor_.reset();
+  if (packed_) {
+    py_hooks.drop(packed_->object);
+    py_hooks.drop(packed_->unpack_hook);
+    delete packed_;
+    packed_ = nullptr;
+  }
+}
+
+std::string type_text(const Tensor& t) {
+  static const char* const names[] = {"Bool", "Byte", "Char", "Short", "Int", "Long", "Half", "BFloat16", "Float", "Double"};
+  return concat("torch.", t.device().is_cpu() ? "" : "cuda.", names[static_cast<int>(t.dtype())], "Tensor");
+}
+
+}  // namespace fg

@@ -1,0 +1,152 @@
+// A recorded op: edges to where its gradients go, what it saved, its place in the order of recording.
+//
+// Nodes are reference counted and released iteratively: a chain of a million ops must not overflow the stack.
+#pragma once
+#include <memory>
+#include <vector>
+
+#include "core/mode.h"
+#include "core/tensor.h"
+
+namespace fg {
+
+struct Edge {
+  Ptr<Node> fn;
+  uint32_t input_nr = 0;
+};
+
+// retain_grad() of a tensor that is no leaf. The pointer is weak: TensorImpl's end takes it out (forget_retained).
+struct RetainedGrad {
+  uint32_t input_nr;
+  TensorImpl* tensor;
+};
+
+// What few nodes have: hooks and Python's view of the node.
+struct NodeExtra {
+  struct TensorHook {
+    uint32_t input_nr;
+    Hook hook;
+  };
+  std::vector<TensorHook> tensor_hooks;  // on the gradient of one output of the forward op
+  std::vector<Hook> pre_hooks;           // on all of them
+  std::vector<Hook> post_hooks;
+  std::vector<RetainedGrad> retained;
+  _object* metadata = nullptr;           // dict
+  _object* traceback = nullptr;          // forward source line (anomaly mode)
+  ~NodeExtra();
+};
+
+struct Node {
+  std::atomic<uint32_t> refs{1};
+  uint16_t n_edges = 0;
+  uint16_t n_inputs = 1;    // gradients it receives: outputs of the forward op
+  uint64_t sequence;        // order of recording; UINT64_MAX for AccumulateGrad
+  Edge inline_edges[2];
+  std::unique_ptr<Edge[]> heap_edges;
+  // The engine's state of a running backward; valid while `task` is its number.
+  uint64_t task = 0;
+  int32_t pending = 0;
+  bool needed = false;
+  bool released = false;
+  Tensor grad0;                       // incoming gradients: the first, and the others
+  std::unique_ptr<Tensor[]> grads;
+  std::unique_ptr<NodeExtra> extra;
+  _object* pyobj = nullptr;           // wrapper, weak
+
+  Node();
+  virtual ~Node();
+  // g: n_inputs gradients, undefined ones mean zero. gx: n_edges results to fill where wants(i).
+  virtual void apply(Tensor* g, Tensor* gx) = 0;
+  virtual const char* name() const = 0;  // torch's: "AddBackward0"
+  virtual void release_saved() {}
+  virtual Tensor* variable() { return nullptr; }  // of AccumulateGrad
+  virtual _object* python() { return nullptr; }   // ctx of a custom function
+
+  void retain() { refs.fetch_add(1, std::memory_order_relaxed); }
+  void release() {
+    if (refs.fetch_sub(1, std::memory_order_acq_rel) == 1) destroy();
+  }
+  Edge* edges() { return heap_edges ? heap_edges.get() : inline_edges; }
+  const Edge& edge(int i) { return edges()[i]; }
+  bool wants(int i) { return i < n_edges && edges()[i].fn; }
+  void set_edges(int n);  // room for n edges
+  NodeExtra& more() {
+    if (!extra) extra = std::make_unique<NodeExtra>();
+    return *extra;
+  }
+  static void* operator new(size_t bytes);
+  static void operator delete(void* p, size_t bytes);
+
+ private:
+  void destroy();
+};
+
+// A tensor kept for backward: the tensor itself, so that `w.data = ...` is seen as in torch; an output without its history,
+// so that no cycle arises. unpack() checks that it was not overwritten since.
+class Saved {
+ public:
+  Saved() = default;
+  Saved(Saved&&) = delete;
+  ~Saved() {
+    if (packed_) clear();
+  }
+  void save(const Tensor& t, bool is_output = false);
+  // `owner` gives an output its history back when the gradient itself is recorded; it also names the op in errors.
+  Tensor unpack(Node* owner) const;
+  void clear();
+  bool holds() const { return tensor_.defined() || packed_; }
+  const Tensor& peek() const { return tensor_; }
+
+ private:
+  struct Packed {
+    _object *object, *unpack_hook;
+  };
+  Tensor tensor_;
+  uint32_t version_ = 0;
+  uint32_t output_nr_ : 31 = 0;
+  uint32_t is_output_ : 1 = 0;
+  Packed* packed_ = nullptr;  // what a saved-tensor hook made of it
+};
+
+// saved_tensors_hooks, set by python/: pack returns nullptr when no pair of hooks is active.
+struct SavedHooks {
+  _object* (*pack)(const Tensor& t, _object** unpack_hook);
+  Tensor (*unpack)(_object* packed, _object* unpack_hook);
+};
+extern SavedHooks saved_hooks;
+
+std::string type_text(const Tensor& t);  // "torch.FloatTensor"
+
+// ---- recording
+inline bool wants_grad(const Tensor& t) { return t.defined() && t.requires_grad(); }
+template <class... T>
+bool should_record(const T&... t) {
+  return grad_enabled() && (wants_grad(t) || ...);
+}
+Edge gradient_edge(const Tensor& t);         // grad_fn, or the accumulator of a leaf that requires grad, or nothing
+void connect(Node& node, int i, const Tensor& t);  // edge i of node goes to t
+template <class N, class... T>
+Ptr<N> make_node(const T&... t) {            // node with one edge for each tensor
+  Ptr<N> node = Ptr<N>::adopt(new N);
+  node->set_edges(sizeof...(T));
+  int i = 0;
+  (connect(*node, i++, t), ...);
+  return node;
+}
+void set_history(const Tensor& out, const Ptr<Node>& node, uint32_t nr = 0);
+
+// ---- views and in-place changes (variable.cpp)
+// Marks `view` as a view of `of` (of its base when it is a view itself) and gives it the node if one is wanted.
+void mark_view(const Tensor& view, const Tensor& of, ViewKind kind = ViewKind::Normal);
+Ptr<Node> grad_fn(const Tensor& t);  // regenerated when the base was changed in place
+void check_inplace(const Tensor& t, const char* op);  // torch's errors for leaves and views
+void rebase_history(const Tensor& t, const Ptr<Node>& node);  // after an in-place op recorded by `node`
+void retain_grad(const Tensor& t);
+void forget_retained(TensorImpl* t);
+Tensor detach(const Tensor& t);       // shares storage and version
+Tensor data_of(const Tensor& t);      // `.data`: shares storage, a version of its own
+void set_data(const Tensor& t, const Tensor& source);
+
+[[noreturn]] void fail_released();    // backward through a graph that was freed
+
+}  // namespace fg

@@ -1,0 +1,273 @@
+// Tensors as variables: accumulators of leaves, views and their bases, in-place changes rewriting history.
+//
+// Start with rebase_history(): after an in-place op on a view, the base's history becomes a CopySlices node that runs the
+// op's own node on the slice of the gradient; the view's grad_fn is made anew from the base when it is next asked for.
+#include <mutex>
+
+#include "autograd/accumulate.h"
+#include "autograd/node.h"
+#include "ops/ops.h"
+
+namespace fg {
+
+namespace {
+std::mutex accumulator_lock;
+}
+
+// ---- AccumulateGrad
+AccumulateGrad::AccumulateGrad(Tensor t) : variable_(std::move(t)) { sequence = UINT64_MAX; }
+AccumulateGrad::~AccumulateGrad() {
+  std::lock_guard lock(accumulator_lock);
+  if (Meta* meta = variable_.meta_or_null())
+    if (meta->accumulator == this) meta->accumulator = nullptr;
+}
+
+void AccumulateGrad::apply(Tensor* g, Tensor*) {
+  Tensor& grad_in = g[0];
+  if (!grad_in.defined()) return;
+  const Tensor& v = variable_;
+  FG_CHECK(same(grad_in.sizes(), v.sizes()), Runtime, "a gradient of shape ", shape_text(grad_in.sizes()),
+           " arrived at a leaf of shape ", shape_text(v.sizes()));
+  const Tensor& old = v.grad();
+  if (!old.defined()) {
+    // Take the tensor over when nobody else has it and it lies like the variable; otherwise copy.
+    bool alone = grad_in.use_count() == 1 && grad_in.storage().use_count() == 1 && !grad_in.requires_grad();
+    bool fits = grad_in.is_contiguous() ? v.is_contiguous() || !v.is_dense() : same(grad_in.strides(), v.strides());
+    if (grad_enabled())
+      v.set_grad(fits && alone ? grad_in : clone_like(grad_in, v));
+    else
+      v.set_grad(alone && fits ? std::move(grad_in) : detach(clone_like(grad_in, v)));
+  } else if (grad_enabled()) {
+    v.set_grad(add(old, grad_in));
+  } else {
+    Tensor into = old;
+    add_(into, grad_in);
+  }
+}
+
+Edge gradient_edge(const Tensor& t) {
+  if (t.is_view()) {
+    if (Ptr<Node> fn = grad_fn(t)) return {fn, t.impl()->output_nr};
+  } else if (t.impl()->grad_fn) {
+    return {Ptr<Node>(t.impl()->grad_fn), t.impl()->output_nr};
+  }
+  if (!t.impl()->requires_grad) return {};
+  std::lock_guard lock(accumulator_lock);
+  Meta& meta = t.meta();
+  if (Node* existing = meta.accumulator) {
+    // It may be on its way out on another thread: take it only if its count is not zero.
+    uint32_t count = existing->refs.load();
+    while (count != 0)
+      if (existing->refs.compare_exchange_weak(count, count + 1)) return {Ptr<Node>::adopt(existing), 0};
+  }
+  auto made = Ptr<Node>::adopt(new AccumulateGrad(t));
+  meta.accumulator = made.get();
+  return {made, 0};
+}
+
+void set_history(const Tensor& out, const Ptr<Node>& node, uint32_t nr) {
+  TensorImpl* impl = out.impl();
+  if (!is_floating(impl->dtype)) return;
+  Node* old = impl->grad_fn;
+  node->retain();
+  impl->grad_fn = node.get();
+  impl->output_nr = nr;
+  if (old) old->release();
+}
+
+// ---- views
+namespace {
+
+struct Geometry {
+  DimList sizes, strides;
+  int64_t offset;
+  DType dtype;
+  Device device;
+  explicit Geometry(const Tensor& t)
+      : sizes(t.sizes()), strides(t.strides()), offset(t.offset()), dtype(t.dtype()), device(t.device()) {}
+};
+
+// The base after an in-place change of a slice of it.
+struct CopySlices : Node {
+  Geometry base, view;
+  Ptr<Node> fn;  // the op's own node
+  CopySlices(const Tensor& base_, const Tensor& view_, Ptr<Node> fn_) : base(base_), view(view_), fn(std::move(fn_)) {
+    set_edges(fn->n_edges);
+    edges()[0] = gradient_edge(base_);
+    for (int i = 1; i < fn->n_edges; ++i) edges()[i] = fn->edge(i);
+  }
+  const char* name() const override { return "CopySlices"; }
+  void release_saved() override {
+    if (fn) fn->released = true, fn->release_saved();
+  }
+  void apply(Tensor* g, Tensor* gx) override {
+    if (released) fail_released();
+    if (!g[0].defined()) return;
+    Tensor result = Tensor::empty_strided(base.sizes, base.strides, base.dtype, base.device);
+    copy_(result, g[0]);
+    Tensor slice = as_strided(result, view.sizes, view.strides, view.offset - base.offset);
+    std::vector<Tensor> inner(fn->n_edges);
+    Tensor slice_copy = clone(slice);
+    fn->apply(&slice_copy, inner.data());
+    if (fn->n_edges > 0) {
+      if (inner[0].defined())
+        copy_(slice, inner[0]);
+      else
+        fill_(slice, Scalar::of(0));
+      gx[0] = result;
+    }
+    for (int i = 1; i < fn->n_edges; ++i) gx[i] = std::move(inner[i]);
+  }
+};
+
+std::string view_error(const Tensor& t, const char* what) {
+  Node* fn = t.impl()->grad_fn;
+  return concat("Output ", t.impl()->output_nr, " of ", fn ? fn->name() : "a function", " is a view and ", what);
+}
+
+}  // namespace
+
+void mark_view(const Tensor& view, const Tensor& of, ViewKind kind) {
+  if (!is_floating(view.dtype())) return;
+  Meta& meta = view.meta();
+  if (of.is_view()) {
+    const Meta& parent = of.meta();
+    meta.base = parent.base;
+    meta.view_kind = parent.view_kind != ViewKind::Normal ? parent.view_kind : kind;
+  } else {
+    meta.base = of;
+    meta.view_kind = kind;
+  }
+  if (kind == ViewKind::Normal && meta.view_kind == ViewKind::Normal) {
+    if (mode & kInference)
+      meta.view_kind = ViewKind::Inference;
+    else if (mode & kNoGrad)
+      meta.view_kind = ViewKind::NoGrad;
+  }
+  meta.view_version = view.version();
+}
+
+Ptr<Node> grad_fn(const Tensor& t) {
+  TensorImpl* impl = t.impl();
+  if (t.is_view()) {
+    Meta& meta = t.meta();
+    if (meta.view_version != t.version() && meta.base.requires_grad()) {
+      // The base was changed in place after this view was made: the view now reads the new base.
+      auto node = Ptr<Node>::adopt(make_as_strided_node(meta.base, t));
+      Node* old = impl->grad_fn;
+      impl->grad_fn = node.detach();
+      impl->output_nr = 0;
+      meta.view_version = t.version();
+      if (old) old->release();
+    }
+  }
+  return Ptr<Node>(impl->grad_fn);
+}
+
+void check_inplace(const Tensor& t, const char* op) {
+  FG_CHECK(!t.impl()->inference || (mode & kInference), Runtime,
+           "Inplace update to inference tensor outside InferenceMode is not allowed. You can make a clone to get a normal "
+           "tensor before doing inplace update.");
+  FG_CHECK(t.storage().writable(), Runtime, op, ": the memory of this tensor is read-only");
+  if (!grad_enabled() || !t.requires_grad()) {
+    if (!(grad_enabled() && t.is_view() && t.meta().base.requires_grad())) return;
+  }
+  if (t.is_view()) {
+    const Meta& meta = t.meta();
+    if (meta.view_kind != ViewKind::Normal) {
+      std::string why;
+      switch (meta.view_kind) {
+        case ViewKind::MultiOutput:
+          why = view_error(t, "is being modified inplace. This view is the output of a function that returns multiple "
+                              "views. Such functions do not allow the output views to be modified inplace. You should "
+                              "replace the inplace operation by an out-of-place one.");
+          break;
+        case ViewKind::CustomFunction:
+          why = view_error(t, "is being modified inplace. This view was created inside a custom Function (or because an "
+                              "input was returned as-is) and the autograd logic to handle view+inplace would override the "
+                              "custom backward associated with the custom Function, leading to incorrect gradients. This "
+                              "behavior is forbidden. You can fix this by cloning the output of the custom Function.");
+          break;
+        case ViewKind::Inference:
+          why = "A view was created in inference mode and is being modified inplace in normal mode.";
+          break;
+        default:
+          why = "A view was created in no_grad mode and is being modified inplace with grad mode enabled. Given that this "
+                "use case is ambiguous and error-prone, it is forbidden. You can clarify your code by moving both the view "
+                "and the inplace either both inside the no_grad block (if you don't want the inplace to be tracked) or both "
+                "outside (if you want the inplace to be tracked).";
+      }
+      fail(ErrorKind::Runtime, why);
+    }
+    FG_CHECK(!(meta.base.is_leaf() && meta.base.requires_grad()), Runtime,
+             "a view of a leaf Variable that requires grad is being used in an in-place operation.");
+  }
+  FG_CHECK(!(t.is_leaf() && t.requires_grad()), Runtime,
+           "a leaf Variable that requires grad is being used in an in-place operation.");
+}
+
+void rebase_history(const Tensor& t, const Ptr<Node>& node) {
+  if (t.meta_or_null() && t.meta().retains_grad) forget_retained(t.impl());
+  if (t.is_view()) {
+    const Meta& meta = t.meta();
+    auto slices = Ptr<Node>::adopt(new CopySlices(meta.base, t, node));
+    Tensor base = meta.base;
+    set_history(base, slices);
+    // The view's own node is regenerated from the base when asked for: make it stale.
+    t.meta().view_version = t.version() - 1;
+    (void)grad_fn(t);
+  } else {
+    set_history(t, node);
+  }
+  if (t.meta_or_null() && t.meta().retains_grad) {
+    t.meta().retains_grad = false;
+    retain_grad(t);
+  }
+}
+
+void retain_grad(const Tensor& t) {
+  FG_CHECK(t.requires_grad(), Runtime, "can't retain_grad on Tensor that has requires_grad=False");
+  if (t.is_leaf() || (t.meta_or_null() && t.meta().retains_grad)) return;
+  Ptr<Node> fn = grad_fn(t);
+  fn->more().retained.push_back({t.impl()->output_nr, t.impl()});
+  t.meta().retains_grad = true;
+}
+
+void forget_retained(TensorImpl* t) {
+  if (!t->grad_fn || !t->grad_fn->extra) return;
+  auto& list = t->grad_fn->extra->retained;
+  for (size_t i = 0; i < list.size(); ++i)
+    if (list[i].tensor == t) {
+      list.erase(list.begin() + i);
+      break;
+    }
+}
+
+Tensor detach(const Tensor& t) { return t.alias(); }
+
+Tensor data_of(const Tensor& t) {
+  Tensor out = t.alias();
+  out.meta().own_version = Ptr<VersionCounter>::adopt(new VersionCounter);
+  return out;
+}
+
+void set_data(const Tensor& t, const Tensor& source) {
+  TensorImpl* impl = t.impl();
+  FG_CHECK(!(t.requires_grad() && !is_floating(source.dtype())), Runtime,
+           "data set to a tensor that requires gradients must be floating point or complex dtype");
+  if (t.is_same(source)) return;
+  uint32_t version = t.version();
+  source.storage().retain();
+  impl->storage->release();
+  impl->storage = &source.storage();
+  impl->offset = source.offset();
+  impl->dtype = source.dtype();
+  impl->device = source.device();
+  impl->set_dims(source.sizes(), source.strides());
+  // The tensor keeps its own version (saved tensors do not see the exchange as a change, as in torch).
+  auto counter = Ptr<VersionCounter>::adopt(new VersionCounter);
+  counter->version = version;
+  t.meta().own_version = counter;
+}
+
+}  // namespace fg

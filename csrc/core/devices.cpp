@@ -1,0 +1,66 @@
+// Which table belongs to which device. CPU is inside; CUDA is a library that is opened when a CUDA device is first wanted.
+#include <dlfcn.h>
+
+#include <mutex>
+
+#include "core/types.h"
+#include "cpu/backend_cpu.h"
+
+namespace fg {
+
+namespace {
+
+std::mutex cuda_lock;
+std::string cuda_path;
+const Backend* cuda_table = nullptr;
+std::string cuda_reason;
+bool cuda_tried = false;
+
+void open_cuda() {
+  std::lock_guard lock(cuda_lock);
+  if (cuda_tried) return;
+  cuda_tried = true;
+  if (cuda_path.empty()) {
+    cuda_reason = "fastgrad was built without CUDA";
+    return;
+  }
+  void* library = dlopen(cuda_path.c_str(), RTLD_NOW | RTLD_LOCAL);
+  if (!library) {
+    cuda_reason = concat("the CUDA backend could not be opened: ", dlerror());
+    return;
+  }
+  using Entry = const Backend* (*)(uint32_t);
+  auto entry = reinterpret_cast<Entry>(dlsym(library, "fg_get_backend"));
+  const Backend* table = entry ? entry(kBackendAbi) : nullptr;
+  if (!table || table->struct_size != sizeof(Backend)) {
+    cuda_reason = "the CUDA backend belongs to another version of fastgrad";
+    return;
+  }
+  if (table->device_count() == 0) {
+    const char* error = table->take_error();
+    cuda_reason = concat("no CUDA device is available", error ? ": " : "", error ? error : "");
+    return;
+  }
+  cuda_table = table;
+}
+
+}  // namespace
+
+const Backend& backend(Device device) {
+  if (device.is_cpu()) return cpu::backend();
+  if (!cuda_tried) open_cuda();
+  if (!cuda_table) fail(ErrorKind::Runtime, "device \"cuda\" cannot be used: ", cuda_reason);
+  return *cuda_table;
+}
+
+const char* cuda_unavailable_reason() {
+  if (!cuda_tried) open_cuda();
+  return cuda_table ? nullptr : cuda_reason.c_str();
+}
+
+void set_cuda_library(const std::string& path) {
+  std::lock_guard lock(cuda_lock);
+  cuda_path = path;
+}
+
+}  // namespace fg

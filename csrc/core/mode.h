@@ -1,0 +1,56 @@
+// The thread-local mode byte: all that an op looks at when no mode is on. Zero is the normal state.
+#pragma once
+#include <cstdint>
+
+namespace fg {
+
+enum ModeBit : uint8_t {
+  kNoGrad = 1,         // no_grad, and while the engine runs without create_graph
+  kInference = 2,      // inference_mode: implies no recording
+  kAnomaly = 4,        // remember the forward source line of each node
+  kSavedHooks = 8,     // saved_tensors_hooks are active
+  kTorchFunction = 16  // a __torch_function__ override may exist
+};
+
+extern thread_local uint8_t mode __attribute__((tls_model("initial-exec")));
+
+inline bool grad_enabled() { return (mode & (kNoGrad | kInference)) == 0; }
+
+class ModeGuard {
+ public:
+  explicit ModeGuard(uint8_t value) : saved_(mode) { mode = value; }
+  ~ModeGuard() { mode = saved_; }
+  ModeGuard(const ModeGuard&) = delete;
+  ModeGuard& operator=(const ModeGuard&) = delete;
+
+ private:
+  uint8_t saved_;
+};
+struct NoGradGuard : ModeGuard {
+  NoGradGuard() : ModeGuard(mode | kNoGrad) {}
+};
+
+// Kernels on much data run without the interpreter lock. python/ sets the two functions; without them nothing happens.
+struct GilHooks {
+  void* (*release)();  // nullptr when this thread does not hold it
+  void (*acquire)(void* state);
+};
+extern GilHooks gil_hooks;
+constexpr int64_t kGilThreshold = 64 * 1024;  // elements
+
+class GilRelease {
+ public:
+  explicit GilRelease(int64_t elements) : state_(nullptr) {
+    if (elements >= kGilThreshold && gil_hooks.release) state_ = gil_hooks.release();
+  }
+  ~GilRelease() {
+    if (state_) gil_hooks.acquire(state_);
+  }
+  GilRelease(const GilRelease&) = delete;
+  GilRelease& operator=(const GilRelease&) = delete;
+
+ private:
+  void* state_;
+};
+
+}  // namespace fg

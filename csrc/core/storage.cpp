@@ -1,0 +1,78 @@
+#include "core/storage.h"
+
+#include <new>
+
+#include "core/mode.h"
+#include "core/pool.h"
+
+namespace fg {
+
+thread_local uint8_t mode __attribute__((tls_model("initial-exec"))) = 0;
+GilHooks gil_hooks{};
+
+namespace {
+constexpr size_t kHeader = 48;  // keeps inline bytes 16-byte aligned
+thread_local Stream current_cuda_stream{nullptr, 0};
+
+std::string human(size_t bytes) {
+  std::ostringstream out;
+  out.precision(4);
+  const char* units[] = {"bytes", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};
+  double value = static_cast<double>(bytes);
+  int unit = 0;
+  while (value >= 1024 && unit < 6) value /= 1024, ++unit;
+  out << value << ' ' << units[unit];
+  return out.str();
+}
+}  // namespace
+
+Stream Storage::current_stream(Device device) {
+  if (device.is_cpu()) return {nullptr, 0};
+  return {current_cuda_stream.handle, device.index};
+}
+
+Ptr<Storage> Storage::make(size_t bytes, Device device) {
+  static_assert(sizeof(Storage) == kHeader);
+  if (device.is_cpu() && bytes <= kInlineBytes) {
+    auto* storage = new (allocate_object(sizeof(Storage) + bytes)) Storage;
+    storage->data_ = reinterpret_cast<char*>(storage) + sizeof(Storage);
+    storage->bytes_ = bytes;
+    return Ptr<Storage>::adopt(storage);
+  }
+  Stream stream = current_stream(device);
+  void* data = backend(device).allocate(bytes, stream);
+  FG_CHECK(data != nullptr, OutOfMemory, "out of memory: ", human(bytes), " wanted on ", device_name(device));
+  auto* storage = new (allocate_object(sizeof(Storage))) Storage;
+  storage->data_ = data;
+  storage->bytes_ = bytes;
+  storage->device_ = device;
+  storage->kind_ = Kind::Owned;
+  storage->context_ = stream.handle;
+  return Ptr<Storage>::adopt(storage);
+}
+
+Ptr<Storage> Storage::external(void* data, size_t bytes, Device device, void (*free)(void*), void* context) {
+  auto* storage = new (allocate_object(sizeof(Storage))) Storage;
+  storage->data_ = data;
+  storage->bytes_ = bytes;
+  storage->device_ = device;
+  storage->kind_ = Kind::External;
+  storage->free_ = free;
+  storage->context_ = context;
+  return Ptr<Storage>::adopt(storage);
+}
+
+void Storage::destroy() {
+  size_t object = sizeof(Storage);
+  if (kind_ == Kind::Inline) {
+    object += bytes_;
+  } else if (kind_ == Kind::Owned) {
+    backend(device_).release(data_, bytes_, {context_, device_.index});
+  } else if (free_) {
+    free_(context_);
+  }
+  this->~Storage();
+  release_object(this, object);
+}
+
+}  // namespace fg

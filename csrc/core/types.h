@@ -1,0 +1,64 @@
+// What host code knows about dtypes, devices and scalars: names, sizes, torch's promotion lattice.
+#pragma once
+#include <cmath>
+#include <cstdint>
+#include <limits>
+#include <string>
+
+#include "core/backend.h"
+#include "core/error.h"
+
+namespace fg {
+
+inline constexpr uint8_t kItemSize[kDTypes] = {
+#define X(name, bytes, compute) bytes,
+    FG_DTYPES(X)
+#undef X
+};
+inline constexpr Compute kComputeOf[kDTypes] = {
+#define X(name, bytes, compute) Compute::compute,
+    FG_DTYPES(X)
+#undef X
+};
+inline int64_t item_size(DType t) { return kItemSize[static_cast<int>(t)]; }
+inline Compute compute_of(DType t) { return kComputeOf[static_cast<int>(t)]; }
+inline bool is_floating(DType t) { return t >= DType::Float16 && t <= DType::Float64; }
+inline bool is_integral(DType t) { return t < DType::Float16; }  // bool included
+const char* dtype_name(DType t);                                 // "float32"
+DType promote(DType a, DType b);                                 // torch.promote_types
+bool can_cast(DType from, DType to);                             // torch.can_cast
+DType default_dtype();
+void set_default_dtype(DType t);
+
+enum class DeviceType : uint8_t { CPU, CUDA };
+struct Device {
+  DeviceType type = DeviceType::CPU;
+  int8_t index = 0;  // CPU: always 0
+  bool operator==(const Device&) const = default;
+  bool is_cpu() const { return type == DeviceType::CPU; }
+};
+std::string device_name(Device device);  // "cpu", "cuda:0"
+
+// The kernel table of a device. CUDA: opens the library at the first call, or fails with the reason.
+const Backend& backend(Device device);
+const char* cuda_unavailable_reason();                    // nullptr when it can be used; never throws
+void set_cuda_library(const std::string& path);           // where libfastgrad_cuda.so lies, if it was built
+
+// A Python number.
+struct Scalar {
+  enum Kind : uint8_t { Bool, Int, Float } kind = Float;
+  double f = 0;
+  int64_t i = 0;
+  static Scalar of(double v) { return {Float, v, 0}; }
+  static Scalar of_int(int64_t v) { return {Int, static_cast<double>(v), v}; }
+  static Scalar of_bool(bool v) { return {Bool, static_cast<double>(v), v}; }
+  Param param() const { return {f, kind == Float ? to_int(f) : i}; }
+  DType dtype() const { return kind == Float ? default_dtype() : kind == Int ? DType::Int64 : DType::Bool; }
+  static int64_t to_int(double v) {
+    if (!(v > -9223372036854775808.0)) return std::numeric_limits<int64_t>::min();
+    if (v >= 9223372036854775808.0) return std::numeric_limits<int64_t>::max();
+    return static_cast<int64_t>(v);
+  }
+};
+
+}  // namespace fg

@@ -1,0 +1,113 @@
+// Copies from any dtype and strides to any others, fills and ranges: the elementwise driver without a kernel. A copy
+// within one dtype moves items as they are; else values pass through the compute type of their source, which holds
+// all of them.
+#include "cpu/backend_cpu.h"
+#include "cpu/loops.h"
+
+namespace fg::cpu::FG_ISA {
+namespace {
+
+constexpr int64_t kCopyChunk = int64_t{1} << 18;  // bytes
+
+struct Bytes {
+  char* to;
+  const char* from;
+  int64_t count;
+  bool stream;
+};
+void copy_chunk(void* context, int64_t chunk) {
+  const Bytes& bytes = *static_cast<const Bytes*>(context);
+  const int64_t begin = chunk * kCopyChunk;
+  const int64_t n = bytes.count - begin < kCopyChunk ? bytes.count - begin : kCopyChunk;
+  if (bytes.stream) {
+    stream_bytes(bytes.to + begin, bytes.from + begin, n);
+    stream_end();
+  } else {
+    memcpy(bytes.to + begin, bytes.from + begin, n);
+  }
+}
+
+bool is_dense(const Iter& iter, const Operand& item) {
+  int64_t expected = 1;
+  for (int d = 0; d < iter.ndim; ++d) {
+    if (item.strides[d] != expected) return false;
+    expected *= iter.sizes[d];
+  }
+  return true;
+}
+
+void copy(const Iter& iter) {
+  const DType dtype = iter.in[0].dtype;
+  if (dtype != iter.out.dtype)
+    return run_general(iter, Kernel{nullptr, kComputeOf[static_cast<int>(dtype)], false, false, false});
+  if (!is_dense(iter, iter.out) || !is_dense(iter, iter.in[0]))
+    return run_general(iter, Kernel{nullptr, kComputeOf[static_cast<int>(dtype)], false, true, false});
+  const int64_t count = iter.numel * item_bytes(dtype);
+  if (iter.out.data == iter.in[0].data) return;
+  Bytes bytes = {static_cast<char*>(iter.out.data), static_cast<const char*>(iter.in[0].data), count,
+                 count >= kStreamBytes};
+  if (count <= kCopyChunk) memcpy(bytes.to, bytes.from, count);
+  else parallel_for((count + kCopyChunk - 1) / kCopyChunk, count / 16, copy_chunk, &bytes);
+}
+
+// A fill is a copy of one value of the output's dtype.
+void fill(const Iter& iter) {
+  alignas(8) char value[8];
+  const bool is_float = iter.out.dtype >= DType::Float16 && iter.out.dtype <= DType::Float64;
+  if (is_float) store_contiguous(iter.out.dtype, value, Compute::F64, &iter.params[0].f, 1);
+  else store_contiguous(iter.out.dtype, value, Compute::I64, &iter.params[0].i, 1);
+  if (iter.numel * item_bytes(iter.out.dtype) <= 64 && iter.ndim <= 1) {
+    const int64_t stride = iter.ndim == 0 ? 1 : iter.out.strides[0];
+    for (int64_t i = 0; i < iter.numel; ++i) memcpy(address(iter.out, i * stride), value, item_bytes(iter.out.dtype));
+    return;
+  }
+  Iter from_value;
+  memcpy(&from_value, &iter, sizeof(Iter));
+  from_value.inputs = 1;
+  from_value.in[0].data = value;
+  from_value.in[0].dtype = iter.out.dtype;
+  for (int d = 0; d < iter.ndim; ++d) from_value.in[0].strides[d] = 0;
+  run_general(from_value, Kernel{nullptr, kComputeOf[static_cast<int>(iter.out.dtype)], false, true, false});
+}
+
+constexpr int64_t kRangeChunk = 32768;
+void arange_chunk(void* context, int64_t chunk) {
+  const Iter& iter = *static_cast<const Iter*>(context);
+  const bool is_float = iter.out.dtype >= DType::Float16 && iter.out.dtype <= DType::Float64;
+  const int64_t end = (chunk + 1) * kRangeChunk < iter.numel ? (chunk + 1) * kRangeChunk : iter.numel;
+  constexpr int64_t kBlock = 256;
+  const int64_t stride = iter.ndim == 0 ? 1 : iter.out.strides[0];
+  const int bytes = item_bytes(iter.out.dtype);
+  for (int64_t begin = chunk * kRangeChunk; begin < end; begin += kBlock) {
+    const int64_t n = end - begin < kBlock ? end - begin : kBlock;
+    alignas(64) char values[kBlock * 8], stored[kBlock * 8];
+    if (is_float) {
+      double* to = reinterpret_cast<double*>(values);
+      for (int64_t i = 0; i < n; ++i) to[i] = iter.params[0].f + static_cast<double>(begin + i) * iter.params[1].f;
+      store_contiguous(iter.out.dtype, stored, Compute::F64, values, n);
+    } else {
+      uint64_t* to = reinterpret_cast<uint64_t*>(values);
+      const uint64_t first = static_cast<uint64_t>(iter.params[0].i), step = static_cast<uint64_t>(iter.params[1].i);
+      for (int64_t i = 0; i < n; ++i)
+        to[i] = first + static_cast<uint64_t>(begin + i) * step;
+      store_contiguous(iter.out.dtype, stored, Compute::I64, values, n);
+    }
+    scatter_row(bytes, address(iter.out, begin * stride), stored, stride, n);
+  }
+}
+void arange(const Iter& iter) {
+  const int64_t chunks = (iter.numel + kRangeChunk - 1) / kRangeChunk;
+  void* context = const_cast<Iter*>(&iter);
+  if (chunks == 1) arange_chunk(context, 0);
+  else parallel_for(chunks, iter.numel / 4, arange_chunk, context);
+}
+
+}  // namespace
+
+void fill_copy(Backend& table) {
+  table.copy = copy;
+  table.fill = fill;
+  table.arange = arange;
+}
+
+}  // namespace fg::cpu::FG_ISA

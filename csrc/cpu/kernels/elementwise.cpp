@@ -1,0 +1,79 @@
+// Forward kernels of every elementwise row.
+#include "cpu/kernels/elementwise.h"
+
+namespace fg::cpu::FG_ISA {
+namespace {
+
+// A mask as bytes of 0 and 1.
+template <class T> FG_INLINE void store_result(uint8_t* to, Mask<T> m) {
+#if defined(__AVX512F__)
+  if constexpr (sizeof(T) == 4) {
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(to),
+                     _mm_maskz_set1_epi8(_mm512_movepi32_mask((__m512i)m.v), 1));
+  } else {
+    _mm_storel_epi64(reinterpret_cast<__m128i*>(to), _mm_maskz_set1_epi8(_mm512_movepi64_mask((__m512i)m.v), 1));
+  }
+#elif defined(__AVX2__)
+  uint64_t lanes, bytes;
+  if constexpr (sizeof(T) == 4) lanes = static_cast<uint32_t>(_mm256_movemask_ps((__m256)m.v));
+  else lanes = static_cast<uint32_t>(_mm256_movemask_pd((__m256d)m.v));
+  bytes = _pdep_u64(lanes, 0x0101010101010101);
+  memcpy(to, &bytes, Vec<T>::N);
+#else
+  for (int i = 0; i < Vec<T>::N; ++i) to[i] = static_cast<uint8_t>(m.v[i] & 1);
+#endif
+}
+template <class T> FG_INLINE void store_result(T* to, Vec<T> y) { y.store(to); }
+
+template <class Row, class T> void forward_kernel(int64_t n, void* out, const void* const* in, const Param* params) {
+  using V = Vec<T>;
+  const V p = param<T>(params[0]), q = param<T>(params[1]);
+  const T* a = array<T>(in, 0);
+  for (int64_t i = 0; i < n; i += V::N) {
+    auto y = [&] {
+      if constexpr (Row::arity == 1) return Row::forward(V::load(a + i), p, q);
+      else if constexpr (Row::arity == 2) return Row::forward(V::load(a + i), V::load(array<T>(in, 1) + i), p, q);
+      else return Row::forward(V::load(a + i), V::load(array<T>(in, 1) + i), V::load(array<T>(in, 2) + i), p, q);
+    }();
+    if constexpr (is_test_section(Row::section)) store_result(static_cast<uint8_t*>(out) + i, y);
+    else store_result(static_cast<T*>(out) + i, y);
+  }
+}
+template <class Row, class T> void forward(const Iter& iter) {
+  static constexpr Kernel kernel = {forward_kernel<Row, T>, kComputeFor<T>, is_test_section(Row::section), false,
+                                    is_float_section(Row::section)};
+  run(iter, kernel);
+}
+template <class Row> void add(ElementwiseFn* entries) {
+  constexpr Section section = Row::section;
+  if constexpr (section != Section::bitwise) {
+    entries[static_cast<int>(Compute::F32)] = forward<Row, float>;
+    entries[static_cast<int>(Compute::F64)] = forward<Row, double>;
+  }
+  if constexpr (!is_float_section(section)) {
+    entries[static_cast<int>(Compute::I32)] = forward<Row, int32_t>;
+    entries[static_cast<int>(Compute::I64)] = forward<Row, int64_t>;
+  }
+}
+
+}  // namespace
+
+void fill_elementwise_grad(Backend& table);
+
+void fill_elementwise(Backend& table) {
+#define FG_ADD(name) add<name##_row>(table.elementwise[static_cast<int>(Op::name)]);
+#define UNARY_FLOAT(name, ...) FG_ADD(name)
+#define UNARY_ANY(name, ...) FG_ADD(name)
+#define UNARY_TEST(name, ...) FG_ADD(name)
+#define BINARY_FLOAT(name, ...) FG_ADD(name)
+#define BINARY_ANY(name, ...) FG_ADD(name)
+#define BINARY_TEST(name, ...) FG_ADD(name)
+#define BITWISE(name, ...) FG_ADD(name)
+#define TERNARY_FLOAT(name, ...) FG_ADD(name)
+#define TERNARY_ANY(name, ...) FG_ADD(name)
+#include "ops/elementwise.def"
+#undef FG_ADD
+  fill_elementwise_grad(table);
+}
+
+}  // namespace fg::cpu::FG_ISA

@@ -1,0 +1,92 @@
+// Gather: out takes elements, or whole rows, from the places an index names. The walk is in cpu/indexed.h. Indices are
+// checked run by run just before they are used, so that they are read once.
+#include "core/backend.h"
+#include "cpu/backend_cpu.h"
+#include "cpu/indexed.h"
+
+namespace fg::cpu::FG_ISA {
+
+void fill_scatter(Backend& table);
+void fill_mask(Backend& table);
+void fill_loss(Backend& table);
+
+namespace {
+
+constexpr int64_t kRun = 1024;  // indices that are still in L1 when they are used after the check
+
+template <class T>
+void gather_run(const Task& task, T* to, const int64_t* index, const T* from, int64_t n) {
+  const auto& step = task.strides;
+  const int64_t to_step = step[kTo][0], from_step = step[kFrom][0], index_step = step[kIndex][0];
+  int64_t signs = 0;
+  if (index_step == 1) {
+    for (int64_t i = 0; i < n; ++i) signs |= index[i];
+  }
+  if (index_step == 1 && to_step == 1 && signs >= 0) {  // most are this: nothing to wrap around
+    if (from_step == 0 && task.stride == 1) {
+      for (int64_t i = 0; i < n; ++i) to[i] = from[index[i]];
+    } else {
+      const int64_t stride = task.stride;
+      for (int64_t i = 0; i < n; ++i) to[i] = from[i * from_step + index[i] * stride];
+    }
+  } else {
+    for (int64_t i = 0; i < n; ++i) to[i * to_step] = from[i * from_step + place(index[i * index_step], task)];
+  }
+}
+
+template <class T>
+bool gather_tile(const Task& task, const int64_t* offset, int64_t n0, int64_t n1) {
+  const auto& step = task.strides;
+  T* to = reinterpret_cast<T*>(task.to) + offset[kTo];
+  const int64_t* index = task.index + offset[kIndex];
+  const T* from = reinterpret_cast<const T*>(task.from) + offset[kFrom];
+  const int64_t to_step = step[kTo][0], from_step = step[kFrom][0], index_step = step[kIndex][0];
+  for (int64_t r = 0; r < n1; ++r, to += step[kTo][1], index += step[kIndex][1], from += step[kFrom][1]) {
+    if (index_step == 0) {
+      if (is_outside(*index, task.size)) return false;
+      if (r + kAhead < n1) prefetch(from, kAhead * step[kFrom][1], index[kAhead * step[kIndex][1]], task);
+      const T* row = from + place(*index, task);
+      if (to_step == 1 && from_step == 1) {
+        copy_row(to, row, n0);
+      } else {
+        for (int64_t i = 0; i < n0; ++i) to[i * to_step] = row[i * from_step];
+      }
+      continue;
+    }
+    for (int64_t i = 0; i < n0; i += kRun) {
+      const int64_t n = least(kRun, n0 - i);
+      if (any_outside(index + i * index_step, n, index_step, task.size)) return false;
+      gather_run(task, to + i * to_step, index + i * index_step, from + i * from_step, n);
+    }
+  }
+  return true;
+}
+
+int64_t gather(IndexArgs& args) {
+  if (is_empty(args.iter)) return -1;
+  Task task;
+  collapse(args.iter, task);
+  bind(task, args);
+  const int64_t bytes = element_bytes(args.iter.out.dtype);
+  switch (bytes) {
+    case 1: task.tile = gather_tile<uint8_t>; break;
+    case 2: task.tile = gather_tile<uint16_t>; break;
+    case 4: task.tile = gather_tile<uint32_t>; break;
+    default: task.tile = gather_tile<uint64_t>;
+  }
+  plan_tiles(task);
+  if (run(task, count_elements(task), bytes)) return -1;
+  args.bad = first_outside(args);
+  return 0;
+}
+
+}  // namespace
+
+void fill_index(Backend& table) {
+  table.gather = gather;
+  fill_scatter(table);
+  fill_mask(table);
+  fill_loss(table);
+}
+
+}  // namespace fg::cpu::FG_ISA

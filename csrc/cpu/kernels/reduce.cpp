@@ -1,0 +1,300 @@
+// Reductions: the rules, and the table they fill. The walk over memory is in reduce_loops.h. A simple reduction is a
+// row of ops/reduce.def; below it are those that keep more than one number: the place of an extremum, var, logsumexp.
+#include "cpu/reduce_loops.h"
+#include "cpu/softmax_steps.h"
+
+namespace fg::cpu::FG_ISA {
+namespace {
+
+// ---- the table ------------------------------------------------------------------------------------------------------
+#define REDUCE(name, element, meeting, nothing, result)                                                       \
+  struct name##_row {                                                                                         \
+    template <class V> FG_INLINE static V map(V x, [[maybe_unused]] V p) { return element; }                  \
+    template <class V> FG_INLINE static V meet(V a, V b) { return meeting; }                                  \
+    template <class T> FG_INLINE static T identity() { return static_cast<T>(nothing); }                      \
+    template <class W> FG_INLINE static W finish(W s, [[maybe_unused]] W n) { return result; }                \
+  };
+#include "ops/reduce.def"
+
+template <class Row, class T_> struct Simple {
+  using T = T_;
+  using V = Vec<T>;
+  using Acc = Wide<T>;
+  static constexpr int64_t kRows = 128;  // numbers of type T that are added in a chain
+  static constexpr double kCost = 0.012 * sizeof(T);
+
+  FG_INLINE static V parameter(const Param* params) {
+    if constexpr (kIsFloat<T>) return params[0].f;
+    else return params[0].i;
+  }
+  FG_INLINE static Acc empty() { return static_cast<Acc>(Row::template identity<T>()); }
+  FG_INLINE static void merge(Acc& acc, Acc later) { acc = Row::meet(acc, later); }
+  [[gnu::noinline]] static void add(Acc& acc, const T* x, int64_t n, int64_t, const Param* params) {
+    const V p = parameter(params);
+    const T block = fold_block<T>(
+        x, n, Row::template identity<T>(), [p](V a) { return Row::map(a, p); },
+        [](V a, V b) { return Row::meet(a, b); });
+    acc = Row::meet(acc, static_cast<Acc>(block));
+  }
+  FG_INLINE static void finish(Acc acc, const ReduceArgs& a, int64_t i) {
+    const Acc result = Row::finish(acc, static_cast<Acc>(a.size));
+    if constexpr (kIsFloat<T>) store_one<double>(a.out, a.out_dtype, i, result);
+    else store_one<int64_t>(a.out, a.out_dtype, i, result.value);
+  }
+
+  struct State {
+    T sum[kTile<T>];
+  };
+  static void rows(State& state, const T* x, int64_t stride, int64_t rows, int64_t n, int64_t row,
+                   const Param* params) {
+    const V p = parameter(params);
+    if (row == 0) each_vector<T>(n, [&](int64_t i, int64_t) { V(Row::template identity<T>()).store(state.sum + i); });
+    int64_t k = 0;
+    for (; k + 4 <= rows; k += 4, x += 4 * stride) {
+      each_vector<T>(n, [&](int64_t i, int64_t m) {
+        const auto element = [&](int64_t line) { return Row::map(load_part(x + line * stride + i, m), p); };
+        const V a = Row::meet(element(0), element(1)), b = Row::meet(element(2), element(3));
+        store_part(state.sum + i, m, Row::meet(V::load(state.sum + i), Row::meet(a, b)));
+      });
+    }
+    for (; k < rows; ++k, x += stride) {
+      each_vector<T>(n, [&](int64_t i, int64_t m) {
+        store_part(state.sum + i, m, Row::meet(V::load(state.sum + i), Row::map(load_part(x + i, m), p)));
+      });
+    }
+  }
+  FG_INLINE static Acc get(const State& state, int64_t j, int64_t, int64_t, int64_t) {
+    return static_cast<Acc>(state.sum[j]);
+  }
+};
+
+// ---- the place of the first extremum --------------------------------------------------------------------------------
+template <bool largest, class T_> struct Extremum {
+  using T = T_;
+  using V = Vec<T>;
+  using Index = Vec<typename Lane<T>::Int>;
+  struct Acc {
+    T best;
+    int64_t index;  // -1: nothing seen
+  };
+  static constexpr int64_t kRows = int64_t{1} << 30;
+  static constexpr double kCost = 0.02 * sizeof(T);
+
+  FG_INLINE static bool beats(T x, T best) { return best == best && (largest ? !(x <= best) : !(x >= best)); }
+  FG_INLINE static Acc empty() { return {0, -1}; }
+  // A later element must be better; one with a smaller index (folded columns) wins a tie, and among NaN.
+  FG_INLINE static void merge(Acc& acc, Acc later) {
+    if (later.index < 0) return;
+    const bool tie = later.best == acc.best || (later.best != later.best && acc.best != acc.best);
+    if (acc.index < 0 || beats(later.best, acc.best) || (tie && later.index < acc.index)) acc = later;
+  }
+  FG_INLINE static void finish(Acc acc, const ReduceArgs& a, int64_t i) {
+    if (a.out) store_one<T>(a.out, a.out_dtype, i, acc.best);
+    if (a.indices) a.indices[i] = acc.index;
+  }
+
+  static int64_t find(const T* x, int64_t n, T best) {
+    int64_t i = 0;
+    const V wanted = best;
+    if (best == best) {
+      for (; i + 4 * V::N <= n; i += 4 * V::N) {
+        const T* at = x + i;
+        const auto first = (V::load(at) == wanted) | (V::load(at + V::N) == wanted);
+        if (any(first | (V::load(at + 2 * V::N) == wanted) | (V::load(at + 3 * V::N) == wanted))) break;
+      }
+      while (i + V::N <= n && !any(V::load(x + i) == wanted)) i += V::N;
+      while (i < n && !(x[i] == best)) ++i;
+    } else {
+      while (i < n && x[i] == x[i]) ++i;
+    }
+    return i;
+  }
+  // The extremum of a block first, at the speed of amax; its place only when the block has a better one.
+  [[gnu::noinline]] static void add(Acc& acc, const T* x, int64_t n, int64_t first, const Param*) {
+    const T best = fold_block<T>(
+        x, n, largest ? lowest<T>() : highest<T>(), [](V a) { return a; },
+        [](V a, V b) { return largest ? max(a, b) : min(a, b); });
+    if (acc.index < 0 || beats(best, acc.best)) acc = {best, first + find(x, n, best)};
+  }
+
+  struct State {
+    T best[kTile<T>];
+    typename Lane<T>::Int row[kTile<T>];
+  };
+  template <int count>
+  FG_INLINE static void some_rows(State& state, const T* x, int64_t stride, int64_t n, int64_t row) {
+    each_vector<T>(n, [&](int64_t i, int64_t m) {
+      V best = V::load(state.best + i);
+      Index place = Index::load(state.row + i);
+#pragma GCC unroll 4
+      for (int k = 0; k < count; ++k) {
+        const V a = load_part(x + k * stride + i, m);
+        const Mask<T> worse = largest ? a <= best : a >= best, better = (!worse) & (best == best);
+        best = where(better, a, best);
+        place = where(Mask<typename Lane<T>::Int>{better.v}, Index(row + k), place);
+      }
+      store_part(state.best + i, m, best);
+      store_part(state.row + i, m, place);
+    });
+  }
+  static void rows(State& state, const T* x, int64_t stride, int64_t rows, int64_t n, int64_t row, const Param*) {
+    int64_t k = 0;
+    if (row == 0) {
+      memcpy(state.best, x, static_cast<size_t>(n) * sizeof(T));
+      memset(state.row, 0, static_cast<size_t>(n) * sizeof(T));
+      k = 1;
+    }
+    for (; k + 4 <= rows; k += 4) some_rows<4>(state, x + k * stride, stride, n, row + k);
+    for (; k < rows; ++k) some_rows<1>(state, x + k * stride, stride, n, row + k);
+  }
+  FG_INLINE static Acc get(const State& state, int64_t j, int64_t count, int64_t first, int64_t step) {
+    if (count == 0) return empty();
+    return {state.best[j], first + state.row[j] * step};
+  }
+};
+
+// ---- var and std: always in double ----------------------------------------------------------------------------------
+struct Moments {
+  using T = double;
+  struct Acc {
+    double n, mean, squares;  // squares: sum of squared deviations from the mean
+  };
+  static constexpr int64_t kRows = int64_t{1} << 30;
+  static constexpr double kCost = 0.2;
+
+  FG_INLINE static Acc empty() { return {0, 0, 0}; }
+  FG_INLINE static void merge(Acc& acc, Acc later) {
+    if (later.n == 0) return;
+    if (acc.n == 0) {
+      acc = later;
+      return;
+    }
+    const double n = acc.n + later.n, d = later.mean - acc.mean;
+    acc.mean += d * (later.n / n);
+    acc.squares += later.squares + d * d * (acc.n * (later.n / n));
+    acc.n = n;
+  }
+  FG_INLINE static void finish(Acc acc, const ReduceArgs& a, int64_t i) {
+    const double freedom = acc.n - a.params[0].f;
+    const double var = acc.squares / (freedom > 0 ? freedom : 0);
+    store_one<double>(a.out, a.out_dtype, i, a.params[1].i ? sqrt(var) : var);
+  }
+  [[gnu::noinline]] static void add(Acc& acc, const double* x, int64_t n, int64_t, const Param*) {
+    const auto plus = [](VD a, VD b) { return a + b; };
+    const double count = static_cast<double>(n);
+    const double mean = fold_block<double>(x, n, 0, [](VD a) { return a; }, plus) / count;
+    const double squares = fold_block<double>(x, n, 0, [mean](VD a) { return (a - mean) * (a - mean); }, plus);
+    merge(acc, {count, mean, squares});
+  }
+
+  struct State {
+    double mean[kTile<double>], squares[kTile<double>];
+  };
+  static void rows(State& state, const double* x, int64_t stride, int64_t rows, int64_t n, int64_t row, const Param*) {
+    for (int64_t k = 0; k < rows; ++k, ++row, x += stride) {
+      if (row == 0) {
+        memcpy(state.mean, x, static_cast<size_t>(n) * sizeof(double));
+        for (int64_t i = 0; i < n; ++i) state.squares[i] = x[i] - x[i];  // 0, or NaN when x is not finite
+        continue;
+      }
+      const VD share = 1.0 / static_cast<double>(row + 1);
+      each_vector<double>(n, [&](int64_t i, int64_t m) {
+        const VD a = load_part(x + i, m), mean = VD::load(state.mean + i), d = a - mean, next = mean + d * share;
+        store_part(state.mean + i, m, next);
+        store_part(state.squares + i, m, VD::load(state.squares + i) + d * (a - next));
+      });
+    }
+  }
+  FG_INLINE static Acc get(const State& state, int64_t j, int64_t count, int64_t, int64_t) {
+    if (count == 0) return empty();
+    return {static_cast<double>(count), state.mean[j], state.squares[j]};
+  }
+};
+
+// ---- logsumexp ------------------------------------------------------------------------------------------------------
+template <class T_> struct LogSumExp {
+  using T = T_;
+  struct Acc {
+    double shift, sum;  // sum * exp(shift)
+  };
+  static constexpr int64_t kRows = 1024;
+  static constexpr double kCost = 0.1 * sizeof(T);
+
+  FG_INLINE static Acc empty() { return {0, 0}; }
+  FG_INLINE static Acc relative(T top, T sum) {
+    if (top == lowest<T>()) return empty();
+    if (top - top != 0) return {0, top};  // inf or NaN
+    return {top, sum};
+  }
+  static void merge(Acc& acc, Acc later) {
+    if (later.sum == 0) return;
+    if (acc.sum == 0) {
+      acc = later;
+    } else if (acc.sum - acc.sum != 0 || later.sum - later.sum != 0) {  // infinite, or NaN
+      acc = {0, acc.sum + later.sum};
+    } else if (acc.shift >= later.shift) {
+      acc.sum += later.sum * ::exp(later.shift - acc.shift);
+    } else {
+      acc = {later.shift, later.sum + acc.sum * ::exp(acc.shift - later.shift)};
+    }
+  }
+  FG_INLINE static void finish(Acc acc, const ReduceArgs& a, int64_t i) {
+    store_one<double>(a.out, a.out_dtype, i, acc.shift + ::log(acc.sum));
+  }
+  [[gnu::noinline]] static void add(Acc& acc, const T* x, int64_t n, int64_t, const Param*) {
+    const T top = block_max(x, n);
+    merge(acc, relative(top, top - top == 0 ? block_exp_sum(x, n, top) : 0));
+  }
+
+  struct State {
+    T top[kTile<T>], sum[kTile<T>];
+  };
+  static void rows(State& state, const T* x, int64_t stride, int64_t rows, int64_t n, int64_t row, const Param*) {
+    if (row == 0) {
+      for (int64_t i = 0; i < n; ++i) {
+        state.top[i] = lowest<T>();
+        state.sum[i] = 0;
+      }
+    }
+    online_rows(state.top, state.sum, x, stride, rows, n);
+  }
+  FG_INLINE static Acc get(const State& state, int64_t j, int64_t count, int64_t, int64_t) {
+    if (count == 0) return empty();
+    return relative(state.top[j], state.sum[j]);
+  }
+};
+
+// max and min say what and where, argmax and argmin only where.
+template <class T> void fill_extremum(Backend& table, Compute compute) {
+  const int c = static_cast<int>(compute);
+  table.reduce[static_cast<int>(Reduce::max)][c] = table.reduce[static_cast<int>(Reduce::argmax)][c] =
+      reduce<Extremum<true, T>>;
+  table.reduce[static_cast<int>(Reduce::min)][c] = table.reduce[static_cast<int>(Reduce::argmin)][c] =
+      reduce<Extremum<false, T>>;
+}
+
+}  // namespace
+
+void fill_reduce(Backend& table) {
+  constexpr int f32 = static_cast<int>(Compute::F32), f64 = static_cast<int>(Compute::F64);
+  constexpr int i32 = static_cast<int>(Compute::I32), i64 = static_cast<int>(Compute::I64);
+#define FG_ENTRY(name, compute) table.reduce[static_cast<int>(Reduce::name)][compute]
+#define REDUCE_WIDE(name, ...) FG_ENTRY(name, f32) = FG_ENTRY(name, f64) = reduce<Simple<name##_row, double>>;
+#define REDUCE_FLOAT(name, ...)                             \
+  FG_ENTRY(name, f32) = reduce<Simple<name##_row, float>>; \
+  FG_ENTRY(name, f64) = reduce<Simple<name##_row, double>>;
+#define REDUCE(name, ...) \
+  REDUCE_FLOAT(name)      \
+  FG_ENTRY(name, i32) = FG_ENTRY(name, i64) = reduce<Simple<name##_row, int64_t>>;
+#include "ops/reduce.def"
+  fill_extremum<float>(table, Compute::F32);
+  fill_extremum<double>(table, Compute::F64);
+  fill_extremum<int64_t>(table, Compute::I32);
+  fill_extremum<int64_t>(table, Compute::I64);
+  FG_ENTRY(var, f32) = FG_ENTRY(var, f64) = reduce<Moments>;
+  FG_ENTRY(logsumexp, f32) = reduce<LogSumExp<float>>;
+  FG_ENTRY(logsumexp, f64) = reduce<LogSumExp<double>>;
+#undef FG_ENTRY
+}
+
+}  // namespace fg::cpu::FG_ISA

@@ -1,0 +1,393 @@
+// The one driver of all elementwise kernels. A kernel knows only whole vectors of contiguous arrays of its compute
+// type; the driver brings any operands there: strided, broadcast, transposed or of another dtype, through buffers in
+// L1.
+//
+//   run            decides: contiguous and native -> the kernel itself, else blocks or tiles
+//   run_blocks     linear ranges of elements; what is not usable in place is gathered and converted
+//   run_tiles      64 x 16 tiles over two dimensions, when an operand runs along another dimension than the output
+//
+// Work is cut by size only, so results do not depend on the number of threads; the last elements of a row go through
+// the same vector code by a padded copy, so results do not depend on position or layout either.
+#pragma once
+#include "core/backend.h"
+#include "cpu/convert.h"
+#include "cpu/parallel.h"
+
+namespace fg::cpu::FG_ISA {
+namespace {
+
+using KernelFn = void (*)(int64_t n, void* out, const void* const* in, const Param* params);
+struct Kernel {
+  KernelFn fn;      // n is a multiple of the vector length; null: out <- in[0]
+  Compute compute;  // type of the arrays; of copies: what values pass through
+  bool test;        // writes bytes of 0 or 1
+  bool raw;         // items are moved as they are (one dtype)
+  bool costly;      // tens of operations per element
+};
+
+constexpr int64_t kBufferBytes = 4096;
+constexpr int64_t kStreamBytes = int64_t{40} << 20;  // outputs from here on bypass the caches
+constexpr int64_t kTileWidth = 64;
+constexpr int64_t kTileRun = 512;                    // elements of the other dimension in one chunk of tiles
+constexpr int64_t kShortRow = 256;                   // shorter rows share a block
+
+// The kernel on whole vectors, then on one padded vector.
+FG_INLINE void apply(const Kernel& kernel, int64_t n, char* out, const void* const* in, int inputs,
+                     const Param* params) {
+  const int bytes = compute_bytes(kernel.compute);
+  const int out_bytes = kernel.test ? 1 : bytes;
+  const int64_t lanes = kVecBytes / bytes;
+  const int64_t whole = n & -lanes;
+  if (whole > 0) kernel.fn(whole, out, in, params);
+  const int64_t rest = n - whole;
+  if (rest == 0) return;
+  alignas(64) unsigned char padded[kMaxInputs + 1][64];
+  const void* pointers[kMaxInputs];
+  for (int i = 0; i < inputs; ++i) {
+    pointers[i] = padded[i];
+    if (in[i] == nullptr) continue;
+    const char* from = static_cast<const char*>(in[i]) + whole * bytes;
+    // Lanes past the end repeat the first, so that they cause no special cases of their own.
+    if (bytes == 4) {
+      int32_t value;
+      memcpy(&value, from, 4);
+      VI(value).store(reinterpret_cast<int32_t*>(padded[i]));
+      for (int64_t k = 1; k < rest; ++k) memcpy(padded[i] + 4 * k, from + 4 * k, 4);
+    } else {
+      int64_t value;
+      memcpy(&value, from, 8);
+      VL(value).store(reinterpret_cast<int64_t*>(padded[i]));
+      for (int64_t k = 1; k < rest; ++k) memcpy(padded[i] + 8 * k, from + 8 * k, 8);
+    }
+  }
+  unsigned char* result = padded[kMaxInputs];
+  kernel.fn(lanes, result, pointers, params);
+  char* to = out + whole * out_bytes;
+  if (out_bytes == 4) for (int64_t k = 0; k < rest; ++k) memcpy(to + 4 * k, result + 4 * k, 4);
+  else if (out_bytes == 8) for (int64_t k = 0; k < rest; ++k) memcpy(to + 8 * k, result + 8 * k, 8);
+  else for (int64_t k = 0; k < rest; ++k) to[k] = static_cast<char>(result[k]);
+}
+
+struct Plan {
+  const Iter* iter;
+  Kernel kernel;
+  int inputs;
+  int64_t item;      // bytes of an element in the buffers
+  int64_t out_item;  // of a result before conversion
+  int64_t block;     // elements of a buffer
+  int64_t chunk;     // elements of a chunk
+  bool stream;
+  int other;         // second dimension of tiles
+  // [inputs] is the output
+  bool used[kMaxInputs + 1], native[kMaxInputs + 1], dense[kMaxInputs + 1], constant[kMaxInputs + 1];
+};
+
+struct Buffers {
+  alignas(64) char in[kMaxInputs][kBufferBytes];
+  alignas(64) char out[kBufferBytes];
+  alignas(64) char raw[2 * kBufferBytes];  // before conversion: items may be twice as wide as the compute type
+};
+
+FG_INLINE const Operand& operand(const Plan& plan, int i) {
+  return i == plan.inputs ? plan.iter->out : plan.iter->in[i];
+}
+FG_INLINE char* address(const Operand& operand, int64_t elements) {
+  return static_cast<char*>(operand.data) + elements * item_bytes(operand.dtype);
+}
+FG_INLINE int64_t offset_of(const Operand& operand, int ndim, const int64_t* index) {
+  int64_t offset = 0;
+  for (int d = 0; d < ndim; ++d) offset += index[d] * operand.strides[d];
+  return offset;
+}
+
+// Operands that are one value everywhere fill their buffer once per chunk.
+FG_NOINLINE void fill_constants(const Plan& plan, Buffers& buffers) {
+  for (int i = 0; i < plan.inputs; ++i) {
+    if (!plan.used[i] || !plan.constant[i]) continue;
+    const Operand& from = plan.iter->in[i];
+    alignas(8) char value[8];
+    if (plan.kernel.raw) memcpy(value, from.data, plan.item);
+    else load_contiguous(plan.kernel.compute, value, from.dtype, from.data, 1);
+    gather_row(static_cast<int>(plan.item), buffers.in[i], value, 0, plan.block);
+  }
+}
+
+// The kernel over n elements whose inputs lie in pointers; the result goes to `direct`, or is left where the return
+// says, in the dtype of the output.
+FG_NOINLINE const char* compute_block(const Plan& plan, Buffers& buffers, const void** pointers, int64_t n,
+                                      char* direct) {
+  const Kernel& kernel = plan.kernel;
+  const bool native = plan.native[plan.inputs];
+  const char* result;
+  if (kernel.fn == nullptr) {
+    result = static_cast<const char*>(pointers[0]);
+  } else {
+    char* to = native && direct ? direct : buffers.out;
+    apply(kernel, n, to, pointers, plan.inputs, plan.iter->params);
+    result = to;
+  }
+  if (native) {
+    if (direct && result != direct) {
+      memcpy(direct, result, n * item_bytes(plan.iter->out.dtype));
+      result = direct;
+    }
+    return result;
+  }
+  char* to = direct ? direct : buffers.raw;
+  if (kernel.test) {
+    // bytes of 0 and 1 pass through int32
+    alignas(64) int32_t wide[256];
+    const int bytes = item_bytes(plan.iter->out.dtype);
+    for (int64_t i = 0; i < n; i += 256) {
+      const int64_t count = n - i < 256 ? n - i : 256;
+      load_contiguous(Compute::I32, wide, DType::UInt8, result + i, count);
+      store_contiguous(plan.iter->out.dtype, to + i * bytes, Compute::I32, wide, count);
+    }
+  } else {
+    store_contiguous(plan.iter->out.dtype, to, kernel.compute, result, n);
+  }
+  return to;
+}
+
+FG_INLINE void advance(const Iter& iter, int64_t* index) {
+  for (int d = 1; d < iter.ndim; ++d) {
+    if (++index[d] < iter.sizes[d]) return;
+    index[d] = 0;
+  }
+}
+
+// n elements from `index` on, in order, of any strides. move(out or in position, operand offset, count) per row.
+template <class Move>
+FG_INLINE void walk_rows(const Iter& iter, const Operand& item, const int64_t* start, int64_t n, Move move) {
+  int64_t index[kMaxDims];
+  for (int d = 0; d < iter.ndim; ++d) index[d] = start[d];
+  int64_t done = 0;
+  while (done < n) {
+    const int64_t left = iter.sizes[0] - index[0];
+    const int64_t count = n - done < left ? n - done : left;
+    move(done, offset_of(item, iter.ndim, index), count);
+    done += count;
+    index[0] = 0;
+    advance(iter, index);
+  }
+}
+
+FG_NOINLINE void block(const Plan& plan, Buffers& buffers, const int64_t* index, int64_t begin, int64_t n,
+                       bool in_row) {
+  const Iter& iter = *plan.iter;
+  const void* pointers[kMaxInputs] = {};
+  for (int i = 0; i < plan.inputs; ++i) {
+    if (!plan.used[i]) continue;
+    const Operand& from = iter.in[i];
+    char* buffer = buffers.in[i];
+    pointers[i] = buffer;
+    if (plan.constant[i]) continue;
+    const int bytes = item_bytes(from.dtype);
+    const char* source;
+    if (plan.dense[i]) {
+      source = address(from, begin);
+    } else if (in_row && from.strides[0] == 1) {
+      source = address(from, offset_of(from, iter.ndim, index));
+    } else {
+      char* to = plan.native[i] ? buffer : buffers.raw;
+      walk_rows(iter, from, index, n, [&](int64_t done, int64_t offset, int64_t count) {
+        gather_row(bytes, to + done * bytes, address(from, offset), from.strides[0], count);
+      });
+      source = to;
+    }
+    if (plan.native[i]) pointers[i] = source;
+    else load_contiguous(plan.kernel.compute, buffer, from.dtype, source, n);
+  }
+  const Operand& out = iter.out;
+  const int bytes = item_bytes(out.dtype);
+  char* direct = nullptr;
+  if (plan.dense[plan.inputs]) direct = address(out, begin);
+  else if (in_row && out.strides[0] == 1) direct = address(out, offset_of(out, iter.ndim, index));
+  const char* result = compute_block(plan, buffers, pointers, n, plan.stream ? nullptr : direct);
+  if (direct) {
+    if (plan.stream) stream_bytes(direct, result, n * bytes);
+  } else {
+    walk_rows(iter, out, index, n, [&](int64_t done, int64_t offset, int64_t count) {
+      scatter_row(bytes, address(out, offset), result + done * bytes, out.strides[0], count);
+    });
+  }
+}
+
+FG_NOINLINE void run_blocks(void* context, int64_t chunk) {
+  const Plan& plan = *static_cast<const Plan*>(context);
+  const Iter& iter = *plan.iter;
+  Buffers buffers;
+  fill_constants(plan, buffers);
+  const int64_t first = chunk * plan.chunk;
+  const int64_t end = first + plan.chunk < iter.numel ? first + plan.chunk : iter.numel;
+  int64_t index[kMaxDims];
+  int64_t rest = first;
+  for (int d = 0; d < iter.ndim; ++d) {
+    index[d] = rest % iter.sizes[d];
+    rest /= iter.sizes[d];
+  }
+  const bool by_row = iter.ndim == 1 || iter.sizes[0] >= kShortRow;
+  for (int64_t begin = first; begin < end;) {
+    int64_t n = end - begin < plan.block ? end - begin : plan.block;
+    const int64_t left = iter.sizes[0] - index[0];
+    if (by_row && n > left) n = left;
+    block(plan, buffers, index, begin, n, n <= left);
+    begin += n;
+    index[0] += n;
+    while (index[0] >= iter.sizes[0] && begin < end) {
+      index[0] -= iter.sizes[0];
+      advance(iter, index);
+    }
+  }
+  if (plan.stream) stream_end();
+}
+
+// A chunk is a strip kTileWidth wide along dimension 0 and kTileRun long along `other`.
+FG_NOINLINE void run_tiles(void* context, int64_t chunk) {
+  const Plan& plan = *static_cast<const Plan*>(context);
+  const Iter& iter = *plan.iter;
+  const int other = plan.other;
+  Buffers buffers;
+  fill_constants(plan, buffers);
+  const int64_t runs = (iter.sizes[other] + kTileRun - 1) / kTileRun;
+  const int64_t strips = (iter.sizes[0] + kTileWidth - 1) / kTileWidth;
+  int64_t index[kMaxDims];
+  index[other] = chunk % runs * kTileRun;
+  index[0] = chunk / runs % strips * kTileWidth;
+  int64_t rest = chunk / runs / strips;
+  for (int d = 1; d < iter.ndim; ++d) {
+    if (d == other) continue;
+    index[d] = rest % iter.sizes[d];
+    rest /= iter.sizes[d];
+  }
+  const int width = static_cast<int>(iter.sizes[0] - index[0] < kTileWidth ? iter.sizes[0] - index[0] : kTileWidth);
+  const int64_t end = index[other] + kTileRun < iter.sizes[other] ? index[other] + kTileRun : iter.sizes[other];
+  const int64_t height_of_tile = plan.block / kTileWidth;
+  const Operand& out = iter.out;
+  const int out_bytes = item_bytes(out.dtype);
+  const bool only_moves = plan.kernel.raw && !plan.stream && out.strides[0] == 1 && !plan.constant[0];
+  for (; index[other] < end; index[other] += height_of_tile) {
+    const int height = static_cast<int>(end - index[other] < height_of_tile ? end - index[other] : height_of_tile);
+    if (only_moves) {
+      const Operand& from = iter.in[0];
+      gather_tile(out_bytes, address(out, offset_of(out, iter.ndim, index)), out.strides[other],
+                  address(from, offset_of(from, iter.ndim, index)), from.strides[0], from.strides[other], width,
+                  height);
+      continue;
+    }
+    const void* pointers[kMaxInputs] = {};
+    for (int i = 0; i < plan.inputs; ++i) {
+      if (!plan.used[i]) continue;
+      pointers[i] = buffers.in[i];
+      if (plan.constant[i]) continue;
+      const Operand& from = iter.in[i];
+      char* to = plan.native[i] ? buffers.in[i] : buffers.raw;
+      gather_tile(item_bytes(from.dtype), to, width, address(from, offset_of(from, iter.ndim, index)), from.strides[0],
+                  from.strides[other], width, height);
+      if (!plan.native[i])
+        load_contiguous(plan.kernel.compute, buffers.in[i], from.dtype, to, static_cast<int64_t>(width) * height);
+    }
+    const char* result = compute_block(plan, buffers, pointers, static_cast<int64_t>(width) * height, nullptr);
+    char* to = address(out, offset_of(out, iter.ndim, index));
+    for (int j = 0; j < height; ++j, to += out.strides[other] * out_bytes, result += width * out_bytes) {
+      if (plan.stream && out.strides[0] == 1) stream_bytes(to, result, width * out_bytes);
+      else scatter_row(out_bytes, to, result, out.strides[0], width);
+    }
+  }
+  if (plan.stream) stream_end();
+}
+
+// Contiguous arrays of the compute type.
+FG_NOINLINE void run_direct(void* context, int64_t chunk) {
+  const Plan& plan = *static_cast<const Plan*>(context);
+  const int64_t begin = chunk * plan.chunk;
+  const int64_t n = plan.iter->numel - begin < plan.chunk ? plan.iter->numel - begin : plan.chunk;
+  const void* pointers[kMaxInputs] = {};
+  for (int i = 0; i < plan.inputs; ++i)
+    if (plan.used[i]) pointers[i] = static_cast<const char*>(plan.iter->in[i].data) + begin * plan.item;
+  apply(plan.kernel, n, static_cast<char*>(plan.iter->out.data) + begin * plan.out_item, pointers, plan.inputs,
+        plan.iter->params);
+}
+
+FG_INLINE bool is_native(const Kernel& kernel, DType dtype, bool is_out) {
+  if (is_out && kernel.test) return dtype == DType::Bool || dtype == DType::UInt8;
+  return kernel.raw || dtype == native(kernel.compute);
+}
+
+// The dimension along which some operand runs while the output does not, when tiles over it pay; else 0.
+FG_NOINLINE int tile_dimension(const Iter& iter) {
+  if (iter.ndim < 2 || iter.sizes[0] < 16 || iter.numel < 4096) return 0;
+  for (int i = 0; i < iter.inputs; ++i) {
+    const Operand& from = iter.in[i];
+    if (from.data == nullptr || (from.strides[0] >= -8 && from.strides[0] <= 8)) continue;
+    for (int d = 1; d < iter.ndim; ++d)
+      if ((from.strides[d] == 1 || from.strides[d] == -1) && iter.sizes[d] >= 8) return d;
+  }
+  return 0;
+}
+
+FG_NOINLINE void run_general(const Iter& iter, const Kernel& kernel) {
+  Plan plan;
+  plan.iter = &iter;
+  plan.kernel = kernel;
+  plan.inputs = iter.inputs;
+  plan.item = kernel.raw ? item_bytes(iter.out.dtype) : compute_bytes(kernel.compute);
+  plan.out_item = kernel.test ? 1 : plan.item;
+  plan.block = kBufferBytes / (plan.item > 4 || kernel.raw ? plan.item : 4);
+  const int64_t out_bytes = iter.numel * item_bytes(iter.out.dtype);
+  plan.stream = out_bytes >= kStreamBytes;
+  plan.chunk = kernel.costly ? 16384 : 32768;
+  bool direct = kernel.fn != nullptr;
+  for (int i = 0; i <= plan.inputs; ++i) {
+    const Operand& item = operand(plan, i);
+    plan.used[i] = item.data != nullptr;
+    if (!plan.used[i]) continue;
+    plan.native[i] = is_native(kernel, item.dtype, i == plan.inputs);
+    plan.dense[i] = plan.constant[i] = true;
+    int64_t expected = 1;
+    for (int d = 0; d < iter.ndim; ++d) {
+      plan.dense[i] = plan.dense[i] && item.strides[d] == expected;
+      plan.constant[i] = plan.constant[i] && item.strides[d] == 0;
+      expected *= iter.sizes[d];
+    }
+    if (i == plan.inputs) plan.constant[i] = false;
+    else if (item.data == iter.out.data) plan.stream = false;
+    direct = direct && plan.native[i] && plan.dense[i];
+  }
+  const int64_t cost = static_cast<int64_t>(static_cast<double>(iter.numel) * (kernel.costly ? 0.5 : 0.15)) +
+                       (plan.stream ? out_bytes / 16 : 0);
+  plan.other = direct ? 0 : tile_dimension(iter);
+  void (*work)(void*, int64_t) = direct && !plan.stream ? run_direct : run_blocks;
+  int64_t chunks = (iter.numel + plan.chunk - 1) / plan.chunk;
+  if (plan.other > 0) {
+    work = run_tiles;
+    const int64_t plane = iter.sizes[0] * iter.sizes[plan.other];
+    chunks = iter.numel / plane * ((iter.sizes[0] + kTileWidth - 1) / kTileWidth) *
+             ((iter.sizes[plan.other] + kTileRun - 1) / kTileRun);
+  }
+  if (iter.numel >= (kernel.costly ? 32768 : 65536)) {
+    parallel_for(chunks, cost, work, &plan);
+  } else {
+    for (int64_t chunk = 0; chunk < chunks; ++chunk) work(&plan, chunk);
+  }
+}
+
+FG_NOINLINE void run(const Iter& iter, const Kernel& kernel) {
+  // Small contiguous work of the native dtype is most of all calls: straight to the kernel.
+  if (iter.numel < 16384 && (iter.ndim <= 1 || iter.numel == 1) && is_native(kernel, iter.out.dtype, true)) {
+    const bool one = iter.numel == 1;
+    bool direct = one || iter.out.strides[0] == 1;
+    const void* pointers[kMaxInputs];
+    const DType wanted = native(kernel.compute);
+    for (int i = 0; i < iter.inputs; ++i) {
+      const Operand& from = iter.in[i];
+      pointers[i] = from.data;
+      direct = direct && (from.data == nullptr || (from.dtype == wanted && (one || from.strides[0] == 1)));
+    }
+    if (direct) return apply(kernel, iter.numel, static_cast<char*>(iter.out.data), pointers, iter.inputs, iter.params);
+  }
+  run_general(iter, kernel);
+}
+
+}  // namespace
+}  // namespace fg::cpu::FG_ISA

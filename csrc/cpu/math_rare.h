@@ -1,0 +1,141 @@
+// The less common words: functions of float computed in double, functions of double lane by lane through libm, and the
+// division words. Part of math.h, which includes it at its end.
+#pragma once
+
+namespace fg::cpu::FG_ISA {
+namespace {
+
+// ---- rare functions of float, in double: the plain formulas lose no visible bits there ----
+
+constexpr double kTiny = 0x1p-12;  // below, two terms of the series are exact enough and the formulas are not
+FG_INLINE VD exp_wide(VD x) { return exp2_wide(x * 1.4426950408889634074); }
+FG_INLINE VD log_wide(VD x) { return log2_wide(x) * 0.693147180559945309417; }
+// x and y of any sign and size that float has
+FG_INLINE VD atan2_wide(VD y, VD x) {
+  constexpr double half_pi = 1.5707963267948966192;
+  VD ay = abs(y), ax = abs(x);
+  VD::M steep = ay > ax;
+  VD small = where(steep, ax, ay), large = where(steep, ay, ax);
+  VD t = where((ax == 0) & (ay == 0), 0, where(small == Limits<double>::kInf, 1, small / large));
+  VD::M upper = t > 0.41421356237309503;
+  VD u = where(upper, (t - 1) / (t + 1), t);
+  VD z = u * u;
+  VD r = u + u * z * poly(z, -0.3333333333326597399, 0.1999999994970928375, -0.1428570809520680831, 
+                        0.1111081913139345335, -0.09084091224602405212, 0.07604700938027886325, -0.06026853912961641795,
+                        0.03294868583918391998);
+  r = where(upper, r + half_pi / 2, r);
+  r = where(steep, half_pi - r, r);
+  r = where(copysign(VD(1), x) < 0, 2 * half_pi - r, r);
+  return copysign(where(x != x, x, r), y);
+}
+FG_NOINLINE VF atan2(VF a, VF b) {
+  VD2 y = widen(a), x = widen(b);
+  return narrow({atan2_wide(y.low, x.low), atan2_wide(y.high, x.high)});
+}
+FG_NOINLINE VF atan(VF x) {
+  return in_double(x, [](VD a) { return atan2_wide(a, 1); });
+}
+FG_NOINLINE VF asin(VF x) {
+  return in_double(x, [](VD a) { return atan2_wide(a, sqrt((1 - a) * (1 + a))); });
+}
+FG_NOINLINE VF acos(VF x) {
+  return in_double(x, [](VD a) { return atan2_wide(sqrt((1 - a) * (1 + a)), a); });
+}
+FG_NOINLINE VF tan(VF x) {
+  return in_double(x, [](VD a) { return sin(a) / cos(a); });
+}
+FG_NOINLINE VF sinh(VF x) {
+  return in_double(x, [](VD a) {
+    VD e = exp_wide(abs(a));
+    return where(abs(a) < kTiny, a + a * a * a * (1.0 / 6), copysign(0.5 * (e - 1 / e), a));
+  });
+}
+FG_NOINLINE VF cosh(VF x) {
+  return in_double(x, [](VD a) {
+    VD e = exp_wide(abs(a));
+    return 0.5 * (e + 1 / e);
+  });
+}
+FG_NOINLINE VF asinh(VF x) {
+  return in_double(x, [](VD a) {
+    VD b = abs(a);
+    return copysign(where(b < kTiny, b - b * b * b * (1.0 / 6), log_wide(b + sqrt(b * b + 1))), a);
+  });
+}
+FG_NOINLINE VF acosh(VF x) {
+  return in_double(x, [](VD a) { return where(a >= 1, log_wide(a + sqrt((a - 1) * (a + 1))), __builtin_nan("")); });
+}
+FG_NOINLINE VF atanh(VF x) {
+  return in_double(x, [](VD a) {
+    VD b = abs(a);
+    return where(b < kTiny, a + a * a * a * (1.0 / 3), copysign(0.5 * log_wide((1 + b) / (1 - b)), a));
+  });
+}
+
+// ---- lane by lane ----
+
+#define FG_LANES1(word) \
+  FG_NOINLINE VD word(VD x) { return each(x, [](double a) { return ::word(a); }); }
+FG_LANES1(tan) FG_LANES1(asin) FG_LANES1(acos) FG_LANES1(atan) FG_LANES1(sinh) FG_LANES1(cosh) FG_LANES1(asinh)
+FG_LANES1(acosh) FG_LANES1(atanh) FG_LANES1(erfc)
+#undef FG_LANES1
+FG_NOINLINE VF erfc(VF x) {
+  return each(x, [](float a) { return static_cast<float>(::erfc(static_cast<double>(a))); });
+}
+FG_NOINLINE VD erf(VD x) { return each(x, [](double a) { return ::erf(a); }); }
+FG_NOINLINE VD log2(VD x) { return each(x, [](double a) { return ::log2(a); }); }
+FG_NOINLINE VD log10(VD x) { return each(x, [](double a) { return ::log10(a); }); }
+FG_NOINLINE VD pow(VD a, VD b) { return each(a, b, [](double x, double y) { return ::pow(x, y); }); }
+FG_NOINLINE VD hypot(VD a, VD b) { return each(a, b, [](double x, double y) { return ::hypot(x, y); }); }
+FG_NOINLINE VD atan2(VD a, VD b) { return each(a, b, [](double x, double y) { return ::atan2(x, y); }); }
+FG_NOINLINE VD fmod(VD a, VD b) { return each(a, b, [](double x, double y) { return ::fmod(x, y); }); }
+FG_NOINLINE VF hypot(VF a, VF b) {
+  VD2 x = widen(a), y = widen(b);
+  VF r = narrow({sqrt(x.low * x.low + y.low * y.low), sqrt(x.high * x.high + y.high * y.high)});
+  constexpr float inf = Limits<float>::kInf;
+  return where((abs(a) == inf) | (abs(b) == inf), inf, r);
+}
+
+// ---- division words ----
+
+FG_NOINLINE VF fmod(VF a, VF b) {
+  // With quotients below 2^29 the product and the rest are exact in double; a quotient rounded up shows in the rest's
+  // sign.
+  VD2 x = widen(a), y = widen(abs(b));
+  VD2 q = {trunc(abs(x.low) / y.low), trunc(abs(x.high) / y.high)};
+  VD2 r = {abs(x.low) - q.low * y.low, abs(x.high) - q.high * y.high};
+  r = {where(r.low < 0, r.low + y.low, r.low), where(r.high < 0, r.high + y.high, r.high)};
+  if (any(!(q.low < 0x1p29)) || any(!(q.high < 0x1p29)) || any(abs(b) == Limits<float>::kInf))
+    return each(a, b, [](float m, float n) { return ::fmodf(m, n); });
+  return copysign(narrow(r), a);
+}
+template <class T> FG_INLINE Vec<T> remainder_any(Vec<T> a, Vec<T> b) {
+  Vec<T> m = fmod(a, b);
+  return where((m != 0) & ((m < 0) ^ (b < 0)), m + b, m);
+}
+template <class T> FG_INLINE Vec<T> floor_divide_any(Vec<T> a, Vec<T> b) {
+  Vec<T> m = fmod(a, b);
+  Vec<T> quotient = (a - m) / b;
+  quotient = where((m != 0) & ((m < 0) ^ (b < 0)), quotient - 1, quotient);
+  Vec<T> whole = floor(quotient);
+  whole = where(quotient - whole > 0.5, whole + 1, whole);
+  whole = where(quotient == 0, copysign(zero(a), a / b), whole);
+  return where(b == 0, a / b, whole);
+}
+FG_INLINE VF remainder(VF a, VF b) { return remainder_any(a, b); }
+FG_INLINE VD remainder(VD a, VD b) { return remainder_any(a, b); }
+FG_INLINE VF floor_divide(VF a, VF b) { return floor_divide_any(a, b); }
+FG_INLINE VD floor_divide(VD a, VD b) { return floor_divide_any(a, b); }
+FG_INLINE VF trunc_divide(VF a, VF b) { return trunc(a / b); }
+FG_INLINE VD trunc_divide(VD a, VD b) { return trunc(a / b); }
+
+template <class T> FG_INLINE Vec<T> logaddexp_any(Vec<T> a, Vec<T> b) {
+  Vec<T> m = max(a, b);
+  Vec<T> y = m + log1p(exp(-abs(a - b)));
+  return where((a == b) & (abs(a) == Limits<T>::kInf), a, y);
+}
+FG_INLINE VF logaddexp(VF a, VF b) { return logaddexp_any(a, b); }
+FG_INLINE VD logaddexp(VD a, VD b) { return logaddexp_any(a, b); }
+
+}  // namespace
+}  // namespace fg::cpu::FG_ISA

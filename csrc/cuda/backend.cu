@@ -1,0 +1,232 @@
+// The CUDA backend's table and what is not a kernel: errors, devices, streams, memory. Start at fg_get_backend.
+#include <cstdio>
+#include <cstring>
+
+#include "cuda/allocator.h"
+#include "cuda/device.cuh"
+#include "cuda/tables.h"
+
+namespace fg::cuda {
+namespace {
+
+constexpr int kMaxDevices = 64;
+
+struct Error {
+  char text[320];
+  bool set;
+};
+thread_local Error error;
+
+#ifdef FG_CUDA_EMULATE
+constexpr int kMultiprocessors = 1;
+#endif
+
+int device_count() {
+  static const int count = [] {
+    int n = 0;
+    if (cudaGetDeviceCount(&n) != cudaSuccess) {
+      cudaGetLastError();
+      n = 0;
+    }
+    return n < kMaxDevices ? n : kMaxDevices;
+  }();
+  return count;
+}
+
+const char* device_name(int device) {
+  if (device < 0 || device >= device_count()) return "";
+#ifdef FG_CUDA_EMULATE
+  return "emulator";
+#else
+  static char names[kMaxDevices][256];
+  static std::mutex mutex;
+  std::lock_guard<std::mutex> lock(mutex);
+  if (!names[device][0]) {
+    cudaDeviceProp properties;
+    if (!check(cudaGetDeviceProperties(&properties, device), "device_name")) return "";
+    std::snprintf(names[device], sizeof names[device], "%s", properties.name);
+  }
+  return names[device];
+#endif
+}
+
+void* reserve(size_t bytes, int device) {
+  use_device(device);
+  void* memory = nullptr;
+  if (cudaMalloc(&memory, bytes) != cudaSuccess) {
+    cudaGetLastError();
+    return nullptr;
+  }
+  return memory;
+}
+void give_back(void* memory, int device) {
+  use_device(device);
+  check(cudaFree(memory), "free");
+}
+
+// Never destroyed: memory is in use until the process ends, and the driver may be gone before static destructors run.
+Allocator* allocator(int device) {
+  static Allocator* all[kMaxDevices];
+  static std::mutex mutex;
+  if (device < 0 || device >= device_count()) return nullptr;
+  Allocator* found = __atomic_load_n(&all[device], __ATOMIC_ACQUIRE);
+  if (!found) {
+    std::lock_guard<std::mutex> lock(mutex);
+    found = all[device];
+    if (!found) __atomic_store_n(&all[device], found = new Allocator(device, {reserve, give_back}), __ATOMIC_RELEASE);
+  }
+  return found;
+}
+
+void empty_cache(int device) {
+  if (Allocator* a = allocator(device)) {
+    use_device(device);
+    check(cudaDeviceSynchronize(), "empty_cache");
+    a->empty_cache();
+  }
+}
+void memory_stats(int device, MemoryStats* out) {
+  Allocator* a = allocator(device);
+  *out = a ? a->stats() : MemoryStats{};
+}
+void reset_peak(int device) {
+  if (Allocator* a = allocator(device)) a->reset_peak();
+}
+
+int copy_bytes(void* dst, const void* src, size_t bytes, CopyKind kind, Stream stream) {
+  if (bytes == 0) return 0;
+  use_device(stream.device);
+  cudaMemcpyKind direction = kind == CopyKind::within      ? cudaMemcpyDeviceToDevice
+                             : kind == CopyKind::to_device ? cudaMemcpyHostToDevice
+                                                           : cudaMemcpyDeviceToHost;
+  bool ok = check(cudaMemcpyAsync(dst, src, bytes, direction, handle(stream)), "copy");
+  // Host memory may be pinned by somebody else, and then both directions would still be under way.
+  if (ok && kind != CopyKind::within) ok = check(cudaStreamSynchronize(handle(stream)), "copy");
+  return ok ? 0 : 1;
+}
+
+void synchronize(Stream stream) {
+  use_device(stream.device);
+  check(cudaStreamSynchronize(handle(stream)), "synchronize");
+}
+
+const char* take_error() {
+  if (!error.set) return nullptr;
+  error.set = false;
+  return error.text;
+}
+
+void* stream_create(int device) {
+  use_device(device);
+  cudaStream_t stream = nullptr;
+  check(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), "stream_create");
+  return stream;
+}
+void stream_destroy(void* stream) {
+  if (stream) check(cudaStreamDestroy(static_cast<cudaStream_t>(stream)), "stream_destroy");
+}
+void stream_wait(void* stream, void* other) {
+  cudaEvent_t event = nullptr;
+  if (!check(cudaEventCreateWithFlags(&event, cudaEventDisableTiming), "stream_wait")) return;
+  check(cudaEventRecord(event, static_cast<cudaStream_t>(other)), "stream_wait");
+  check(cudaStreamWaitEvent(static_cast<cudaStream_t>(stream), event, 0), "stream_wait");
+  cudaEventDestroy(event);
+}
+
+}  // namespace
+
+void set_error(const char* where, const char* what) {
+  if (error.set) return;
+  std::snprintf(error.text, sizeof error.text, "%s: %s", where, what);
+  error.set = true;
+}
+
+bool check(cudaError_t code, const char* where) {
+  if (code == cudaSuccess) return true;
+  cudaGetLastError();
+  char text[200];
+  std::snprintf(text, sizeof text, "CUDA error: %s", cudaGetErrorString(code));
+  set_error(where, text);
+  return false;
+}
+
+// Asks the runtime instead of remembering: another library may have changed the device of this thread.
+void use_device(int device) {
+  int current = -1;
+  if (cudaGetDevice(&current) == cudaSuccess && current == device) return;
+  check(cudaSetDevice(device), "set device");
+}
+
+int multiprocessors(int device) {
+#ifdef FG_CUDA_EMULATE
+  return device >= 0 ? kMultiprocessors : 1;
+#else
+  static int counts[kMaxDevices];
+  if (device < 0 || device >= kMaxDevices) return 1;
+  int count = __atomic_load_n(&counts[device], __ATOMIC_RELAXED);
+  if (!count) {
+    if (!check(cudaDeviceGetAttribute(&count, cudaDevAttrMultiProcessorCount, device), "device") || count < 1) count = 1;
+    __atomic_store_n(&counts[device], count, __ATOMIC_RELAXED);
+  }
+  return count;
+#endif
+}
+
+void* allocate(size_t bytes, Stream stream) {
+  Allocator* a = allocator(stream.device);
+  return a ? a->allocate(bytes ? bytes : 1, stream.handle) : nullptr;
+}
+void release(void* block, size_t bytes, Stream stream) {
+  if (Allocator* a = allocator(stream.device)) a->release(block, bytes ? bytes : 1, stream.handle);
+}
+
+#ifndef FG_CUDA_EMULATE
+void launch_kernel(const char* name, const void* kernel, dim3 grid, dim3 block, size_t smem, Stream stream, void** args) {
+  use_device(stream.device);
+  cudaLaunchConfig_t config{};
+  config.gridDim = grid;
+  config.blockDim = block;
+  config.dynamicSmemBytes = smem;
+  config.stream = handle(stream);
+  check(cudaLaunchKernelExC(&config, kernel, args), name);
+}
+#endif
+
+void fill_memory(Backend& table) {
+  table.allocate = allocate;
+  table.release = release;
+  table.empty_cache = empty_cache;
+  table.memory_stats = memory_stats;
+  table.reset_peak = reset_peak;
+  table.copy_bytes = copy_bytes;
+  table.synchronize = synchronize;
+  table.take_error = take_error;
+  table.device_count = device_count;
+  table.device_name = device_name;
+  table.stream_create = stream_create;
+  table.stream_destroy = stream_destroy;
+  table.stream_wait = stream_wait;
+}
+
+namespace {
+const Backend& backend() {
+  static const Backend table = [] {
+    Backend t{};
+    t.abi_version = kBackendAbi;
+    t.struct_size = sizeof(Backend);
+    t.name = "cuda";
+#define X(family) fill_##family(t);
+    FG_CUDA_FAMILIES(X)
+#undef X
+    return t;
+  }();
+  return table;
+}
+}  // namespace
+
+}  // namespace fg::cuda
+
+// The library's only symbol. nullptr: built for another version of the table.
+extern "C" __attribute__((visibility("default"))) const fg::Backend* fg_get_backend(uint32_t abi) {
+  return abi == fg::kBackendAbi ? &fg::cuda::backend() : nullptr;
+}

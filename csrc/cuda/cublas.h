@@ -1,0 +1,10 @@
+// cuBLAS, when it is there: looked for at the first product, opened with dlopen, never linked. FASTGRAD_CUBLAS=0 turns it
+// off, FASTGRAD_CUBLAS=<path> names the library.
+#pragma once
+#include "core/backend.h"
+
+namespace fg::cuda {
+bool cublas_accepts(const GemmArgs& args);  // the library is found and can express this product
+bool cublas_gemm(const GemmArgs& args);     // without bias; false: it refused, nothing was done
+void use_device(int device);
+}  // namespace fg::cuda

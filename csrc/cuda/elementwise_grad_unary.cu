@@ -1,0 +1,13 @@
+// Gradient kernels of every row of unary.def.
+#include "cuda/elementwise.cuh"
+#include "cuda/tables.h"
+
+namespace fg::cuda {
+void fill_elementwise_grad_unary(Backend& table) {
+#define FG_ROW(name, ...) fill_gradient<name##_row, 0>(table, Op::name);
+#define UNARY_FLOAT FG_ROW
+#define UNARY_ANY FG_ROW
+#include "ops/elementwise.def"
+#undef FG_ROW
+}
+}  // namespace fg::cuda

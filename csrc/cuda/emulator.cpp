@@ -1,0 +1,337 @@
+// The emulator's scheduler: one fiber per thread of a block, see emulator.h. run() starts there; schedule_block() is the idea:
+// resume every thread that may run until none can, then see which barrier has everybody.
+#include "cuda/emulator.h"
+
+#include <sys/mman.h>
+#include <ucontext.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <numeric>
+#include <vector>
+
+#ifdef __SANITIZE_ADDRESS__
+#include <sanitizer/common_interface_defs.h>
+#endif
+
+// swapcontext costs two system calls; on x86-64 a switch is eight registers. AddressSanitizer wants to be told of switches and
+// gets the portable form.
+#if defined(__x86_64__) && !defined(__SANITIZE_ADDRESS__)
+#define FG_EMU_ASM 1
+extern "C" void fg_emu_switch(void** save, void* to) __attribute__((visibility("hidden")));
+asm(R"(
+  .text
+  .hidden fg_emu_switch
+  .globl fg_emu_switch
+  .type fg_emu_switch, @function
+fg_emu_switch:
+  pushq %rbp
+  pushq %rbx
+  pushq %r12
+  pushq %r13
+  pushq %r14
+  pushq %r15
+  movq %rsp, (%rdi)
+  movq %rsi, %rsp
+  popq %r15
+  popq %r14
+  popq %r13
+  popq %r12
+  popq %rbx
+  popq %rbp
+  ret
+  .size fg_emu_switch, .-fg_emu_switch
+)");
+#endif
+
+namespace emu {
+
+__thread Position position;
+
+namespace {
+
+constexpr int kWarp = 32;
+#ifdef __SANITIZE_ADDRESS__
+constexpr size_t kStackBytes = 256 << 10;
+#else
+constexpr size_t kStackBytes = 64 << 10;
+#endif
+
+enum class State : uint8_t { ready, at_block, at_warp, done };
+enum class Order { ascending, descending, shuffled };
+
+struct Fiber {
+  State state = State::done;
+  bool started = false;
+  Index thread{};
+  char* stack = nullptr;
+#ifdef FG_EMU_ASM
+  void* top = nullptr;
+#else
+  ucontext_t context{};
+  void* fake_stack = nullptr;
+#endif
+};
+
+struct Machine {
+  std::vector<Fiber> fibers;
+  std::vector<unsigned> order;
+  Fiber* current = nullptr;
+  unsigned current_index = 0, threads = 0;
+  bool barriers = false, misuse = false;
+  Body body = nullptr;
+  void* argument = nullptr;
+#ifdef FG_EMU_ASM
+  void* home = nullptr;
+#else
+  ucontext_t home{};
+  void* home_fake = nullptr;
+  const void* home_stack = nullptr;
+  size_t home_stack_bytes = 0;
+#endif
+  std::vector<void*> poisoned;
+  std::vector<unsigned char> dynamic;
+  unsigned char* dynamic_aligned = nullptr;
+  std::vector<unsigned char> slots;  // warp, parity, lane
+  std::vector<unsigned char> parity;
+  char error[256] = {};
+  ~Machine() {
+    for (Fiber& fiber : fibers)
+      if (fiber.stack) munmap(fiber.stack, kStackBytes);
+  }
+};
+// A plain pointer, because every barrier asks for it. Freed when the thread ends.
+__thread Machine* current_machine = nullptr;
+struct Owner {
+  ~Owner() {
+    delete current_machine;
+    current_machine = nullptr;
+  }
+};
+#define machine (*current_machine)
+
+Order order_wanted() {
+  const char* text = std::getenv("FASTGRAD_EMU_ORDER");
+  if (text && !std::strcmp(text, "descending")) return Order::descending;
+  if (text && !std::strcmp(text, "shuffled")) return Order::shuffled;
+  return Order::ascending;
+}
+
+void leave() {
+  Fiber& self = *machine.current;
+#ifdef FG_EMU_ASM
+  fg_emu_switch(&self.top, machine.home);
+#else
+#ifdef __SANITIZE_ADDRESS__
+  __sanitizer_start_switch_fiber(&self.fake_stack, machine.home_stack, machine.home_stack_bytes);
+#endif
+  swapcontext(&self.context, &machine.home);
+#ifdef __SANITIZE_ADDRESS__
+  __sanitizer_finish_switch_fiber(self.fake_stack, nullptr, nullptr);
+#endif
+#endif
+}
+
+void fiber_main() {
+#ifdef __SANITIZE_ADDRESS__
+  __sanitizer_finish_switch_fiber(nullptr, &machine.home_stack, &machine.home_stack_bytes);
+#endif
+  for (;;) {
+    machine.body(machine.argument);
+    machine.current->state = State::done;
+    leave();
+  }
+}
+
+void prepare(Fiber& fiber) {
+  if (!fiber.stack) {
+    fiber.stack = static_cast<char*>(mmap(nullptr, kStackBytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+  }
+#ifdef FG_EMU_ASM
+  // Six registers and the address that `ret` takes; the stack is then as after a call.
+  void** top = reinterpret_cast<void**>(fiber.stack + kStackBytes) - 3;
+  *--top = reinterpret_cast<void*>(&fiber_main);
+  for (int k = 0; k < 6; ++k) *--top = nullptr;
+  fiber.top = top;
+#else
+  getcontext(&fiber.context);
+  fiber.context.uc_stack.ss_sp = fiber.stack;
+  fiber.context.uc_stack.ss_size = kStackBytes;
+  fiber.context.uc_link = nullptr;
+  makecontext(&fiber.context, fiber_main, 0);
+#endif
+  fiber.started = true;
+}
+
+void enter(Fiber& fiber) {
+  if (!fiber.started) prepare(fiber);
+#ifdef FG_EMU_ASM
+  fg_emu_switch(&machine.home, fiber.top);
+#else
+#ifdef __SANITIZE_ADDRESS__
+  __sanitizer_start_switch_fiber(&machine.home_fake, fiber.stack, kStackBytes);
+#endif
+  swapcontext(&machine.home, &fiber.context);
+#ifdef __SANITIZE_ADDRESS__
+  __sanitizer_finish_switch_fiber(machine.home_fake, nullptr, nullptr);
+#endif
+#endif
+}
+
+void resume(unsigned index) {
+  machine.current = &machine.fibers[index];
+  machine.current_index = index;
+  position.thread = machine.current->thread;
+  enter(*machine.current);
+}
+
+uint32_t mix(uint32_t x) {
+  x ^= x >> 16, x *= 0x7feb352du, x ^= x >> 15, x *= 0x846ca68bu;
+  return x ^ x >> 16;
+}
+
+void shuffle(std::vector<unsigned>& order, uint32_t seed) {
+  for (unsigned i = static_cast<unsigned>(order.size()); i > 1; --i) std::swap(order[i - 1], order[mix(seed + i) % i]);
+}
+
+// Lets go of every barrier that all of its threads have reached. False: nobody can go on.
+bool release_barriers() {
+  unsigned n = machine.threads, waiting = 0, released = 0;
+  for (unsigned first = 0; first < n; first += kWarp) {
+    unsigned last = std::min(first + kWarp, n), at_warp = 0;
+    for (unsigned i = first; i < last; ++i) {
+      at_warp += machine.fibers[i].state == State::at_warp;
+      waiting += machine.fibers[i].state == State::at_block;
+    }
+    if (at_warp && at_warp == last - first) {
+      for (unsigned i = first; i < last; ++i) machine.fibers[i].state = State::ready;
+      machine.parity[first / kWarp] ^= 1;
+      released += at_warp;
+    }
+  }
+  if (!released && waiting == n) {
+    for (unsigned i = 0; i < n; ++i) machine.fibers[i].state = State::ready;
+    released = n;
+  }
+  return released > 0;
+}
+
+bool schedule_block(Order order, uint32_t serial) {
+  unsigned n = machine.threads;
+  for (unsigned i = 0; i < n; ++i) machine.fibers[i].state = State::ready;
+  for (uint32_t pass = 0;; ++pass) {
+    if (order == Order::shuffled) shuffle(machine.order, serial * 977 + pass);
+    unsigned done = 0;
+    for (unsigned i : machine.order) {
+      if (machine.fibers[i].state == State::ready) resume(i);
+      done += machine.fibers[i].state == State::done;
+    }
+    if (done == n) return true;
+    if (!release_barriers()) return false;
+  }
+}
+
+}  // namespace
+
+int lane() { return static_cast<int>(machine.current_index % kWarp); }
+int lanes() {
+  unsigned first = machine.current_index / kWarp * kWarp;
+  return static_cast<int>(std::min<unsigned>(kWarp, machine.threads - first));
+}
+void* exchange_slots() {
+  unsigned warp = machine.current_index / kWarp;
+  return machine.slots.data() + (size_t(warp) * 2 + machine.parity[warp]) * kWarp * 64;
+}
+void sync_block() {
+  if (!machine.barriers) {
+    machine.misuse = true;
+    return;
+  }
+  machine.current->state = State::at_block;
+  leave();
+}
+void sync_warp() {
+  if (!machine.barriers) {
+    machine.misuse = true;
+    return;
+  }
+  machine.current->state = State::at_warp;
+  leave();
+}
+void poison(void* memory, size_t bytes) {
+  if (std::find(machine.poisoned.begin(), machine.poisoned.end(), memory) != machine.poisoned.end()) return;
+  machine.poisoned.push_back(memory);
+  std::memset(memory, 0xff, bytes);
+}
+void* dynamic_shared() { return machine.dynamic_aligned; }
+
+const char* run(const char* name, dim3 grid, dim3 block, size_t dynamic_bytes, bool barriers, Body body, void* context) {
+  static thread_local Owner owner;
+  static_cast<void>(&owner);
+  if (!current_machine) current_machine = new Machine;
+  Machine& m = machine;
+  m.threads = block.x * block.y * block.z;
+  m.barriers = barriers;
+  m.misuse = false;
+  m.body = body;
+  m.argument = context;
+  uint64_t blocks = uint64_t(grid.x) * grid.y * grid.z;
+  if (m.threads == 0 || m.threads > 1024 || blocks == 0 || grid.y > 65535 || grid.z > 65535 || grid.x > 0x7fffffffu ||
+      dynamic_bytes > (48 << 10)) {
+    std::snprintf(m.error, sizeof m.error, "%s: invalid launch, grid (%u, %u, %u), block (%u, %u, %u)", name, grid.x, grid.y,
+                  grid.z, block.x, block.y, block.z);
+    return m.error;
+  }
+  Order order = order_wanted();
+  m.order.resize(m.threads);
+  std::iota(m.order.begin(), m.order.end(), 0u);
+  if (order == Order::descending) std::reverse(m.order.begin(), m.order.end());
+  if (order == Order::shuffled) shuffle(m.order, 1);
+  if (m.fibers.size() < m.threads && barriers) {
+    for (Fiber& fiber : m.fibers) fiber.started = false;  // contexts must not move
+    m.fibers.resize(1024);
+  }
+  unsigned warps = (m.threads + kWarp - 1) / kWarp;
+  m.slots.resize(size_t(warps) * 2 * kWarp * 64);
+  m.dynamic.resize(dynamic_bytes + 128);
+  m.dynamic_aligned = reinterpret_cast<unsigned char*>((reinterpret_cast<uintptr_t>(m.dynamic.data()) + 127) / 128 * 128);
+  auto thread_at = [&](unsigned t) { return Index{t % block.x, t / block.x % block.y, t / (block.x * block.y)}; };
+  if (barriers) {
+    for (unsigned t = 0; t < m.threads; ++t) m.fibers[t].thread = thread_at(t);
+  }
+  position.block_dim = {block.x, block.y, block.z};
+  position.grid_dim = {grid.x, grid.y, grid.z};
+  uint64_t step = 1;
+  if (order == Order::shuffled) {
+    for (step = 7919; std::gcd(step, blocks) != 1;) step += 2;
+  }
+  for (uint64_t serial = 0; serial < blocks; ++serial) {
+    uint64_t b = order == Order::descending ? blocks - 1 - serial : serial * step % blocks;
+    position.block = {unsigned(b % grid.x), unsigned(b / grid.x % grid.y), unsigned(b / grid.x / grid.y)};
+    m.poisoned.clear();
+    std::memset(m.dynamic.data(), 0xff, m.dynamic.size());
+    if (!barriers) {
+      bool plain = block.y == 1 && block.z == 1;
+      for (unsigned t : m.order) {
+        m.current_index = t;
+        position.thread = plain ? Index{t, 0, 0} : thread_at(t);
+        body(context);
+      }
+      if (m.misuse) {
+        std::snprintf(m.error, sizeof m.error, "%s: a barrier in a kernel launched as barrier-free", name);
+        return m.error;
+      }
+      continue;
+    }
+    m.parity.assign(warps, 0);
+    if (!schedule_block(order, static_cast<uint32_t>(serial))) {
+      for (Fiber& fiber : m.fibers) fiber.started = false;
+      std::snprintf(m.error, sizeof m.error, "%s: divergent barrier in block (%u, %u, %u)", name, position.block.x,
+                    position.block.y, position.block.z);
+      return m.error;
+    }
+  }
+  return nullptr;
+}
+
+}  // namespace emu

@@ -1,0 +1,127 @@
+// Runs the CUDA kernels, unchanged, on the CPU, so that they can be tested without a GPU. It takes the place of
+// cuda_runtime.h when the .cu files are compiled as C++ with -DFG_CUDA_EMULATE.
+//
+// Blocks run in turn. The threads of a block are fibers that yield at __syncthreads, __syncwarp and shuffles; kernels
+// launched as barrier-free run as plain loops. FASTGRAD_EMU_ORDER=ascending|descending|shuffled sets the order of threads
+// and blocks: a missing barrier shows in one of them. Shared memory starts as NaN in every block, a barrier that not all
+// threads reach is an error. It cannot see memory-model races, bank conflicts or speed. The scheduler is in emulator.cpp.
+#pragma once
+#include <cmath>
+#include <cstdint>
+#include <cstdlib>
+#include <cstring>
+#include <type_traits>
+
+#define __host__
+#define __device__
+#define __global__
+#define __grid_constant__
+#define __forceinline__ inline
+#define __launch_bounds__(...)
+#define __shared__ static thread_local
+#define __CUDA_EMULATED__ 1
+
+struct dim3 {
+  unsigned x, y, z;
+  constexpr dim3(unsigned x = 1, unsigned y = 1, unsigned z = 1) : x(x), y(y), z(z) {}
+};
+
+namespace emu {
+
+struct Index {
+  unsigned x, y, z;
+};
+struct Position {
+  Index thread, block, block_dim, grid_dim;
+};
+extern __thread Position position;
+
+using Body = void (*)(void* context);
+// Runs body once per thread of the grid. Returns nullptr, or what went wrong.
+const char* run(const char* name, dim3 grid, dim3 block, size_t dynamic_bytes, bool barriers, Body body, void* context);
+
+void sync_block();
+void sync_warp();
+// A slot for one value per lane. Slots alternate, so one barrier per exchange is enough.
+void* exchange_slots();
+int lane();
+int lanes();  // of the current warp; the last one may be partial
+void poison(void* memory, size_t bytes);  // once per block
+void* dynamic_shared();
+
+template <class T> T exchange(T value, int from) {
+  struct Slot {
+    alignas(8) unsigned char bytes[64];
+  };
+  static_assert(sizeof(T) <= sizeof(Slot) && std::is_trivially_copyable_v<T>);
+  Slot* slots = static_cast<Slot*>(exchange_slots());
+  std::memcpy(slots[lane()].bytes, &value, sizeof(T));
+  sync_warp();
+  if (from >= 0 && from < lanes()) std::memcpy(&value, slots[from].bytes, sizeof(T));
+  return value;
+}
+
+}  // namespace emu
+
+#define threadIdx (::emu::position.thread)
+#define blockIdx (::emu::position.block)
+#define blockDim (::emu::position.block_dim)
+#define gridDim (::emu::position.grid_dim)
+
+inline void __syncthreads() { emu::sync_block(); }
+inline void __syncwarp(unsigned = ~0u) { emu::sync_warp(); }
+template <class T> T __shfl_down_sync(unsigned, T value, int delta, int width = 32) {
+  int lane = emu::lane(), from = lane + delta;
+  return emu::exchange(value, (from & ~(width - 1)) == (lane & ~(width - 1)) ? from : lane);
+}
+template <class T> T __shfl_xor_sync(unsigned, T value, int mask, int = 32) { return emu::exchange(value, emu::lane() ^ mask); }
+template <class T> T __shfl_sync(unsigned, T value, int from, int width = 32) {
+  return emu::exchange(value, (emu::lane() & ~(width - 1)) | (from & (width - 1)));
+}
+// All threads run on one host thread: plain read-modify-write is atomic.
+template <class T> T atomicAdd(T* p, T value) {
+  T old = *p;
+  *p = static_cast<T>(old + value);
+  return old;
+}
+template <class T> T atomicMin(T* p, T value) {
+  T old = *p;
+  if (value < old) *p = value;
+  return old;
+}
+inline void __threadfence() {}
+
+// ---- the part of the CUDA runtime that host code uses; device memory is host memory ----------------------------------
+enum cudaError_t { cudaSuccess = 0, cudaErrorMemoryAllocation = 2, cudaErrorLaunchFailure = 719 };
+enum cudaMemcpyKind { cudaMemcpyHostToHost, cudaMemcpyHostToDevice, cudaMemcpyDeviceToHost, cudaMemcpyDeviceToDevice, cudaMemcpyDefault };
+using cudaStream_t = void*;
+using cudaEvent_t = void*;
+constexpr unsigned cudaStreamNonBlocking = 1, cudaEventDisableTiming = 2;
+inline const char* cudaGetErrorString(cudaError_t error) {
+  return error == cudaSuccess ? "no error" : error == cudaErrorMemoryAllocation ? "out of memory" : "launch failure";
+}
+inline cudaError_t cudaGetLastError() { return cudaSuccess; }
+inline cudaError_t cudaGetDeviceCount(int* count) { return *count = 1, cudaSuccess; }
+inline cudaError_t cudaGetDevice(int* device) { return *device = 0, cudaSuccess; }
+inline cudaError_t cudaSetDevice(int) { return cudaSuccess; }
+inline cudaError_t cudaMalloc(void** p, size_t bytes) {
+  *p = std::aligned_alloc(512, (bytes + 511) / 512 * 512);
+  return *p ? cudaSuccess : cudaErrorMemoryAllocation;
+}
+inline cudaError_t cudaFree(void* p) { return std::free(p), cudaSuccess; }
+inline cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind, cudaStream_t) {
+  return std::memmove(to, from, bytes), cudaSuccess;
+}
+inline cudaError_t cudaMemsetAsync(void* to, int byte, size_t bytes, cudaStream_t) {
+  return std::memset(to, byte, bytes), cudaSuccess;
+}
+inline cudaError_t cudaStreamSynchronize(cudaStream_t) { return cudaSuccess; }
+inline cudaError_t cudaDeviceSynchronize() { return cudaSuccess; }
+inline cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned) {
+  return *stream = std::malloc(1), cudaSuccess;
+}
+inline cudaError_t cudaStreamDestroy(cudaStream_t stream) { return std::free(stream), cudaSuccess; }
+inline cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned) { return *event = nullptr, cudaSuccess; }
+inline cudaError_t cudaEventRecord(cudaEvent_t, cudaStream_t) { return cudaSuccess; }
+inline cudaError_t cudaEventDestroy(cudaEvent_t) { return cudaSuccess; }
+inline cudaError_t cudaStreamWaitEvent(cudaStream_t, cudaEvent_t, unsigned) { return cudaSuccess; }

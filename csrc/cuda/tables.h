@@ -1,0 +1,12 @@
+// Every family of kernels puts its entries into the table; backend.cpp calls them once.
+#pragma once
+#include "core/backend.h"
+
+namespace fg::cuda {
+#define FG_CUDA_FAMILIES(X) \
+  X(memory) X(elementwise_unary) X(elementwise_binary) X(elementwise_grad_unary) X(elementwise_grad_binary) X(copy) \
+  X(reduce) X(rows) X(norm) X(matmul) X(index) X(random) X(optim)
+#define X(family) void fill_##family(Backend& table);
+FG_CUDA_FAMILIES(X)
+#undef X
+}  // namespace fg::cuda

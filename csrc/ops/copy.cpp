@@ -1,0 +1,247 @@
+// Copies, casts and fills.
+#include <cstring>
+
+#include "ops/ops.h"
+
+namespace fg {
+
+namespace {
+
+struct CloneBackward0 final : Node {
+  const char* name() const override { return "CloneBackward0"; }
+  void apply(Tensor* g, Tensor* gx) override {
+    if (wants(0)) gx[0] = g[0];
+  }
+};
+
+struct ToCopyBackward0 final : Node {
+  DType dtype;
+  Device device;
+  const char* name() const override { return "ToCopyBackward0"; }
+  void apply(Tensor* g, Tensor* gx) override {
+    if (wants(0)) gx[0] = to_device(to_dtype(g[0], dtype), device);
+  }
+};
+
+// In-place copy: nothing of the old value remains.
+struct CopyBackwards final : Node {
+  DType dtype;
+  Device device;
+  DimList sizes;
+  const char* name() const override { return "CopyBackwards"; }
+  void apply(Tensor* g, Tensor* gx) override {
+    if (wants(0)) gx[0] = zeros_like(g[0]);
+    if (wants(1)) gx[1] = to_device(to_dtype(sum_to(g[0], sizes), dtype), device);
+  }
+};
+
+struct FillBackward final : Node {
+  const char* name_;
+  explicit FillBackward(const char* name) : name_(name) {}
+  const char* name() const override { return name_; }
+  void apply(Tensor* g, Tensor* gx) override {
+    if (wants(0)) gx[0] = zeros_like(g[0]);
+    if (wants(1)) gx[1] = sum(g[0]);
+  }
+};
+
+void check_error(const Backend& table, const char* what) {
+  if (const char* error = table.take_error()) fail(ErrorKind::Runtime, what, ": ", error);
+}
+
+Tensor copy_with_strides(const Tensor& t, Dims strides) {
+  Tensor out = Tensor::empty_strided(t.sizes(), strides, t.dtype(), t.device());
+  raw_copy(out, t);
+  if (should_record(t)) set_history(out, make_node<CloneBackward0>(t));
+  return out;
+}
+
+DimArray kept_strides(const Tensor& t) {
+  if (t.is_dense()) return DimArray(t.strides());
+  const Tensor* one[] = {&t};
+  return result_strides(t.sizes(), one);
+}
+
+}  // namespace
+
+void raw_copy(const Tensor& out, const Tensor& in) {
+  if (out.numel() == 0) return;
+  if (out.device() == in.device()) {
+    const Backend& table = backend(out.device());
+    Iter iter;
+    IterInput input{in.data(), in.dtype(), &in};
+    make_iter(iter, out, {&input, 1}, compute_of(in.dtype()));
+    GilRelease release(iter.numel);
+    table.copy(iter);
+    return;
+  }
+  // Between devices: bytes of one dtype in one run.
+  Tensor source = in;
+  if (!same(in.sizes(), out.sizes()) || !in.is_contiguous() || in.dtype() != out.dtype()) {
+    source = Tensor::empty(out.sizes(), out.dtype(), in.device());
+    raw_copy(source, in);
+  }
+  Tensor target = out.is_contiguous() ? out : Tensor::empty(out.sizes(), out.dtype(), out.device());
+  bool to_host = out.device().is_cpu();
+  Device device = to_host ? in.device() : out.device();
+  const Backend& table = backend(device);
+  Stream stream = Storage::current_stream(device);
+  {
+    GilRelease release(out.numel());
+    table.copy_bytes(target.mutable_data(), source.data(), out.numel() * out.item_bytes(),
+                     to_host ? CopyKind::to_host : CopyKind::to_device, stream);
+  }
+  check_error(table, "copy");
+  if (!target.is_same(out)) raw_copy(out, target);
+}
+
+Tensor clone(const Tensor& t) { return copy_with_strides(t, kept_strides(t)); }
+
+Tensor clone_like(const Tensor& t, const Tensor& like) {
+  return copy_with_strides(t, like.is_dense() && same(like.sizes(), t.sizes()) ? DimArray(like.strides())
+                                                                              : contiguous_strides(t.sizes()));
+}
+
+Tensor contiguous(const Tensor& t) {
+  return t.is_contiguous() ? t : copy_with_strides(t, contiguous_strides(t.sizes()));
+}
+
+Tensor to_dtype(const Tensor& t, DType dtype, bool copy) {
+  if (t.dtype() == dtype) return copy ? clone(t) : t;
+  Tensor out = Tensor::empty_strided(t.sizes(), kept_strides(t), dtype, t.device());
+  raw_copy(out, t);
+  if (is_floating(dtype) && should_record(t)) {
+    auto node = make_node<ToCopyBackward0>(t);
+    node->dtype = t.dtype();
+    node->device = t.device();
+    set_history(out, node);
+  }
+  return out;
+}
+
+Tensor to_device(const Tensor& t, Device device, bool copy) {
+  if (t.device() == device) return copy ? clone(t) : t;
+  Tensor out = Tensor::empty_strided(t.sizes(), kept_strides(t), t.dtype(), device);
+  raw_copy(out, t);
+  if (should_record(t)) {
+    auto node = make_node<ToCopyBackward0>(t);
+    node->dtype = t.dtype();
+    node->device = t.device();
+    set_history(out, node);
+  }
+  return out;
+}
+
+void copy_(const Tensor& self, const Tensor& source) {
+  if (self.is_same(source)) return;
+  check_inplace(self, "copy_");
+  FG_CHECK(source.dim() <= self.dim() || source.numel() == 1, Runtime, "copy_: output with shape ", size_text(self.sizes()),
+           " doesn't match the broadcast shape ", size_text(source.sizes()));
+  if (!same(self.sizes(), source.sizes())) {
+    DimArray shape = broadcast_shapes(self.sizes(), source.sizes(), "copy_");
+    FG_CHECK(same(shape, self.sizes()), Runtime, "copy_: The expanded size of the tensor ", size_text(self.sizes()),
+             " must match the existing size ", size_text(source.sizes()));
+  }
+  check_writable_layout(self, "copy_");
+  Ptr<CopyBackwards> node;
+  if (is_floating(self.dtype()) && should_record(self, source)) {
+    node = make_node<CopyBackwards>(self, source);
+    if (!source.requires_grad() || !is_floating(source.dtype())) node->edges()[1] = {};
+    node->dtype = source.dtype();
+    node->device = source.device();
+    node->sizes = source.sizes();
+  }
+  if (overlaps_partly(self, source)) {
+    NoGradGuard guard;
+    raw_copy(self, clone(source));
+  } else {
+    raw_copy(self, source);
+  }
+  self.bump_version();
+  if (node) rebase_history(self, node);
+}
+
+static void raw_fill(const Tensor& self, Scalar value) {
+  if (self.numel() == 0) return;
+  Iter iter;
+  make_iter(iter, self, {}, compute_of(self.dtype()));
+  iter.params[0] = value.param();
+  GilRelease release(iter.numel);
+  backend(self.device()).fill(iter);
+}
+
+static void fill_as(const Tensor& self, Scalar value, const char* op, const char* node_name) {
+  check_inplace(self, op);
+  check_writable_layout(self, op);
+  Ptr<Node> node;
+  if (should_record(self)) {
+    node = Ptr<Node>::adopt(new FillBackward(node_name));
+    node->set_edges(1);
+    connect(*node, 0, self);
+  }
+  raw_fill(self, value);
+  self.bump_version();
+  if (node) rebase_history(self, node);
+}
+
+void fill_(const Tensor& self, Scalar value) { fill_as(self, value, "fill_", "FillBackward0"); }
+void zero_(const Tensor& self) { fill_as(self, Scalar::of_int(0), "zero_", "ZeroBackward0"); }
+
+void fill_tensor_(const Tensor& self, const Tensor& value) {
+  FG_CHECK(value.dim() == 0, Runtime, "fill_ only supports 0-dimension value tensor but got tensor with ", value.dim(),
+           " dimensions.");
+  check_inplace(self, "fill_");
+  check_writable_layout(self, "fill_");
+  Ptr<Node> node;
+  if (is_floating(self.dtype()) && should_record(self, value)) {
+    node = Ptr<Node>::adopt(new FillBackward("FillBackward1"));
+    node->set_edges(2);
+    connect(*node, 0, self);
+    connect(*node, 1, value);
+  }
+  if (self.shares_storage(value))
+    raw_fill(self, item(value));
+  else
+    raw_copy(self, value.device() == self.device() ? value : to_device(value, self.device()));
+  self.bump_version();
+  if (node) rebase_history(self, node);
+}
+
+Scalar item(const Tensor& t) {
+  FG_CHECK(t.numel() == 1, Runtime, "a Tensor with ", t.numel(), " elements cannot be converted to Scalar");
+  if (!t.device().is_cpu()) {
+    NoGradGuard guard;
+    return item(to_device(t, Device{}));
+  }
+  const void* p = t.data();
+  switch (t.dtype()) {
+    case DType::Bool: return Scalar::of_bool(*static_cast<const uint8_t*>(p) != 0);
+    case DType::UInt8: return Scalar::of_int(*static_cast<const uint8_t*>(p));
+    case DType::Int8: return Scalar::of_int(*static_cast<const int8_t*>(p));
+    case DType::Int16: return Scalar::of_int(*static_cast<const int16_t*>(p));
+    case DType::Int32: return Scalar::of_int(*static_cast<const int32_t*>(p));
+    case DType::Int64: return Scalar::of_int(*static_cast<const int64_t*>(p));
+    case DType::Float32: return Scalar::of(*static_cast<const float*>(p));
+    case DType::Float64: return Scalar::of(*static_cast<const double*>(p));
+    default: {
+      NoGradGuard guard;
+      return item(to_dtype(t, DType::Float32));
+    }
+  }
+}
+
+Tensor resize_out(const Tensor& out, Dims sizes) {
+  if (same(out.sizes(), sizes)) return out;
+  TensorImpl* impl = out.impl();
+  int64_t bytes = count_of(sizes) * out.item_bytes();
+  if (static_cast<int64_t>(impl->storage->bytes()) < bytes + out.offset() * out.item_bytes()) {
+    Ptr<Storage> fresh = Storage::make(bytes, out.device());
+    impl->storage->release();
+    impl->storage = fresh.detach();
+    impl->offset = 0;
+  }
+  impl->set_dims(sizes, contiguous_strides(sizes));
+  return out;
+}
+
+}  // namespace fg

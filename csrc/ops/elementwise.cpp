@@ -1,0 +1,543 @@
+// Every elementwise op, forward and gradient, from its row.
+//
+// elementwise(): dtype rule -> shape -> output -> kernel -> node. The node saves what the row's gradient reads (RowInfo::uses)
+// and either runs the fused gradient kernel or, when the gradient itself is recorded, evaluates the row on tensors.
+#include "ops/row_info.h"
+#include "ops/words.h"
+
+namespace fg {
+
+namespace {
+
+// ---- dtypes
+
+struct Promotion {
+  DType dim = DType::kUndefined, zero = DType::kUndefined, number = DType::kUndefined;
+  void add(const Arg& a) {
+    if (!a.tensor) return merge(number, a.scalar.dtype());
+    DType t = a.tensor->dtype();
+    if (a.tensor->impl()->wrapped_number) {
+      // A number's own width does not count, only its category.
+      if (is_floating(t)) t = default_dtype();
+      return merge(number, t);
+    }
+    merge(a.tensor->dim() > 0 ? dim : zero, t);
+  }
+  static void merge(DType& into, DType t) { into = into == DType::kUndefined ? t : promote(into, t); }
+  static DType combine(DType higher, DType lower) {
+    if (higher == DType::kUndefined) return lower;
+    if (lower == DType::kUndefined || is_floating(higher)) return higher;
+    if (higher == DType::Bool || is_floating(lower)) return promote(higher, lower);
+    return higher;
+  }
+  DType result() const { return combine(dim, combine(zero, number)); }
+};
+
+void check_dtype(Op op, const RowInfo& info, DType t, Args args) {
+  if (info.section == Section::bitwise && is_floating(t))
+    fail(ErrorKind::NotImplemented, info.name, ": not implemented for ", dtype_name(t), ", only for integers and bool");
+  if (t == DType::Bool && !gives_bool(info.section) && info.section != Section::bitwise) {
+    if (op == Op::sub)
+      fail(ErrorKind::Runtime,
+           "Subtraction, the `-` operator, with two bool tensors is not supported. Use the `^` or `logical_xor()` operator "
+           "instead.");
+    if (op == Op::neg)
+      fail(ErrorKind::Runtime,
+           "Negation, the `-` operator, on a bool tensor is not supported. If you are trying to invert a mask, use the `~` or "
+           "`logical_not()` operator instead.");
+    if (op == Op::relu) fail(ErrorKind::Runtime, "Boolean inputs not supported for relu");
+  }
+  if (!is_floating(t) && (op == Op::floor_divide || op == Op::trunc_divide || op == Op::remainder || op == Op::fmod)) {
+    if (any_zero(args[1])) fail(ErrorKind::Runtime, info.name, ": integer division by zero (ZeroDivisionError)");
+  }
+}
+
+// One number as a kernel reads it: in host memory, in the compute type.
+struct Number {
+  union {
+    float f32;
+    double f64;
+    int32_t i32;
+    int64_t i64;
+  };
+  DType set(Scalar s, Compute compute) {
+    switch (compute) {
+      case Compute::F32: f32 = static_cast<float>(s.f); return DType::Float32;
+      case Compute::F64: f64 = s.f; return DType::Float64;
+      case Compute::I32: i32 = static_cast<int32_t>(s.param().i); return DType::Int32;
+      default: i64 = s.param().i; return DType::Int64;
+    }
+  }
+};
+
+IterInput input_of(const Arg& a, Number& number, Compute compute) {
+  if (!a.tensor) return {&number, number.set(a.scalar, compute), nullptr};
+  return {a.tensor->data(), a.tensor->dtype(), a.tensor};
+}
+
+void run(ElementwiseFn kernel, const char* name, const Iter& iter, Device device) {
+  if (!kernel)
+    fail(ErrorKind::NotImplemented, name, ": no kernel for this dtype on ", device_name(device));
+  GilRelease release(iter.numel);
+  kernel(iter);
+}
+
+void launch(Op op, const Tensor& out, Args args, Compute compute, Scalar p, Scalar q) {
+  Iter iter;
+  Number numbers[3];
+  IterInput inputs[3];
+  for (size_t i = 0; i < args.size(); ++i) inputs[i] = input_of(args[i], numbers[i], compute);
+  make_iter(iter, out, {inputs, args.size()}, compute);
+  iter.params[0] = p.param();
+  iter.params[1] = q.param();
+  const Backend& table = backend(out.device());
+  run(table.elementwise[static_cast<int>(op)][static_cast<int>(compute)], row_info(op).name, iter, out.device());
+}
+
+// ---- the node
+
+template <int N>
+struct ElementwiseNode final : Node {
+  Op op;
+  uint8_t number_mask = 0;  // inputs that were Python numbers
+  DType out_dtype;
+  DType dtypes[N];
+  Scalar p, q;
+  Scalar numbers[N];
+  Saved in[N], y;
+  std::unique_ptr<DimList> shapes[N];  // of inputs that were broadcast
+
+  const char* name() const override {
+    if (op == Op::sub && (number_mask & 1)) return "RsubBackward1";
+    if (op == Op::lerp && (number_mask & 4)) return "LerpBackward0";
+    if (op == Op::remainder && !(number_mask & 2)) return "RemainderBackward1";
+    if (op == Op::fmod && !(number_mask & 2)) return "FmodBackward1";
+    return row_info(op).node_name;
+  }
+  void release_saved() override {
+    for (Saved& s : in) s.clear();
+    y.clear();
+  }
+
+  void apply(Tensor* g_in, Tensor* gx) override {
+    const Tensor& g = g_in[0];
+    const RowInfo& info = row_info(op);
+    unsigned uses = 0;
+    for (int i = 0; i < N; ++i)
+      if (wants(i)) uses |= info.uses[i];
+    Tensor x[3], result;
+    for (int i = 0; i < N; ++i)
+      if (uses & (2u << i) && !(number_mask >> i & 1)) x[i] = in[i].unpack(this);
+    if (uses & 16u) result = y.unpack(this);
+    for (int i = 0; i < N; ++i) {
+      if (!wants(i)) continue;
+      if (info.identity[i])
+        gx[i] = g;
+      else if (info.zero[i])
+        gx[i] = zeros_like(g);
+      else if (grad_enabled())
+        gx[i] = recorded(info, i, g, x, result);
+      else
+        gx[i] = fused(info, i, g, x, result);
+      if (shapes[i]) gx[i] = sum_to(gx[i], *shapes[i]);
+      if (gx[i].dtype() != dtypes[i]) gx[i] = to_dtype(gx[i], dtypes[i]);
+    }
+  }
+
+  Tensor recorded(const RowInfo& info, int i, const Tensor& g, Tensor* x, const Tensor& result) {
+    for (int k = 0; k < N; ++k)
+      if (number_mask >> k & 1) x[k] = wrapped(numbers[k], g.device());
+    return info.grad[i](g, x, result, p.f, q.f);
+  }
+
+  Tensor fused(const RowInfo& info, int i, const Tensor& g, const Tensor* x, const Tensor& result) {
+    Compute compute = compute_of(out_dtype);
+    unsigned uses = info.uses[i];
+    IterInput inputs[N + 2];
+    Number values[N];
+    const Tensor* layout[N + 2];
+    int layouts = 0;
+    auto put = [&](int slot, unsigned bit, const Tensor& t) {
+      if (!(uses & bit)) return;
+      inputs[slot] = {t.data(), t.dtype(), &t};
+      layout[layouts++] = &t;
+    };
+    put(0, 1, g);
+    for (int k = 0; k < N; ++k) {
+      if (number_mask >> k & 1) {
+        if (uses & (2u << k)) inputs[1 + k] = {&values[k], values[k].set(numbers[k], compute), nullptr};
+      } else {
+        put(1 + k, 2u << k, x[k]);
+      }
+    }
+    put(N + 1, 16, result);
+    Tensor out = Tensor::empty_strided(g.sizes(), result_strides(g.sizes(), {layout, static_cast<size_t>(layouts)}),
+                                       g.dtype(), g.device());
+    if (out.numel() == 0) return out;
+    Iter iter;
+    make_iter(iter, out, inputs, compute);
+    iter.params[0] = p.param();
+    iter.params[1] = q.param();
+    run(backend(g.device()).elementwise_grad[static_cast<int>(op)][i][static_cast<int>(compute)], name(), iter, g.device());
+    return out;
+  }
+};
+
+// keep: for in-place ops, a copy of the old value of the first input when the gradient reads it.
+template <int N>
+Ptr<Node> record(Op op, const RowInfo& info, Args args, Dims sizes, DType out_dtype, Scalar p, Scalar q, bool in_place,
+                 ElementwiseNode<N>** made) {
+  auto node = Ptr<ElementwiseNode<N>>::adopt(new ElementwiseNode<N>);
+  node->op = op;
+  node->out_dtype = out_dtype;
+  node->p = p;
+  node->q = q;
+  node->set_edges(N);
+  unsigned uses = 0;
+  for (int i = 0; i < N; ++i) {
+    node->dtypes[i] = args[i].tensor ? args[i].tensor->dtype() : out_dtype;
+    if (!args[i].tensor) {
+      node->number_mask |= 1 << i;
+      node->numbers[i] = args[i].scalar;
+      continue;
+    }
+    const Tensor& t = *args[i].tensor;
+    if (t.requires_grad() && is_floating(t.dtype())) {
+      connect(*node, i, t);
+      uses |= info.uses[i];
+      if (!same(t.sizes(), sizes)) node->shapes[i] = std::make_unique<DimList>(t.sizes());
+    }
+  }
+  for (int i = 0; i < N; ++i)
+    if ((uses & (2u << i)) && args[i].tensor) {
+      if (in_place && i == 0) {
+        NoGradGuard guard;
+        node->in[i].save(clone(*args[i].tensor));
+      } else {
+        node->in[i].save(*args[i].tensor);
+      }
+    }
+  *made = node.get();
+  return node;
+}
+
+bool any_wants_grad(const RowInfo& info, Args args) {
+  if (!info.differentiable || !grad_enabled()) return false;
+  for (const Arg& a : args)
+    if (a.tensor && a.tensor->requires_grad()) return true;
+  return false;
+}
+
+template <int N>
+void finish_record(Op op, const RowInfo& info, Args args, const Tensor& out, Scalar p, Scalar q) {
+  ElementwiseNode<N>* raw;
+  Ptr<Node> node = record<N>(op, info, args, out.sizes(), out.dtype(), p, q, false, &raw);
+  unsigned uses = 0;
+  for (int i = 0; i < N; ++i)
+    if (node->wants(i)) uses |= info.uses[i];
+  set_history(out, node);
+  if (uses & 16u) raw->y.save(out, true);
+}
+
+void record_any(Op op, const RowInfo& info, Args args, const Tensor& out, Scalar p, Scalar q) {
+  switch (args.size()) {
+    case 1: return finish_record<1>(op, info, args, out, p, q);
+    case 2: return finish_record<2>(op, info, args, out, p, q);
+    default: return finish_record<3>(op, info, args, out, p, q);
+  }
+}
+
+// A 0-d CPU tensor among CUDA ones counts as a number.
+Device common_device(const RowInfo& info, Args args, Arg* moved) {
+  Device device;
+  const Tensor* owner = nullptr;
+  for (const Arg& a : args)
+    if (a.tensor && (!owner || (owner->dim() == 0 && owner->device().is_cpu()))) owner = a.tensor;
+  if (!owner) return device;
+  device = owner->device();
+  for (size_t i = 0; i < args.size(); ++i) {
+    const Tensor* t = args[i].tensor;
+    if (!t || t->device() == device) continue;
+    FG_CHECK(t->dim() == 0 && t->device().is_cpu() && !t->requires_grad(), Runtime, info.name,
+             ": Expected all tensors to be on the same device, but found at least two devices, ", device_name(device), " and ",
+             device_name(t->device()), "!");
+    moved[i] = Arg(item(*t));
+  }
+  return device;
+}
+
+void check_out(const RowInfo& info, const Tensor& out, DType result, Args args) {
+  FG_CHECK(can_cast(result, out.dtype()), Runtime, info.name, ": result type ", dtype_name(result),
+           " can't be cast to the desired output type ", dtype_name(out.dtype()));
+  check_writable_layout(out, info.name);
+  for (const Arg& a : args)
+    if (a.tensor && overlaps_partly(out, *a.tensor))
+      fail(ErrorKind::Runtime, info.name,
+           ": unsupported operation: some elements of the input tensor and the written-to tensor refer to a single memory "
+           "location. Please clone() the tensor before performing the operation.");
+}
+
+DimArray common_shape(const RowInfo& info, Args args) {
+  DimArray shape;
+  for (const Arg& a : args)
+    if (a.tensor) shape = shape.n == 0 ? DimArray(a.tensor->sizes()) : broadcast_shapes(shape, a.tensor->sizes(), info.name);
+  return shape;
+}
+
+}  // namespace
+
+Tensor row_gradient(Op op, int i, const Tensor& g, const Tensor* x, Scalar p) {
+  const RowInfo& info = row_info(op);
+  if (grad_enabled()) return info.grad[i](g, x, {}, p.f, 0);
+  DimArray shape(g.sizes());
+  IterInput inputs[kMaxInputs];
+  inputs[0] = {g.data(), g.dtype(), &g};
+  const Tensor* layout[3];
+  int n = info.arity;
+  for (int k = 0; k < n; ++k) {
+    shape = broadcast_shapes(shape, x[k].sizes(), info.name);
+    if (info.uses[i] & (2u << k)) inputs[1 + k] = {x[k].data(), x[k].dtype(), &x[k]};
+    layout[k] = &x[k];
+  }
+  Tensor out = Tensor::empty_strided(shape, result_strides(shape, {layout, static_cast<size_t>(n)}), x[i].dtype(), g.device());
+  if (out.numel() == 0) return out;
+  Compute compute = compute_of(out.dtype());
+  Iter iter;
+  make_iter(iter, out, {inputs, static_cast<size_t>(n + 2)}, compute);
+  iter.params[0] = p.param();
+  run(backend(g.device()).elementwise_grad[static_cast<int>(op)][i][static_cast<int>(compute)], info.name, iter, g.device());
+  return out;
+}
+
+DType result_type(Args args) {
+  Promotion promotion;
+  for (const Arg& a : args) promotion.add(a);
+  return promotion.result();
+}
+
+Tensor elementwise(Op op, Args args, Scalar p, Scalar q, const Tensor* out) {
+  const RowInfo& info = row_info(op);
+  // Usual case first: everything of one dtype, shape and device, contiguous.
+  const Tensor* lead = args[0].tensor ? args[0].tensor : args.size() > 1 ? args[1].tensor : nullptr;
+  DType dtype;
+  bool plain = lead && !out && lead->is_contiguous() && !lead->impl()->wrapped_number && is_floating(lead->dtype());
+  if (plain)
+    for (const Arg& a : args)
+      plain &= a.tensor ? a.tensor == lead || (a.tensor->dtype() == lead->dtype() && a.tensor->device() == lead->device() &&
+                                               a.tensor->is_contiguous() && same(a.tensor->sizes(), lead->sizes()))
+                        : true;
+  if (plain) {
+    dtype = lead->dtype();
+    check_dtype(op, info, dtype, args);
+    Tensor result = Tensor::empty(lead->sizes(), gives_bool(info.section) ? DType::Bool : dtype, lead->device());
+    if (result.numel() != 0) launch(op, result, args, compute_of(dtype), p, q);
+    if (any_wants_grad(info, args)) record_any(op, info, args, result, p, q);
+    return result;
+  }
+
+  std::vector<Arg> moved;
+  Device device;
+  for (const Arg& a : args)
+    if (a.tensor && lead && a.tensor->device() != lead->device()) moved.assign(args.begin(), args.end());
+  if (!moved.empty()) {
+    device = common_device(info, args, moved.data());
+    args = moved;
+  } else if (lead) {
+    device = lead->device();
+  }
+  dtype = op == Op::where ? result_type(args.subspan(1)) : result_type(args);
+  if (wants_float(info.section) && !is_floating(dtype)) dtype = default_dtype();
+  check_dtype(op, info, dtype, args);
+  DimArray shape = common_shape(info, args);
+  DType result_dtype = gives_bool(info.section) ? DType::Bool : dtype;
+  Tensor result;
+  if (out) {
+    FG_CHECK(!any_wants_grad(info, args) && !(grad_enabled() && out->requires_grad()), Runtime, info.name,
+             "(): functions with out=... arguments don't support automatic differentiation, but one of the arguments requires "
+             "grad.");
+    FG_CHECK(out->device() == device, Runtime, info.name, ": Expected all tensors to be on the same device, but out is on ",
+             device_name(out->device()), " and the inputs are on ", device_name(device));
+    result = resize_out(*out, shape);
+    check_out(info, result, result_dtype, args);
+  } else {
+    const Tensor* layout[3];
+    int n = 0;
+    for (const Arg& a : args)
+      if (a.tensor) layout[n++] = a.tensor;
+    result = Tensor::empty_strided(shape, result_strides(shape, {layout, static_cast<size_t>(n)}), result_dtype, device);
+  }
+  if (result.numel() != 0) launch(op, result, args, compute_of(dtype), p, q);
+  if (out)
+    result.bump_version();
+  else if (any_wants_grad(info, args))
+    record_any(op, info, args, result, p, q);
+  return result;
+}
+
+void elementwise_(Op op, const Tensor& self, Args rest, Scalar p, Scalar q) {
+  const RowInfo& info = row_info(op);
+  std::vector<Arg> all{Arg(self)};
+  all.insert(all.end(), rest.begin(), rest.end());
+  std::vector<Arg> moved = all;
+  Device device = common_device(info, all, moved.data());
+  FG_CHECK(device == self.device(), Runtime, info.name, "_: Expected all tensors to be on the same device, but found ",
+           device_name(self.device()), " and ", device_name(device));
+  Args args = moved;
+  check_inplace(self, info.name);
+  DType dtype = result_type(args);
+  if (wants_float(info.section) && !is_floating(dtype)) dtype = default_dtype();
+  check_dtype(op, info, dtype, args);
+  DimArray shape = common_shape(info, args);
+  FG_CHECK(same(shape, self.sizes()), Runtime, info.name, "_: output with shape ", size_text(self.sizes()),
+           " doesn't match the broadcast shape ", size_text(shape));
+  check_out(info, self, gives_bool(info.section) ? DType::Bool : dtype, args);
+
+  Ptr<Node> node;
+  Saved* y = nullptr;
+  if (any_wants_grad(info, args)) {
+    auto make = [&]<int N>() {
+      ElementwiseNode<N>* raw;
+      node = record<N>(op, info, args, shape, dtype, p, q, true, &raw);
+      unsigned uses = 0;
+      for (int i = 0; i < N; ++i)
+        if (node->wants(i)) uses |= info.uses[i];
+      if (uses & 16u) y = &raw->y;
+    };
+    if (args.size() == 1) make.operator()<1>();
+    else if (args.size() == 2) make.operator()<2>();
+    else make.operator()<3>();
+  }
+  if (self.numel() != 0) launch(op, self, args, compute_of(dtype), p, q);
+  self.bump_version();
+  if (node) {
+    rebase_history(self, node);
+    if (y) y->save(self, true);
+  }
+}
+
+void add_(const Tensor& self, const Tensor& other) {
+  if (self.numel() == 0) return;
+  Arg args[] = {self, other};
+  launch(Op::add, self, args, compute_of(self.dtype()), {}, {});
+  self.bump_version();
+}
+
+// ---- ops that choose between rows
+
+namespace {
+
+bool is_small_integer(Scalar s, int64_t v) { return s.f == static_cast<double>(v); }
+
+struct PowChoice {
+  Op op;
+  Scalar p;
+};
+// x ** 2 is x * x, and so on, as in torch: exact where pow() need not be.
+std::optional<PowChoice> pow_choice(const Tensor& base, Scalar e) {
+  if (is_small_integer(e, 2)) return PowChoice{Op::square, {}};
+  if (is_floating(base.dtype())) {
+    if (e.f == 0.5) return PowChoice{Op::sqrt, {}};
+    if (e.f == -0.5) return PowChoice{Op::rsqrt, {}};
+    if (e.f == -1) return PowChoice{Op::reciprocal, {}};
+    if (e.f != 0) return PowChoice{Op::pow_scalar, e};
+  }
+  return {};
+}
+
+void check_pow(Arg base, Arg exponent) {
+  bool integers = (base.tensor ? is_integral(base.tensor->dtype()) : base.scalar.kind != Scalar::Float);
+  if (integers && !exponent.tensor && exponent.scalar.kind != Scalar::Float)
+    FG_CHECK(exponent.scalar.i >= 0, Runtime, "pow: Integers to negative integer powers are not allowed.");
+}
+
+}  // namespace
+
+Tensor pow(Arg base, Arg exponent, const Tensor* out) {
+  check_pow(base, exponent);
+  if (base.tensor && !exponent.tensor) {
+    DType t = base.tensor->dtype();
+    bool keeps = is_floating(t) || (exponent.scalar.kind != Scalar::Float && t != DType::Bool);
+    if (keeps)
+      if (auto choice = pow_choice(*base.tensor, exponent.scalar)) {
+        Arg a[] = {base};
+        return elementwise(choice->op, a, choice->p, {}, out);
+      }
+  }
+  Arg a[] = {base, exponent};
+  return elementwise(Op::pow, a, {}, {}, out);
+}
+
+void pow_(const Tensor& self, Arg exponent) {
+  check_pow(self, exponent);
+  if (!exponent.tensor && (is_floating(self.dtype()) || exponent.scalar.kind != Scalar::Float))
+    if (auto choice = pow_choice(self, exponent.scalar)) return elementwise_(choice->op, self, {}, choice->p);
+  Arg rest[] = {exponent};
+  elementwise_(Op::pow, self, rest);
+}
+
+Tensor where(const Tensor& condition, Arg a, Arg b, const Tensor* out) {
+  FG_CHECK(condition.dtype() == DType::Bool || condition.dtype() == DType::UInt8, Runtime,
+           "where expected condition to be a boolean tensor, but got a tensor with dtype ", dtype_name(condition.dtype()));
+  Arg args[] = {condition, a, b};
+  return elementwise(Op::where, args, {}, {}, out);
+}
+
+namespace {
+
+DType clamp_dtype(const Tensor& x, std::optional<Arg> low, std::optional<Arg> high) {
+  FG_CHECK(low || high, Runtime, "torch.clamp: At least one of 'min' or 'max' must not be None");
+  std::vector<Arg> args{Arg(x)};
+  if (low) args.push_back(*low);
+  if (high) args.push_back(*high);
+  return result_type(args);
+}
+
+}  // namespace
+
+Tensor clamp(const Tensor& x, std::optional<Arg> low, std::optional<Arg> high, const Tensor* out) {
+  DType dtype = clamp_dtype(x, low, high);
+  Tensor input = x.dtype() == dtype ? x : to_dtype(x, dtype);
+  bool tensors = (low && low->tensor) || (high && high->tensor);
+  if (!tensors) {
+    Op op = low && high ? Op::clamp : low ? Op::clamp_min : Op::clamp_max;
+    Arg a[] = {input};
+    return elementwise(op, a, low ? low->scalar : high->scalar, high ? high->scalar : Scalar{}, out);
+  }
+  if (low && high) {
+    Arg a[] = {input, *low, *high};
+    return elementwise(Op::clamp_tensor, a, {}, {}, out);
+  }
+  Arg a[] = {input, low ? *low : *high};
+  return elementwise(low ? Op::maximum : Op::minimum, a, {}, {}, out);
+}
+
+void clamp_(const Tensor& x, std::optional<Arg> low, std::optional<Arg> high) {
+  DType dtype = clamp_dtype(x, low, high);
+  FG_CHECK(can_cast(dtype, x.dtype()), Runtime, "clamp_: result type ", dtype_name(dtype),
+           " can't be cast to the desired output type ", dtype_name(x.dtype()));
+  bool tensors = (low && low->tensor) || (high && high->tensor);
+  if (!tensors) {
+    Op op = low && high ? Op::clamp : low ? Op::clamp_min : Op::clamp_max;
+    return elementwise_(op, x, {}, low ? low->scalar : high->scalar, high ? high->scalar : Scalar{});
+  }
+  if (low && high) {
+    Arg rest[] = {*low, *high};
+    return elementwise_(Op::clamp_tensor, x, rest);
+  }
+  Arg rest[] = {low ? *low : *high};
+  elementwise_(low ? Op::maximum : Op::minimum, x, rest);
+}
+
+bool any_nan(const Tensor& t) {
+  Tensor nan = unary(Op::isnan, t);
+  return item(any(nan, {}, false, false)).i != 0;
+}
+
+bool any_zero(const Arg& a) {
+  if (!a.tensor) return a.scalar.f == 0;
+  if (a.tensor->numel() == 0) return false;
+  NoGradGuard guard;
+  return item(any(*a.tensor, {}, false, true)).i == 0;
+}
+
+}  // namespace fg

@@ -1,0 +1,260 @@
+// Ops that put tensors together or lay elements out anew: cat, stack, flip, repeat, roll.
+#include "ops/ops.h"
+
+namespace fg {
+
+namespace {
+
+struct CatBackward0 final : Node {
+  int dim;
+  std::vector<int64_t> lengths;  // along dim; -1: a legacy empty input
+  std::vector<DType> dtypes;
+  const char* name() const override { return "CatBackward0"; }
+  void apply(Tensor* g, Tensor* gx) override {
+    int64_t start = 0;
+    for (int i = 0; i < n_edges; ++i) {
+      int64_t n = lengths[i];
+      if (n < 0) {
+        if (wants(i)) gx[i] = zeros(DimArray{0}, dtypes[i], g[0].device());
+        continue;
+      }
+      if (wants(i)) gx[i] = to_dtype(narrow(g[0], dim, start, n), dtypes[i]);
+      start += n;
+    }
+  }
+};
+
+struct StackBackward0 final : Node {
+  int dim;
+  std::vector<DType> dtypes;
+  const char* name() const override { return "StackBackward0"; }
+  void apply(Tensor* g, Tensor* gx) override {
+    for (int i = 0; i < n_edges; ++i)
+      if (wants(i)) gx[i] = to_dtype(select(g[0], dim, i), dtypes[i]);
+  }
+};
+
+struct FlipBackward0 final : Node {
+  DimList dims;
+  const char* name() const override { return "FlipBackward0"; }
+  void apply(Tensor* g, Tensor* gx) override {
+    if (wants(0)) gx[0] = flip(g[0], dims);
+  }
+};
+
+struct RollBackward0 final : Node {
+  DimList shifts, dims;
+  const char* name() const override { return "RollBackward0"; }
+  void apply(Tensor* g, Tensor* gx) override {
+    if (!wants(0)) return;
+    DimArray back;
+    for (int i = 0; i < shifts.size(); ++i) back.push(-shifts[i]);
+    gx[0] = roll(g[0], back, dims);
+  }
+};
+
+struct RepeatBackward0 final : Node {
+  DimList sizes, repeats;
+  const char* name() const override { return "RepeatBackward0"; }
+  void apply(Tensor* g, Tensor* gx) override {
+    if (!wants(0)) return;
+    int n = repeats.size(), skip = n - sizes.size();
+    DimArray wide, dims;
+    for (int i = 0; i < n; ++i) {
+      dims.push(wide.n);
+      wide.push(repeats[i]);
+      wide.push(i < skip ? 1 : sizes[i - skip]);
+    }
+    Tensor total = n ? sum(reshape(g[0], wide), dims) : g[0];
+    gx[0] = reshape(total, sizes);
+  }
+};
+
+bool legacy_empty(const Tensor& t) { return t.dim() == 1 && t.size(0) == 0; }
+
+// dtype and device of the result, with torch's errors.
+DType joined_dtype(Tensors tensors, const char* op) {
+  FG_CHECK(!tensors.empty(), Value, op, "(): expected a non-empty list of Tensors");
+  DType dtype = tensors[0].dtype();
+  bool one = true;
+  for (const Tensor& t : tensors) one &= t.dtype() == dtype;
+  if (!one) {
+    std::vector<Arg> args(tensors.begin(), tensors.end());
+    dtype = result_type(args);
+  }
+  for (const Tensor& t : tensors)
+    FG_CHECK(t.device() == tensors[0].device(), Runtime, op, ": Expected all tensors to be on the same device, but found ",
+             device_name(t.device()), " and ", device_name(tensors[0].device()));
+  return dtype;
+}
+
+bool any_records(Tensors tensors) {
+  if (!grad_enabled()) return false;
+  for (const Tensor& t : tensors)
+    if (t.requires_grad()) return true;
+  return false;
+}
+
+}  // namespace
+
+Tensor cat(Tensors tensors, int64_t dim) {
+  DType dtype = joined_dtype(tensors, "torch.cat");
+  const Tensor* first = nullptr;
+  for (const Tensor& t : tensors) {
+    FG_CHECK(t.dim() > 0, Runtime, "zero-dimensional tensor (at position ", &t - tensors.data(), ") cannot be concatenated");
+    if (!first && !legacy_empty(t)) first = &t;
+  }
+  Tensor out;
+  int d = 0;
+  if (!first) {
+    d = wrap_dim(dim, 1, "cat");
+    out = Tensor::empty(DimArray{0}, dtype, tensors[0].device());
+  } else {
+    d = wrap_dim(dim, first->dim(), "cat");
+    DimArray sizes(first->sizes());
+    sizes.v[d] = 0;
+    int at = 0;
+    for (const Tensor& t : tensors) {
+      if (!legacy_empty(t)) {
+        FG_CHECK(t.dim() == first->dim(), Runtime, "Tensors must have same number of dimensions: got ", first->dim(), " and ",
+                 t.dim());
+        for (int i = 0; i < t.dim(); ++i)
+          FG_CHECK(i == d || t.size(i) == sizes[i], Runtime, "Sizes of tensors must match except in dimension ", d,
+                   ". Expected size ", sizes[i], " but got size ", t.size(i), " for tensor number ", at, " in the list.");
+        sizes.v[d] += t.size(d);
+      }
+      ++at;
+    }
+    out = Tensor::empty(sizes, dtype, first->device());
+    int64_t start = 0;
+    for (const Tensor& t : tensors) {
+      if (legacy_empty(t)) continue;
+      raw_copy(out.alias(t.sizes(), out.strides(), start * out.stride(d)), t);
+      start += t.size(d);
+    }
+  }
+  if (is_floating(dtype) && any_records(tensors)) {
+    auto node = Ptr<CatBackward0>::adopt(new CatBackward0);
+    node->set_edges(static_cast<int>(tensors.size()));
+    node->dim = d;
+    for (size_t i = 0; i < tensors.size(); ++i) {
+      if (tensors[i].requires_grad()) connect(*node, static_cast<int>(i), tensors[i]);
+      node->lengths.push_back(legacy_empty(tensors[i]) ? -1 : tensors[i].size(d));
+      node->dtypes.push_back(tensors[i].dtype());
+    }
+    set_history(out, node);
+  }
+  return out;
+}
+
+Tensor stack(Tensors tensors, int64_t dim) {
+  DType dtype = joined_dtype(tensors, "stack");
+  const Tensor& first = tensors[0];
+  int d = wrap_dim(dim, first.dim() + 1, "stack");
+  DimArray sizes, inner;
+  for (int i = 0; i <= first.dim(); ++i) {
+    if (i == d) sizes.push(static_cast<int64_t>(tensors.size()));
+    if (i < first.dim()) sizes.push(first.size(i));
+  }
+  int at = 0;
+  for (const Tensor& t : tensors) {
+    FG_CHECK(same(t.sizes(), first.sizes()), Runtime, "stack expects each tensor to be equal size, but got ",
+             size_text(first.sizes()), " at entry 0 and ", size_text(t.sizes()), " at entry ", at);
+    ++at;
+  }
+  Tensor out = Tensor::empty(sizes, dtype, first.device());
+  DimArray strides;
+  for (int i = 0; i <= first.dim(); ++i)
+    if (i != d) strides.push(out.stride(i));
+  for (size_t i = 0; i < tensors.size(); ++i)
+    raw_copy(out.alias(first.sizes(), strides, static_cast<int64_t>(i) * out.stride(d)), tensors[i]);
+  if (is_floating(dtype) && any_records(tensors)) {
+    auto node = Ptr<StackBackward0>::adopt(new StackBackward0);
+    node->set_edges(static_cast<int>(tensors.size()));
+    node->dim = d;
+    for (size_t i = 0; i < tensors.size(); ++i) {
+      if (tensors[i].requires_grad()) connect(*node, static_cast<int>(i), tensors[i]);
+      node->dtypes.push_back(tensors[i].dtype());
+    }
+    set_history(out, node);
+  }
+  return out;
+}
+
+Tensor flip(const Tensor& t, Dims dims) {
+  DimArray strides(t.strides());
+  int64_t offset = t.offset();
+  uint64_t seen = 0;
+  for (int64_t dim : dims) {
+    int d = wrap_dim(dim, t.dim(), "flip");
+    FG_CHECK(!(seen >> d & 1), Runtime, "flip: dim ", d, " appears multiple times in the list of dims");
+    seen |= uint64_t{1} << d;
+    if (t.dim() == 0) continue;
+    if (t.size(d) > 0) offset += (t.size(d) - 1) * t.stride(d);
+    strides.v[d] = -t.stride(d);
+  }
+  Tensor out = empty_like(t);
+  raw_copy(out, t.alias(t.sizes(), strides, offset));
+  if (should_record(t)) {
+    auto node = make_node<FlipBackward0>(t);
+    node->dims = dims;
+    set_history(out, node);
+  }
+  return out;
+}
+
+Tensor roll(const Tensor& t, Dims shifts, Dims dims) {
+  if (dims.empty()) {
+    FG_CHECK(shifts.size() == 1, Runtime, "shifts and dimensions must align. shifts: ", shifts.size(), ", dims:0");
+    Tensor flat = roll(reshape(t, DimArray{-1}), shifts, DimArray{0});
+    return reshape(flat, t.sizes());
+  }
+  FG_CHECK(shifts.size() == dims.size(), Runtime, "shifts and dimensions must align. shifts: ", shifts.size(), ", dims:",
+           dims.size());
+  Tensor now = t;
+  {
+    NoGradGuard guard;
+    for (size_t i = 0; i < dims.size(); ++i) {
+      int d = wrap_dim(dims[i], t.dim(), "roll");
+      int64_t n = t.dim() ? t.size(d) : 0;
+      if (n == 0) continue;
+      int64_t k = ((shifts[i] % n) + n) % n;
+      Tensor parts[] = {narrow(now, d, n - k, k), narrow(now, d, 0, n - k)};
+      now = cat(parts, d);
+    }
+    if (now.is_same(t)) now = clone(t);
+  }
+  if (should_record(t)) {
+    auto node = make_node<RollBackward0>(t);
+    node->shifts = shifts;
+    node->dims = dims;
+    set_history(now, node);
+  }
+  return now;
+}
+
+Tensor repeat(const Tensor& t, Dims repeats) {
+  int n = static_cast<int>(repeats.size()), skip = n - t.dim();
+  FG_CHECK(skip >= 0, Runtime,
+           "Number of dimensions of repeat dims can not be smaller than number of dimensions of tensor");
+  DimArray sizes, wide, wide_strides;
+  for (int i = 0; i < n; ++i) {
+    FG_CHECK(repeats[i] >= 0, Runtime, "repeat: Trying to create tensor with negative dimension ", repeats[i]);
+    int64_t size = i < skip ? 1 : t.size(i - skip);
+    sizes.push(size * repeats[i]);
+    wide.push(repeats[i]), wide_strides.push(0);
+    wide.push(size), wide_strides.push(i < skip ? 0 : t.stride(i - skip));
+  }
+  FG_CHECK(wide.n <= kMaxDims, Runtime, "repeat: too many dimensions (", n, ")");
+  Tensor out = Tensor::empty(sizes, t.dtype(), t.device());
+  raw_copy(out.alias(wide, contiguous_strides(wide), 0), t.alias(wide, wide_strides, t.offset()));
+  if (should_record(t)) {
+    auto node = make_node<RepeatBackward0>(t);
+    node->sizes = t.sizes();
+    node->repeats = repeats;
+    set_history(out, node);
+  }
+  return out;
+}
+
+}  // namespace fg

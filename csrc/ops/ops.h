@@ -1,0 +1,157 @@
+// Every op that C++ code and the Python boundary may call. Each records its node when a gradient is wanted; in-place ones
+// end in an underscore, check torch's rules first and change nothing when they fail.
+#pragma once
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "autograd/node.h"
+#include "core/iter.h"
+#include "core/tensor.h"
+
+namespace fg {
+
+// A tensor or a number.
+struct Arg {
+  const Tensor* tensor = nullptr;
+  Scalar scalar;
+  Arg(const Tensor& t) : tensor(&t) {}
+  Arg(Scalar s) : scalar(s) {}
+  Arg(double v) : scalar(Scalar::of(v)) {}
+};
+using Args = std::span<const Arg>;
+using Tensors = std::span<const Tensor>;
+
+// ---- elementwise.cpp
+struct RowInfo;
+const RowInfo& row_info(Op op);
+Tensor elementwise(Op op, Args args, Scalar p = {}, Scalar q = {}, const Tensor* out = nullptr);
+void elementwise_(Op op, const Tensor& self, Args rest, Scalar p = {}, Scalar q = {});
+inline Tensor unary(Op op, const Tensor& x, Scalar p = {}, Scalar q = {}) { Arg a[] = {x}; return elementwise(op, a, p, q); }
+inline Tensor binary(Op op, Arg a, Arg b, Scalar p = {}, Scalar q = {}) { Arg v[] = {a, b}; return elementwise(op, v, p, q); }
+inline Tensor add(Arg a, Arg b) { return binary(Op::add, a, b); }
+inline Tensor sub(Arg a, Arg b) { return binary(Op::sub, a, b); }
+inline Tensor mul(Arg a, Arg b) { return binary(Op::mul, a, b); }
+inline Tensor div(Arg a, Arg b) { return binary(Op::div, a, b); }
+// The gradient of input i of a row that reads no result: fused, or as recorded ops under create_graph. g may be 0-d.
+Tensor row_gradient(Op op, int i, const Tensor& g, const Tensor* inputs, Scalar p);
+void add_(const Tensor& self, const Tensor& other);  // not recorded: for the engine and optimizers
+Tensor pow(Arg base, Arg exponent, const Tensor* out = nullptr);
+void pow_(const Tensor& self, Arg exponent);
+Tensor where(const Tensor& condition, Arg a, Arg b, const Tensor* out = nullptr);
+Tensor clamp(const Tensor& x, std::optional<Arg> low, std::optional<Arg> high, const Tensor* out = nullptr);
+void clamp_(const Tensor& x, std::optional<Arg> low, std::optional<Arg> high);
+bool any_nan(const Tensor& t);
+bool any_zero(const Arg& t);
+DType result_type(Args args);
+
+// ---- copy.cpp
+Tensor clone(const Tensor& t);                       // keeps dense strides
+Tensor clone_like(const Tensor& t, const Tensor& like);  // with the strides of `like` when that is dense
+Tensor contiguous(const Tensor& t);
+Tensor to_dtype(const Tensor& t, DType dtype, bool copy = false);
+Tensor to_device(const Tensor& t, Device device, bool copy = false);
+void copy_(const Tensor& self, const Tensor& source);  // broadcast, dtype and device conversions
+void fill_(const Tensor& self, Scalar value);
+void fill_tensor_(const Tensor& self, const Tensor& value);
+void zero_(const Tensor& self);
+void raw_copy(const Tensor& out, const Tensor& in);  // no recording, no checks; in is broadcast
+Scalar item(const Tensor& t);                        // the one element, as a number
+Tensor resize_out(const Tensor& out, Dims sizes);    // out= of other shapes: gives `out` that shape, a warning by Python
+
+// ---- create.cpp
+Tensor full(Dims sizes, Scalar value, DType dtype, Device device);
+Tensor zeros(Dims sizes, DType dtype, Device device);
+Tensor zeros_like(const Tensor& t);
+Tensor empty_like(const Tensor& t, std::optional<DType> dtype = {}, std::optional<Device> device = {});
+Tensor arange(Scalar start, Scalar end, Scalar step, DType dtype, Device device);
+Tensor linspace(double start, double end, int64_t steps, DType dtype, Device device, double base = 0);
+Tensor eye(int64_t n, int64_t m, DType dtype, Device device);
+Tensor scalar_tensor(Scalar value, DType dtype, Device device = {});
+Tensor wrapped(Scalar value, Device device = {});    // a number as a 0-d tensor that promotes like a number
+
+// ---- view.cpp
+Tensor as_strided(const Tensor& t, Dims sizes, Dims strides, int64_t offset);
+Node* make_as_strided_node(const Tensor& base, const Tensor& view);
+Tensor view(const Tensor& t, Dims sizes);
+Tensor view_dtype(const Tensor& t, DType dtype);
+Tensor reshape(const Tensor& t, Dims sizes);
+Tensor permute(const Tensor& t, Dims dims);
+Tensor transpose(const Tensor& t, int64_t a, int64_t b);
+Tensor t(const Tensor& x);
+Tensor expand(const Tensor& t, Dims sizes);
+Tensor squeeze(const Tensor& t, std::optional<DimArray> dims = {});
+Tensor unsqueeze(const Tensor& t, int64_t dim);
+Tensor narrow(const Tensor& t, int64_t dim, int64_t start, int64_t length);
+Tensor slice(const Tensor& t, int64_t dim, int64_t start, int64_t end, int64_t step);
+Tensor select(const Tensor& t, int64_t dim, int64_t index);
+Tensor diagonal(const Tensor& t, int64_t offset, int64_t dim1, int64_t dim2);
+Tensor unfold(const Tensor& t, int64_t dim, int64_t size, int64_t step);
+Tensor alias(const Tensor& t);                        // view_as, a differentiable view of the whole
+std::vector<Tensor> split(const Tensor& t, Dims lengths, int64_t dim);
+std::vector<Tensor> split_by(const Tensor& t, int64_t length, int64_t dim);
+std::vector<Tensor> chunk(const Tensor& t, int64_t chunks, int64_t dim);
+std::vector<Tensor> unbind(const Tensor& t, int64_t dim);
+Tensor flatten(const Tensor& t, int64_t start, int64_t end);
+Tensor sum_to(const Tensor& t, Dims sizes);           // undoes broadcasting
+
+// ---- join.cpp
+Tensor cat(Tensors tensors, int64_t dim);
+Tensor stack(Tensors tensors, int64_t dim);
+Tensor flip(const Tensor& t, Dims dims);
+Tensor repeat(const Tensor& t, Dims repeats);
+Tensor roll(const Tensor& t, Dims shifts, Dims dims);
+
+// ---- reduce.cpp
+using OptDims = std::optional<DimArray>;
+Tensor sum(const Tensor& t, OptDims dims = {}, bool keepdim = false, std::optional<DType> dtype = {});
+Tensor mean(const Tensor& t, OptDims dims = {}, bool keepdim = false, std::optional<DType> dtype = {});
+Tensor prod(const Tensor& t, std::optional<int64_t> dim = {}, bool keepdim = false, std::optional<DType> dtype = {});
+Tensor amax(const Tensor& t, OptDims dims, bool keepdim, bool minimum = false);
+Tensor extremum(const Tensor& t, bool minimum);  // max(), min() of all elements
+std::pair<Tensor, Tensor> extremum_dim(const Tensor& t, int64_t dim, bool keepdim, bool minimum);
+Tensor arg_extremum(const Tensor& t, std::optional<int64_t> dim, bool keepdim, bool minimum);
+Tensor var(const Tensor& t, OptDims dims, double correction, bool keepdim, bool root);
+Tensor norm(const Tensor& t, double order, OptDims dims, bool keepdim, std::optional<DType> dtype, bool vector_norm);
+Tensor any(const Tensor& t, OptDims dims, bool keepdim, bool all);
+Tensor logsumexp(const Tensor& t, DimArray dims, bool keepdim);
+Tensor count_nonzero(const Tensor& t, OptDims dims);
+
+// ---- rows.cpp: along one dimension
+Tensor softmax(const Tensor& t, int64_t dim, std::optional<DType> dtype, bool log);
+Tensor cumulative(const Tensor& t, int64_t dim, Row op, std::optional<DType> dtype, bool reverse = false);
+std::pair<Tensor, Tensor> cumulative_extremum(const Tensor& t, int64_t dim, bool minimum);
+Tensor layer_norm(const Tensor& t, Dims shape, const Tensor& weight, const Tensor& bias, double eps);
+
+// ---- matmul.cpp
+Tensor matmul(const Tensor& a, const Tensor& b);
+Tensor mm(const Tensor& a, const Tensor& b);
+Tensor bmm(const Tensor& a, const Tensor& b);
+Tensor mv(const Tensor& a, const Tensor& b);
+Tensor dot(const Tensor& a, const Tensor& b);
+Tensor addmm(const Tensor& c, const Tensor& a, const Tensor& b, Scalar beta, Scalar alpha);
+Tensor baddbmm(const Tensor& c, const Tensor& a, const Tensor& b, Scalar beta, Scalar alpha);
+Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias);
+
+// ---- index.cpp
+Tensor gather(const Tensor& t, int64_t dim, const Tensor& index);
+Tensor scatter(const Tensor& t, int64_t dim, const Tensor& index, const Tensor& source, Scatter mode);
+void scatter_(const Tensor& t, int64_t dim, const Tensor& index, const Tensor& source, Scatter mode);
+Tensor index_select(const Tensor& t, int64_t dim, const Tensor& index);
+Tensor index_add(const Tensor& t, int64_t dim, const Tensor& index, const Tensor& source, Scalar alpha);
+void index_add_(const Tensor& t, int64_t dim, const Tensor& index, const Tensor& source, Scalar alpha);
+Tensor embedding(const Tensor& weight, const Tensor& index, int64_t padding_index, bool by_frequency);
+Tensor nonzero(const Tensor& t);
+Tensor masked_select(const Tensor& t, const Tensor& mask);
+Tensor masked_fill(const Tensor& t, const Tensor& mask, Arg value);
+void masked_fill_(const Tensor& t, const Tensor& mask, Arg value);
+// indices: one entry for each leading dimension, undefined = a full slice; bool, uint8 or integer tensors
+Tensor index(const Tensor& t, const std::vector<Tensor>& indices);
+void index_put_(const Tensor& t, const std::vector<Tensor>& indices, const Tensor& value, bool accumulate);
+Tensor triangle(const Tensor& t, int64_t diagonal, bool upper);
+
+// ---- loss.cpp: reduction 0 none, 1 mean, 2 sum
+Tensor pointwise_loss(Op op, const Tensor& input, const Tensor& target, int reduction, double parameter);
+Tensor nll_loss(const Tensor& input, const Tensor& target, const Tensor& weight, int reduction, int64_t ignore_index);
+
+}  // namespace fg

@@ -1,0 +1,17 @@
+// Fused optimizer steps over lists of tensors: one kernel call for all parameters of a group.
+#pragma once
+#include "ops/ops.h"
+
+namespace fg {
+
+struct OptimStep {
+  Optim kind;
+  Tensors params, grads, state1, state2, state3;
+  std::vector<int64_t> steps;
+  double lr = 0, momentum = 0, dampening = 0, weight_decay = 0, beta1 = 0, beta2 = 0, eps = 0, alpha = 0;
+  bool nesterov = false, maximize = false, decoupled = false, amsgrad = false, centered = false;
+};
+// RuntimeError when a list does not fit its parameters (shape, dtype, device); nothing is changed then.
+void optim_step(const OptimStep& step);
+
+}  // namespace fg

@@ -1,0 +1,460 @@
+// Reductions: dims -> (outer, size, inner) -> kernel, and their gradients.
+//
+// One node class serves all of them; ReduceNode::apply has one short case for each formula, built from recorded ops so that
+// the gradient can be differentiated again.
+#include <cmath>
+
+#include "ops/words.h"
+
+namespace fg {
+
+namespace {
+
+struct DimMask {
+  uint64_t bits = 0;
+  int count = 0;
+  bool has(int d) const { return bits >> d & 1; }
+};
+
+DimMask mask_of(const Tensor& t, const OptDims& dims, const char* op) {
+  DimMask mask;
+  if (!dims || dims->n == 0) {
+    mask.bits = t.dim() == 64 ? ~uint64_t{0} : (uint64_t{1} << t.dim()) - 1;
+    mask.count = t.dim();
+    return mask;
+  }
+  for (int i = 0; i < dims->n; ++i) {
+    int d = wrap_dim((*dims)[i], t.dim(), op);
+    FG_CHECK(!mask.has(d), Runtime, op, ": dim ", d, " appears multiple times in the list of dims");
+    mask.bits |= uint64_t{1} << d;
+    ++mask.count;
+  }
+  if (t.dim() == 0) mask = {};
+  return mask;
+}
+
+DimArray kept_sizes(const Tensor& t, DimMask mask, bool keepdim) {
+  DimArray out;
+  for (int i = 0; i < t.dim(); ++i) {
+    if (!mask.has(i)) out.push(t.size(i));
+    else if (keepdim) out.push(1);
+  }
+  return out;
+}
+
+// The input as (outer, size, inner), copied when its layout does not allow it.
+struct Block {
+  Tensor t;
+  int64_t outer = 1, size = 1, inner = 1;
+};
+
+Block block_of(const Tensor& t, DimMask mask, bool order_matters) {
+  Block block;
+  if (mask.count == t.dim() && t.is_dense() && (!order_matters || t.is_contiguous())) {
+    block.t = t;
+    block.size = t.numel();
+    return block;
+  }
+  int first = 64, last = -1;
+  for (int i = 0; i < t.dim(); ++i)
+    if (mask.has(i)) first = std::min(first, i), last = std::max(last, i);
+  bool run = mask.count == 0 || last - first + 1 == mask.count;
+  for (int i = first + 1; !run && i < last; ++i) run = mask.has(i) || t.size(i) == 1;
+  NoGradGuard guard;
+  if (run) {
+    block.t = contiguous(t);
+    for (int i = 0; i < t.dim(); ++i) (i < first ? block.outer : i <= last ? block.size : block.inner) *= t.size(i);
+    if (mask.count == 0) block = {block.t, t.numel(), 1, 1};
+    return block;
+  }
+  DimArray order;
+  for (int i = 0; i < t.dim(); ++i)
+    if (!mask.has(i)) order.push(i), block.outer *= t.size(i);
+  for (int i = 0; i < t.dim(); ++i)
+    if (mask.has(i)) order.push(i), block.size *= t.size(i);
+  block.t = contiguous(permute(t, order));
+  return block;
+}
+
+struct Reduced {
+  Tensor value, indices;
+};
+
+Reduced run(Reduce op, const char* name, const Tensor& t, DimMask mask, bool keepdim, Compute compute, DType out_dtype,
+            bool want_value = true, bool want_indices = false, Param p = {}, Param q = {}) {
+  Reduced out;
+  DimArray sizes = kept_sizes(t, mask, keepdim);
+  if (want_value) out.value = Tensor::empty(sizes, out_dtype, t.device());
+  if (want_indices) out.indices = Tensor::empty(sizes, DType::Int64, t.device());
+  const Tensor& any = want_value ? out.value : out.indices;
+  if (any.numel() == 0) return out;
+  bool order_matters = want_indices;
+  Block block = block_of(t, mask, order_matters);
+  ReduceArgs args;
+  args.out = want_value ? out.value.mutable_data() : nullptr;
+  args.indices = want_indices ? out.indices.mutable_data<int64_t>() : nullptr;
+  args.in = block.t.data();
+  args.in_dtype = t.dtype();
+  args.out_dtype = out_dtype;
+  args.compute = compute;
+  args.outer = block.outer;
+  args.size = block.size;
+  args.inner = block.inner;
+  args.params[0] = p;
+  args.params[1] = q;
+  args.stream = Storage::current_stream(t.device());
+  ReduceFn kernel = backend(t.device()).reduce[static_cast<int>(op)][static_cast<int>(compute)];
+  if (!kernel)
+    fail(ErrorKind::NotImplemented, name, ": no kernel for ", dtype_name(t.dtype()), " on ", device_name(t.device()));
+  GilRelease release(t.numel());
+  kernel(args);
+  return out;
+}
+
+enum class Kind { sum, mean, prod, even, select, var, std, norm, logsumexp };
+
+struct ReduceNode final : Node {
+  Kind kind;
+  const char* name_;
+  DimList sizes;
+  DimMask mask;
+  bool keepdim;
+  double p = 0;          // correction, order of a norm
+  DType in_dtype;
+  Saved x, y, indices;
+  int64_t dim = 0;
+
+  const char* name() const override { return name_; }
+  void release_saved() override { x.clear(), y.clear(), indices.clear(); }
+
+  Tensor spread(const Tensor& t) const {  // to the shape of the input
+    Tensor out = t;
+    if (!keepdim) {
+      DimArray full;
+      Dims s = sizes;
+      for (int i = 0; i < sizes.size(); ++i) full.push(mask.has(i) ? 1 : s[i]);
+      out = view(contiguous(t), full);
+    }
+    return expand(out, sizes);
+  }
+  int64_t count() const {
+    int64_t n = 1;
+    for (int i = 0; i < sizes.size(); ++i)
+      if (mask.has(i)) n *= sizes[i];
+    return n;
+  }
+
+  void apply(Tensor* g_in, Tensor* gx) override {
+    if (!wants(0)) return;
+    Tensor g = g_in[0];
+    Tensor r = gradient(g);
+    gx[0] = r.dtype() == in_dtype ? r : to_dtype(r, in_dtype);
+  }
+
+  Tensor gradient(const Tensor& g) {
+    switch (kind) {
+      case Kind::sum: return spread(g);
+      case Kind::mean: return spread(div(g, static_cast<double>(count())));
+      case Kind::select: {
+        Tensor at = indices.unpack(this), value = g;
+        Tensor empty = zeros(sizes, g.dtype(), g.device());
+        if (sizes.size() == 0) return reshape(g, sizes);
+        if (!keepdim) at = unsqueeze(at, dim), value = unsqueeze(g, dim);
+        return scatter(empty, dim, at, value, Scatter::set);
+      }
+      case Kind::prod: return prod_gradient(g, x.unpack(this), y.unpack(this));
+      case Kind::even: {
+        Tensor chosen = unary_eq(x.unpack(this), spread(y.unpack(this)));
+        DimArray dims;
+        for (int i = 0; i < sizes.size(); ++i)
+          if (mask.has(i)) dims.push(i);
+        Tensor total = sum(chosen, dims.n ? OptDims(dims) : OptDims(), true);
+        if (sizes.size() == 0) return g;
+        return spread_keep(chosen, g, total);
+      }
+      case Kind::var:
+      case Kind::std: return var_gradient(g);
+      case Kind::norm: return norm_gradient(g);
+      case Kind::logsumexp: {
+        Tensor input = x.unpack(this), result = y.unpack(this);
+        Tensor safe = where(unary(Op::isfinite, result), result, 0.0);
+        return spread(g) * exp(input - spread(safe));
+      }
+    }
+    return {};
+  }
+
+  static Tensor unary_eq(const Tensor& a, const Tensor& b) {
+    // NaN was chosen where it occurs: it does not equal itself.
+    Tensor equal = a == b;
+    return binary(Op::logical_or, equal, binary(Op::logical_and, unary(Op::isnan, a), unary(Op::isnan, b)));
+  }
+  Tensor spread_keep(const Tensor& chosen, const Tensor& g, const Tensor& total) const {
+    Tensor share = where(chosen, spread(g), 0.0);
+    return div(share, to_dtype(total, g.dtype()));
+  }
+
+  Tensor var_gradient(const Tensor& g_in) {
+    Tensor input = x.unpack(this), g = g_in;
+    if (kind == Kind::std) {
+      Tensor root = y.unpack(this);
+      g = where(root == 0.0, 0.0, g / (2 * root));
+    }
+    double n = static_cast<double>(count()) - p;
+    DimArray dims;
+    for (int i = 0; i < sizes.size(); ++i)
+      if (mask.has(i)) dims.push(i);
+    Tensor centered = input - mean(input, dims.n ? OptDims(dims) : OptDims(), true);
+    if (n <= 0) return spread(g) * (n == 0 ? std::numeric_limits<double>::infinity() : 0.0) * centered;
+    return spread(g) * ((2.0 / n) * centered);
+  }
+
+  Tensor norm_gradient(const Tensor& g) {
+    Tensor input = x.unpack(this);
+    if (p == 0) return zeros_like(input);
+    if (p == 1) return spread(g) * sign(input);
+    Tensor result = y.unpack(this);
+    if (std::isinf(p)) {
+      Tensor magnitude = abs(input), wide = spread(result);
+      Tensor chosen = unary_eq(magnitude, wide);
+      DimArray dims;
+      for (int i = 0; i < sizes.size(); ++i)
+        if (mask.has(i)) dims.push(i);
+      Tensor total = sum(chosen, dims.n ? OptDims(dims) : OptDims(), true);
+      Tensor share = where(chosen, spread(g) * sign(input), 0.0);
+      return sizes.size() == 0 ? share : div(share, to_dtype(total, g.dtype()));
+    }
+    // The subgradient at 0 is 0.
+    if (p == 2) return input * spread(where(result == 0.0, 0.0, g / result));
+    Tensor scale = where(result == 0.0, 0.0, g / pow(result, p - 1));
+    if (p < 1) {
+      Tensor body = sign(input) * pow(abs(input), p - 1);
+      return where(input == 0.0, 0.0, body) * spread(scale);
+    }
+    if (p < 2) return where(input == 0.0, 0.0, sign(input) * pow(abs(input), p - 1)) * spread(scale);
+    return input * pow(abs(input), p - 2) * spread(scale);
+  }
+
+  Tensor prod_gradient(const Tensor& g, const Tensor& input, const Tensor& result) {
+    bool zero;
+    {
+      NoGradGuard guard;
+      zero = any_zero(input);
+    }
+    if (!zero) return spread(g * result) / input;
+    // With zeros: the product of all others, one element of the dimension at a time.
+    bool all = mask.count == sizes.size();
+    Tensor flat = all ? reshape(input, DimArray{-1}) : input;
+    int64_t d = all ? 0 : dim, n = flat.size(static_cast<int>(d));
+    std::vector<Tensor> others;
+    Tensor place = arange(Scalar::of_int(0), Scalar::of_int(n), Scalar::of_int(1), DType::Int64, input.device());
+    DimArray shape;
+    for (int i = 0; i < flat.dim(); ++i) shape.push(i == d ? n : 1);
+    place = view(place, shape);
+    for (int64_t k = 0; k < n; ++k)
+      others.push_back(prod(where(binary(Op::eq, place, Scalar::of_int(k)), 1.0, flat), d, true));
+    Tensor wide = cat(others, d);
+    return all ? reshape(wide, sizes) * spread(g) : wide * spread(g);
+  }
+};
+
+Ptr<ReduceNode> node_for(const Tensor& t, Kind kind, const char* name, DimMask mask, bool keepdim) {
+  if (!should_record(t) || !is_floating(t.dtype())) return {};
+  auto node = make_node<ReduceNode>(t);
+  node->kind = kind;
+  node->name_ = name;
+  node->sizes = t.sizes();
+  node->mask = mask;
+  node->keepdim = keepdim;
+  node->in_dtype = t.dtype();
+  return node;
+}
+
+DType sum_dtype(DType in, std::optional<DType> wanted) {
+  if (wanted) return *wanted;
+  return is_floating(in) ? in : DType::Int64;
+}
+
+Compute sum_compute(DType in, DType out) {
+  if (is_floating(in) || is_floating(out)) return in == DType::Float64 || out == DType::Float64 ? Compute::F64 : Compute::F32;
+  return Compute::I64;
+}
+
+void check_float(const Tensor& t, const char* op) {
+  FG_CHECK(is_floating(t.dtype()), Runtime, op, "(): could not infer output dtype. Input dtype must be either a floating point "
+           "or complex dtype. Got: ", dtype_name(t.dtype()));
+}
+
+void check_not_empty(const Tensor& t, DimMask mask, const char* op) {
+  for (int i = 0; i < t.dim(); ++i)
+    if (mask.has(i))
+      FG_CHECK(t.size(i) != 0, Index, op, "(): Expected reduction dim ", i, " to have non-zero size.");
+}
+
+}  // namespace
+
+Tensor sum(const Tensor& t, OptDims dims, bool keepdim, std::optional<DType> dtype) {
+  DimMask mask = mask_of(t, dims, "sum");
+  DType out = sum_dtype(t.dtype(), dtype);
+  Tensor r = run(Reduce::sum, "sum", t, mask, keepdim, sum_compute(t.dtype(), out), out).value;
+  if (auto node = node_for(t, Kind::sum, dims ? "SumBackward1" : "SumBackward0", mask, keepdim)) set_history(r, node);
+  return r;
+}
+
+Tensor mean(const Tensor& t, OptDims dims, bool keepdim, std::optional<DType> dtype) {
+  DimMask mask = mask_of(t, dims, "mean");
+  DType out = dtype.value_or(t.dtype());
+  FG_CHECK(is_floating(out), Runtime, "mean(): could not infer output dtype. Input dtype must be either a floating point or "
+           "complex dtype. Got: ", dtype_name(t.dtype()));
+  Tensor r = run(Reduce::mean, "mean", t, mask, keepdim, sum_compute(t.dtype(), out), out).value;
+  if (auto node = node_for(t, Kind::mean, dims ? "MeanBackward1" : "MeanBackward0", mask, keepdim)) set_history(r, node);
+  return r;
+}
+
+Tensor prod(const Tensor& t, std::optional<int64_t> dim, bool keepdim, std::optional<DType> dtype) {
+  OptDims dims;
+  if (dim) dims = DimArray{*dim};
+  DimMask mask = mask_of(t, dims, "prod");
+  DType out = sum_dtype(t.dtype(), dtype);
+  Tensor r = run(Reduce::prod, "prod", t, mask, keepdim, sum_compute(t.dtype(), out), out).value;
+  if (auto node = node_for(t, Kind::prod, dim ? "ProdBackward1" : "ProdBackward0", mask, keepdim)) {
+    node->x.save(t);
+    node->dim = dim ? wrap_dim(*dim, t.dim(), "prod") : 0;
+    set_history(r, node);
+    node->y.save(r, true);
+  }
+  return r;
+}
+
+static Tensor evenly(const Tensor& t, DimMask mask, bool keepdim, bool minimum, const char* name, const char* node_name) {
+  Tensor r = run(minimum ? Reduce::amin : Reduce::amax, name, t, mask, keepdim, compute_of(t.dtype()), t.dtype()).value;
+  if (auto node = node_for(t, Kind::even, node_name, mask, keepdim)) {
+    node->x.save(t);
+    set_history(r, node);
+    node->y.save(r, true);
+  }
+  return r;
+}
+
+Tensor amax(const Tensor& t, OptDims dims, bool keepdim, bool minimum) {
+  const char* name = minimum ? "amin" : "amax";
+  DimMask mask = mask_of(t, dims, name);
+  check_not_empty(t, mask, name);
+  return evenly(t, mask, keepdim, minimum, name, minimum ? "AminBackward0" : "AmaxBackward0");
+}
+
+Tensor extremum(const Tensor& t, bool minimum) {
+  const char* name = minimum ? "min" : "max";
+  FG_CHECK(t.numel() > 0, Runtime, name, "(): Expected reduction dim to be specified for input.numel() == 0. Specify the "
+           "reduction dim with the 'dim' argument.");
+  return evenly(t, mask_of(t, {}, name), false, minimum, name, minimum ? "MinBackward1" : "MaxBackward1");
+}
+
+std::pair<Tensor, Tensor> extremum_dim(const Tensor& t, int64_t dim, bool keepdim, bool minimum) {
+  const char* name = minimum ? "min" : "max";
+  DimMask mask = mask_of(t, DimArray{dim}, name);
+  check_not_empty(t, mask, name);
+  Reduced r = run(minimum ? Reduce::min : Reduce::max, name, t, mask, keepdim, compute_of(t.dtype()), t.dtype(), true, true);
+  if (auto node = node_for(t, Kind::select, minimum ? "MinBackward0" : "MaxBackward0", mask, keepdim)) {
+    node->indices.save(r.indices);
+    node->dim = wrap_dim(dim, t.dim(), name);
+    set_history(r.value, node);
+  }
+  return {r.value, r.indices};
+}
+
+Tensor arg_extremum(const Tensor& t, std::optional<int64_t> dim, bool keepdim, bool minimum) {
+  const char* name = minimum ? "argmin" : "argmax";
+  OptDims dims;
+  if (dim) dims = DimArray{*dim};
+  DimMask mask = mask_of(t, dims, name);
+  if (dim) check_not_empty(t, mask, name);
+  FG_CHECK(dim || t.numel() > 0, Index, name,
+           "(): Expected reduction dim to be specified for input.numel() == 0. Specify the reduction dim with the 'dim' "
+           "argument.");
+  FG_CHECK(t.dtype() != DType::Bool, NotImplemented, "\"", name, "_cpu\" not implemented for 'Bool'");
+  return run(minimum ? Reduce::argmin : Reduce::argmax, name, t, mask, keepdim, compute_of(t.dtype()), DType::Int64, false, true)
+      .indices;
+}
+
+Tensor var(const Tensor& t, OptDims dims, double correction, bool keepdim, bool root) {
+  const char* name = root ? "std" : "var";
+  FG_CHECK(is_floating(t.dtype()), Runtime, name, " and ", root ? "std_mean" : "var_mean",
+           " only support floating point and complex dtypes");
+  DimMask mask = mask_of(t, dims, name);
+  Tensor r = run(Reduce::var, name, t, mask, keepdim, compute_of(t.dtype()), t.dtype(), true, false,
+                 Scalar::of(correction).param(), Scalar::of_int(root).param())
+                 .value;
+  if (auto node = node_for(t, root ? Kind::std : Kind::var, root ? "StdBackward0" : "VarBackward0", mask, keepdim)) {
+    node->p = correction;
+    node->x.save(t);
+    set_history(r, node);
+    if (root) node->y.save(r, true);
+  }
+  return r;
+}
+
+Tensor norm(const Tensor& t_in, double order, OptDims dims, bool keepdim, std::optional<DType> dtype, bool vector_norm) {
+  const char* name = vector_norm ? "linalg.vector_norm" : "norm";
+  Tensor t = dtype ? to_dtype(t_in, *dtype) : t_in;
+  FG_CHECK(is_floating(t.dtype()), Runtime, name, ": Expected a floating point or complex tensor as input. Got ",
+           dtype_name(t.dtype()));
+  DimMask mask = mask_of(t, dims, name);
+  Compute compute = compute_of(t.dtype());
+  Tensor r;
+  {
+    NoGradGuard guard;
+    if (order == 2) {
+      r = run(Reduce::norm2, name, t, mask, keepdim, compute, t.dtype()).value;
+    } else if (order == 1) {
+      r = run(Reduce::sum_abs, name, t, mask, keepdim, compute, t.dtype()).value;
+    } else if (order == 0) {
+      r = to_dtype(run(Reduce::count_nonzero, name, t, mask, keepdim, compute, DType::Int64).value, t.dtype());
+    } else if (std::isinf(order)) {
+      Reduce op = order > 0 ? Reduce::amax : Reduce::amin;
+      if (order > 0 && t.numel() == 0) {
+        r = zeros(kept_sizes(t, mask, keepdim), t.dtype(), t.device());
+      } else {
+        check_not_empty(t, mask, name);
+        r = run(op, name, unary(Op::abs, t), mask, keepdim, compute, t.dtype()).value;
+      }
+    } else {
+      Tensor total = run(Reduce::sum_pow, name, t, mask, keepdim, compute, t.dtype(), true, false, Scalar::of(order).param()).value;
+      r = pow(total, 1 / order);
+    }
+  }
+  if (auto node = node_for(t, Kind::norm, "LinalgVectorNormBackward0", mask, keepdim)) {
+    node->p = order;
+    node->x.save(t);
+    set_history(r, node);
+    node->y.save(r, true);
+  }
+  return r;
+}
+
+Tensor any(const Tensor& t, OptDims dims, bool keepdim, bool all) {
+  const char* name = all ? "all" : "any";
+  DimMask mask = mask_of(t, dims, name);
+  DType out = t.dtype() == DType::UInt8 ? DType::UInt8 : DType::Bool;
+  return run(all ? Reduce::all : Reduce::any, name, t, mask, keepdim, compute_of(t.dtype()), out).value;
+}
+
+Tensor count_nonzero(const Tensor& t, OptDims dims) {
+  return run(Reduce::count_nonzero, "count_nonzero", t, mask_of(t, dims, "count_nonzero"), false, compute_of(t.dtype()),
+             DType::Int64)
+      .value;
+}
+
+Tensor logsumexp(const Tensor& t_in, DimArray dims, bool keepdim) {
+  Tensor t = is_floating(t_in.dtype()) ? t_in : to_dtype(t_in, default_dtype());
+  DimMask mask = mask_of(t, dims, "logsumexp");
+  Tensor r = run(Reduce::logsumexp, "logsumexp", t, mask, keepdim, compute_of(t.dtype()), t.dtype()).value;
+  if (auto node = node_for(t, Kind::logsumexp, "LogsumexpBackward0", mask, keepdim)) {
+    node->x.save(t);
+    set_history(r, node);
+    node->y.save(r, true);
+  }
+  return r;
+}
+
+}  // namespace fg

@@ -1,0 +1,291 @@
+// Ops along one dimension: softmax, cumulative sums and their kin, layer norm.
+#include "ops/words.h"
+
+namespace fg {
+
+namespace {
+
+RowArgs row_args(const Tensor& out, const Tensor& in, int dim) {
+  RowArgs args{};
+  args.out = out.defined() ? out.mutable_data() : nullptr;
+  args.in = in.data();
+  args.dtype = in.dtype();
+  args.outer = args.inner = 1;
+  args.size = in.dim() ? in.size(dim) : 1;
+  for (int i = 0; i < in.dim(); ++i)
+    if (i != dim) (i < dim ? args.outer : args.inner) *= in.size(i);
+  args.stream = Storage::current_stream(in.device());
+  return args;
+}
+
+void run_row(Row op, const RowArgs& args, Device device, const char* name) {
+  if (args.outer * args.size * args.inner == 0) return;
+  RowFn kernel = backend(device).row[static_cast<int>(op)];
+  if (!kernel) fail(ErrorKind::NotImplemented, name, ": no kernel on ", device_name(device));
+  GilRelease release(args.outer * args.size * args.inner);
+  kernel(args);
+}
+
+Tensor plain_contiguous(const Tensor& t) {
+  if (t.is_contiguous()) return t;
+  NoGradGuard guard;
+  return contiguous(t);
+}
+
+struct SoftmaxNode final : Node {
+  bool log;
+  int dim;
+  Saved y;
+  const char* name() const override { return log ? "LogSoftmaxBackward0" : "SoftmaxBackward0"; }
+  void release_saved() override { y.clear(); }
+  void apply(Tensor* g_in, Tensor* gx) override {
+    if (!wants(0)) return;
+    Tensor g = g_in[0], out = y.unpack(this);
+    if (grad_enabled()) {
+      if (log)
+        gx[0] = g - exp(out) * sum(g, DimArray{dim}, true);
+      else
+        gx[0] = out * (g - sum(g * out, DimArray{dim}, true));
+      return;
+    }
+    Tensor gc = plain_contiguous(g.dtype() == out.dtype() ? g : to_dtype(g, out.dtype()));
+    Tensor oc = plain_contiguous(out);
+    gx[0] = Tensor::empty(oc.sizes(), oc.dtype(), oc.device());
+    RowArgs args = row_args(gx[0], oc, dim);
+    args.grad = gc.data();
+    run_row(log ? Row::log_softmax_grad : Row::softmax_grad, args, oc.device(), name());
+  }
+};
+
+struct CumulativeNode final : Node {
+  Row op;
+  int dim;
+  bool reverse;
+  DType in_dtype;
+  DimList sizes;
+  Saved x, y;  // cumprod: input and output; cummax: y holds the indices
+  const char* name() const override {
+    switch (op) {
+      case Row::cumsum: return "CumsumBackward0";
+      case Row::cumprod: return "CumprodBackward0";
+      case Row::cummax: return "CummaxBackward0";
+      default: return "CumminBackward0";
+    }
+  }
+  void release_saved() override { x.clear(), y.clear(); }
+  void apply(Tensor* g_in, Tensor* gx) override {
+    if (!wants(0)) return;
+    Tensor g = g_in[0];
+    if (op == Row::cumsum) {
+      gx[0] = cumulative(g, dim, Row::cumsum, {}, !reverse);
+    } else if (op == Row::cumprod) {
+      gx[0] = cumprod_gradient(g, x.unpack(this), y.unpack(this));
+    } else {
+      if (sizes.size() == 0) {
+        gx[0] = g;
+        return;
+      }
+      gx[0] = scatter(zeros(sizes, g.dtype(), g.device()), dim, y.unpack(this), g, Scatter::add);
+    }
+    if (gx[0].dtype() != in_dtype) gx[0] = to_dtype(gx[0], in_dtype);
+  }
+  Tensor cumprod_gradient(const Tensor& g, const Tensor& input, const Tensor& out) {
+    if (sizes.size() == 0) return g;
+    if (!any_zero(input)) return cumulative(g * out, dim, Row::cumsum, {}, true) / input;
+    // With zeros: d(sum g_i y_i)/dx_k has y_i with x_k taken out, one k at a time.
+    int64_t n = input.size(dim);
+    Tensor place = arange(Scalar::of_int(0), Scalar::of_int(n), Scalar::of_int(1), DType::Int64, g.device());
+    DimArray shape;
+    for (int i = 0; i < input.dim(); ++i) shape.push(i == dim ? n : 1);
+    place = view(place, shape);
+    std::vector<Tensor> parts;
+    for (int64_t k = 0; k < n; ++k) {
+      Tensor without = where(binary(Op::eq, place, Scalar::of_int(k)), 1.0, input);
+      Tensor products = cumulative(without, dim, Row::cumprod, {});
+      parts.push_back(sum(narrow(products * g, dim, k, n - k), DimArray{dim}, true));
+    }
+    return cat(parts, dim);
+  }
+};
+
+}  // namespace
+
+Tensor softmax(const Tensor& t_in, int64_t dim, std::optional<DType> dtype, bool log) {
+  const char* name = log ? "log_softmax" : "softmax";
+  int d = wrap_dim(dim, t_in.dim(), name);
+  Tensor t = dtype ? to_dtype(t_in, *dtype) : t_in;
+  FG_CHECK(is_floating(t.dtype()), NotImplemented, "\"", name, "_lastdim_kernel_impl\" not implemented for '",
+           dtype_name(t.dtype()), "'");
+  Tensor x = plain_contiguous(t);
+  Tensor out = Tensor::empty(x.sizes(), x.dtype(), x.device());
+  run_row(log ? Row::log_softmax : Row::softmax, row_args(out, x, d), x.device(), name);
+  if (should_record(t)) {
+    auto node = make_node<SoftmaxNode>(t);
+    node->log = log;
+    node->dim = d;
+    set_history(out, node);
+    node->y.save(out, true);
+  }
+  return out;
+}
+
+Tensor cumulative(const Tensor& t_in, int64_t dim, Row op, std::optional<DType> dtype, bool reverse) {
+  const char* name = op == Row::cumsum ? "cumsum" : "cumprod";
+  int d = wrap_dim(dim, t_in.dim(), name);
+  DType out_dtype = dtype ? *dtype : is_floating(t_in.dtype()) ? t_in.dtype() : DType::Int64;
+  Tensor t = to_dtype(t_in, out_dtype);
+  Tensor x = plain_contiguous(t);
+  Tensor out = Tensor::empty(x.sizes(), x.dtype(), x.device());
+  RowArgs args = row_args(out, x, d);
+  args.reverse = reverse;
+  run_row(op, args, x.device(), name);
+  if (should_record(t)) {
+    auto node = make_node<CumulativeNode>(t);
+    node->op = op;
+    node->dim = d;
+    node->reverse = reverse;
+    node->in_dtype = t.dtype();
+    node->sizes = t.sizes();
+    if (op == Row::cumprod) node->x.save(t);
+    set_history(out, node);
+    if (op == Row::cumprod) node->y.save(out, true);
+  }
+  return out;
+}
+
+std::pair<Tensor, Tensor> cumulative_extremum(const Tensor& t, int64_t dim, bool minimum) {
+  const char* name = minimum ? "cummin" : "cummax";
+  int d = wrap_dim(dim, t.dim(), name);
+  Tensor x = plain_contiguous(t);
+  Tensor out = Tensor::empty(x.sizes(), x.dtype(), x.device());
+  Tensor indices = Tensor::empty(x.sizes(), DType::Int64, x.device());
+  RowArgs args = row_args(out, x, d);
+  args.indices = indices.mutable_data<int64_t>();
+  run_row(minimum ? Row::cummin : Row::cummax, args, x.device(), name);
+  if (is_floating(t.dtype()) && should_record(t)) {
+    auto node = make_node<CumulativeNode>(t);
+    node->op = minimum ? Row::cummin : Row::cummax;
+    node->dim = d;
+    node->reverse = false;
+    node->in_dtype = t.dtype();
+    node->sizes = t.sizes();
+    node->y.save(indices);
+    set_history(out, node);
+  }
+  return {out, indices};
+}
+
+// ---- layer norm
+
+namespace {
+
+struct LayerNormNode final : Node {
+  int64_t outer, size;
+  int dims;  // how many trailing dimensions are normalised
+  double eps;
+  Saved x, weight, mean_, rstd;
+  bool has_weight;
+  const char* name() const override { return "NativeLayerNormBackward0"; }
+  void release_saved() override { x.clear(), weight.clear(), mean_.clear(), rstd.clear(); }
+
+  void apply(Tensor* g_in, Tensor* gx) override {
+    Tensor g = g_in[0], input = x.unpack(this), w = has_weight ? weight.unpack(this) : Tensor();
+    if (grad_enabled()) return recorded(g, input, w, gx);
+    Tensor gc = plain_contiguous(g), xc = plain_contiguous(input), wc = w.defined() ? plain_contiguous(w) : w;
+    Tensor m = mean_.unpack(this), r = rstd.unpack(this);
+    LayerNormArgs args{};
+    args.in = xc.data();
+    args.grad = gc.data();
+    args.weight = wc.defined() ? wc.data() : nullptr;
+    args.mean = m.mutable_data();
+    args.rstd = r.mutable_data();
+    args.dtype = xc.dtype();
+    args.outer = outer;
+    args.size = size;
+    args.eps = eps;
+    args.stream = Storage::current_stream(xc.device());
+    DimArray shape;
+    for (int i = input.dim() - dims; i < input.dim(); ++i) shape.push(input.size(i));
+    if (wants(0)) gx[0] = Tensor::empty(xc.sizes(), xc.dtype(), xc.device());
+    if (wants(1)) gx[1] = Tensor::empty(shape, xc.dtype(), xc.device());
+    if (wants(2)) gx[2] = Tensor::empty(shape, xc.dtype(), xc.device());
+    if (xc.numel() == 0) {
+      for (int i = 0; i < 3; ++i)
+        if (gx[i].defined()) gx[i] = zeros_like(gx[i]);
+      return;
+    }
+    args.gx = wants(0) ? gx[0].mutable_data() : nullptr;
+    args.gweight = wants(1) ? gx[1].mutable_data() : nullptr;
+    args.gbias = wants(2) ? gx[2].mutable_data() : nullptr;
+    GilRelease release(xc.numel());
+    backend(xc.device()).layer_norm_grad(args);
+  }
+
+  void recorded(const Tensor& g, const Tensor& input, const Tensor& w, Tensor* gx) {
+    DimArray last, first;
+    for (int i = 0; i < input.dim(); ++i) (i < input.dim() - dims ? first : last).push(i);
+    Tensor centered = input - mean(input, last, true);
+    Tensor r = unary(Op::rsqrt, mean(centered * centered, last, true) + eps);
+    Tensor hat = centered * r;
+    Tensor gw = w.defined() ? g * w : g;
+    if (wants(0)) gx[0] = r * (gw - mean(gw, last, true) - hat * mean(gw * hat, last, true));
+    if (wants(1)) gx[1] = first.n ? sum(g * hat, first) : g * hat;
+    if (wants(2)) gx[2] = first.n ? sum(g, first) : g;
+  }
+};
+
+}  // namespace
+
+Tensor layer_norm(const Tensor& t, Dims shape, const Tensor& weight, const Tensor& bias, double eps) {
+  FG_CHECK(!shape.empty(), Runtime, "Expected normalized_shape to be at least 1-dimensional, i.e., containing at least one "
+           "element, but got normalized_shape = []");
+  int n = static_cast<int>(shape.size());
+  bool fits = t.dim() >= n;
+  for (int i = 0; fits && i < n; ++i) fits = t.size(t.dim() - n + i) == shape[i];
+  FG_CHECK(fits, Runtime, "Given normalized_shape=", size_text(shape), ", expected input with shape [*, ",
+           size_text(shape).substr(1), ", but got input of size", size_text(t.sizes()));
+  for (const Tensor* p : {&weight, &bias})
+    if (p->defined()) {
+      FG_CHECK(same(p->sizes(), shape), Runtime, "Expected ", p == &weight ? "weight" : "bias",
+               " to be of same shape as normalized_shape, but got ", p == &weight ? "weight" : "bias", " of shape ",
+               size_text(p->sizes()), " and normalized_shape = ", size_text(shape));
+      FG_CHECK(p->dtype() == t.dtype() && p->device() == t.device(), Runtime, "layer_norm: expected input and parameters of one "
+               "dtype and device, got ", dtype_name(t.dtype()), " and ", dtype_name(p->dtype()));
+    }
+  FG_CHECK(is_floating(t.dtype()), NotImplemented, "\"LayerNormKernelImpl\" not implemented for '", dtype_name(t.dtype()), "'");
+  Tensor x = plain_contiguous(t);
+  int64_t size = count_of(shape), outer = size ? t.numel() / size : 0;
+  Tensor out = Tensor::empty(x.sizes(), x.dtype(), x.device());
+  DType stat = x.dtype() == DType::Float64 ? DType::Float64 : DType::Float32;
+  Tensor m = Tensor::empty(DimArray{outer}, stat, x.device()), r = Tensor::empty(DimArray{outer}, stat, x.device());
+  Tensor wc = weight.defined() ? plain_contiguous(weight) : weight, bc = bias.defined() ? plain_contiguous(bias) : bias;
+  if (x.numel()) {
+    LayerNormArgs args{};
+    args.out = out.mutable_data();
+    args.in = x.data();
+    args.weight = wc.defined() ? wc.data() : nullptr;
+    args.bias = bc.defined() ? bc.data() : nullptr;
+    args.mean = m.mutable_data();
+    args.rstd = r.mutable_data();
+    args.dtype = x.dtype();
+    args.outer = outer;
+    args.size = size;
+    args.eps = eps;
+    args.stream = Storage::current_stream(x.device());
+    GilRelease release(x.numel());
+    backend(x.device()).layer_norm(args);
+  }
+  if (should_record(t, weight, bias)) {
+    auto node = make_node<LayerNormNode>(t, weight, bias);
+    node->outer = outer, node->size = size, node->dims = n, node->eps = eps;
+    node->has_weight = weight.defined();
+    node->x.save(t);
+    if (weight.defined()) node->weight.save(weight);
+    node->mean_.save(m);
+    node->rstd.save(r);
+    set_history(out, node);
+  }
+  return out;
+}
+
+}  // namespace fg

@@ -1,0 +1,542 @@
+// The graph as Python sees it: node objects, hooks, backward, modes, custom functions.
+#include <map>
+
+#include "autograd/engine.h"
+#include "python/functions.h"
+
+namespace fg::py {
+
+namespace {
+
+// ---- node objects: one Python type for each node name, so that type(x.grad_fn).__name__ is torch's
+
+struct PyNode {
+  PyObject_HEAD
+  Node* node;
+  PyObject* weakrefs;
+};
+
+PyTypeObject* node_base = nullptr;
+std::map<std::string, PyTypeObject*> node_types;
+
+inline Node* node_of(PyObject* o) { return reinterpret_cast<PyNode*>(o)->node; }
+bool is_node(PyObject* o) { return PyObject_TypeCheck(o, node_base); }
+
+void node_dealloc(PyObject* o) {
+  auto* p = reinterpret_cast<PyNode*>(o);
+  if (p->weakrefs) PyObject_ClearWeakRefs(o);
+  if (Node* node = p->node) {
+    if (node->pyobj == o) node->pyobj = nullptr;
+    p->node = nullptr;
+    node->release();
+  }
+  PyTypeObject* type = Py_TYPE(o);
+  type->tp_free(o);
+  Py_DECREF(type);
+}
+
+PyObject* node_name(PyObject* o, PyObject*) { return PyUnicode_FromString(node_of(o)->name()); }
+PyObject* node_sequence(PyObject* o, PyObject*) { return PyLong_FromUnsignedLongLong(node_of(o)->sequence); }
+
+PyObject* node_next(PyObject* o, void*) {
+  FG_TRY
+  Node* node = node_of(o);
+  PyObject* out = PyTuple_New(node->n_edges);
+  for (int i = 0; i < node->n_edges; ++i) {
+    const Edge& e = node->edge(i);
+    PyTuple_SET_ITEM(out, i, Py_BuildValue("(NI)", wrap_node(e.fn), e.input_nr));
+  }
+  return out;
+  FG_CATCH
+}
+PyObject* node_metadata(PyObject* o, void*) {
+  NodeExtra& more = node_of(o)->more();
+  if (!more.metadata) more.metadata = PyDict_New();
+  Py_XINCREF(more.metadata);
+  return more.metadata;
+}
+PyObject* node_variable(PyObject* o, void*) {
+  FG_TRY
+  Tensor* v = node_of(o)->variable();
+  if (!v) {
+    PyErr_Format(PyExc_AttributeError, "'%s' object has no attribute 'variable'", node_of(o)->name());
+    return nullptr;
+  }
+  return wrap(*v);
+  FG_CATCH
+}
+PyObject* node_context(PyObject* o, void*) {
+  PyObject* ctx = node_of(o)->python();
+  if (!ctx) ctx = Py_None;
+  Py_INCREF(ctx);
+  return ctx;
+}
+PyObject* node_inputs(PyObject* o, void*) { return PyLong_FromLong(node_of(o)->n_inputs); }
+
+int64_t next_hook_id = 1;
+
+PyObject* make_handle(PyObject* target, const char* kind, int64_t id);
+
+PyObject* node_register(PyObject* o, PyObject* fn, bool pre) {
+  FG_TRY
+  FG_CHECK(PyCallable_Check(fn), Type, "register_hook: a callable is needed, not ", Py_TYPE(fn)->tp_name);
+  NodeExtra& more = node_of(o)->more();
+  Py_INCREF(fn);
+  int64_t id = next_hook_id++;
+  (pre ? more.pre_hooks : more.post_hooks).push_back({id, fn});
+  return make_handle(o, "node", id);
+  FG_CATCH
+}
+PyObject* node_register_hook(PyObject* o, PyObject* fn) { return node_register(o, fn, false); }
+PyObject* node_register_prehook(PyObject* o, PyObject* fn) { return node_register(o, fn, true); }
+PyObject* node_repr(PyObject* o) { return PyUnicode_FromFormat("<%s object at %p>", node_of(o)->name(), node_of(o)); }
+Py_hash_t node_hash(PyObject* o) { return _Py_HashPointer(node_of(o)); }
+PyObject* node_compare(PyObject* a, PyObject* b, int code) {
+  if (!is_node(a) || !is_node(b) || (code != Py_EQ && code != Py_NE)) Py_RETURN_NOTIMPLEMENTED;
+  return PyBool_FromLong((node_of(a) == node_of(b)) == (code == Py_EQ));
+}
+
+PyMethodDef node_methods[] = {{"name", node_name, METH_NOARGS, "Name of the recorded op."},
+                              {"_sequence_nr", node_sequence, METH_NOARGS, "Order of recording."},
+                              {"register_hook", node_register_hook, METH_O, "fn(grad_inputs, grad_outputs) after this node ran."},
+                              {"register_prehook", node_register_prehook, METH_O, "fn(grad_outputs) before this node runs."},
+                              {nullptr, nullptr, 0, nullptr}};
+PyGetSetDef node_getset[] = {{"next_functions", node_next, nullptr, "Where the gradients go: (node, input number) pairs.", nullptr},
+                             {"metadata", node_metadata, nullptr, "A dictionary for the user.", nullptr},
+                             {"variable", node_variable, nullptr, "The leaf of an AccumulateGrad node.", nullptr},
+                             {"_context", node_context, nullptr, "ctx of a custom function, or None.", nullptr},
+                             {"_n_inputs", node_inputs, nullptr, "Number of gradients it receives.", nullptr},
+                             {nullptr, nullptr, nullptr, nullptr, nullptr}};
+PyType_Slot node_slots[] = {{Py_tp_dealloc, reinterpret_cast<void*>(node_dealloc)},
+                            {Py_tp_methods, node_methods},
+                            {Py_tp_getset, node_getset},
+                            {Py_tp_repr, reinterpret_cast<void*>(node_repr)},
+                            {Py_tp_hash, reinterpret_cast<void*>(node_hash)},
+                            {Py_tp_richcompare, reinterpret_cast<void*>(node_compare)},
+                            {0, nullptr}};
+PyType_Spec node_spec = {"fastgrad.autograd.graph.Node", sizeof(PyNode), 0, Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE, node_slots};
+
+PyTypeObject* type_for(const char* name) {
+  auto found = node_types.find(name);
+  if (found != node_types.end()) return found->second;
+  PyType_Slot none[] = {{Py_tp_dealloc, reinterpret_cast<void*>(node_dealloc)}, {0, nullptr}};
+  auto* full = new std::string(name);  // CPython keeps the pointer
+  PyType_Spec spec = {full->c_str(), sizeof(PyNode), 0, Py_TPFLAGS_DEFAULT, none};
+  PyObject* bases = PyTuple_Pack(1, node_base);
+  PyObject* type = PyType_FromSpecWithBases(&spec, bases);
+  Py_DECREF(bases);
+  if (!type) raise_pending();
+  node_types[name] = reinterpret_cast<PyTypeObject*>(type);
+  return reinterpret_cast<PyTypeObject*>(type);
+}
+
+// ---- hook handles
+
+struct PyHandle {
+  PyObject_HEAD
+  PyObject* target;  // weak reference to a tensor, or a node
+  int64_t id;
+};
+PyTypeObject* handle_type = nullptr;
+
+void erase_hook(std::vector<Hook>& list, int64_t id) {
+  for (size_t i = 0; i < list.size(); ++i)
+    if (list[i].id == id) {
+      PyObject* fn = list[i].fn;
+      list.erase(list.begin() + static_cast<long>(i));
+      Py_DECREF(fn);
+      return;
+    }
+}
+void erase_from(Node* node, int64_t id) {
+  if (!node || !node->extra) return;
+  auto& hooks = node->extra->tensor_hooks;
+  for (size_t i = 0; i < hooks.size(); ++i)
+    if (hooks[i].hook.id == id) {
+      PyObject* fn = hooks[i].hook.fn;
+      hooks.erase(hooks.begin() + static_cast<long>(i));
+      Py_DECREF(fn);
+      return;
+    }
+  erase_hook(node->extra->pre_hooks, id);
+  erase_hook(node->extra->post_hooks, id);
+}
+
+PyObject* handle_remove(PyObject* o, PyObject*) {
+  auto* h = reinterpret_cast<PyHandle*>(o);
+  PyObject* target = h->target;
+  h->target = nullptr;
+  if (!target) Py_RETURN_NONE;
+  if (is_node(target)) {
+    erase_from(node_of(target), h->id);
+  } else if (is_tensor(target)) {
+    const Tensor& t = borrow(target);
+    if (Meta* meta = t.meta_or_null()) {
+      erase_hook(meta->hooks, h->id);
+      erase_hook(meta->post_accumulate, h->id);
+    }
+    erase_from(t.impl()->grad_fn, h->id);
+  }
+  Py_DECREF(target);
+  Py_RETURN_NONE;
+}
+PyObject* handle_enter(PyObject* o, PyObject*) {
+  Py_INCREF(o);
+  return o;
+}
+PyObject* handle_exit(PyObject* o, PyObject*) { return handle_remove(o, nullptr); }
+PyObject* handle_id(PyObject* o, void*) { return PyLong_FromLongLong(reinterpret_cast<PyHandle*>(o)->id); }
+void handle_dealloc(PyObject* o) {
+  Py_XDECREF(reinterpret_cast<PyHandle*>(o)->target);
+  PyTypeObject* type = Py_TYPE(o);
+  type->tp_free(o);
+  Py_DECREF(type);
+}
+PyMethodDef handle_methods[] = {{"remove", handle_remove, METH_NOARGS, "Takes the hook out."},
+                                {"__enter__", handle_enter, METH_NOARGS, nullptr},
+                                {"__exit__", handle_exit, METH_VARARGS, nullptr},
+                                {nullptr, nullptr, 0, nullptr}};
+PyGetSetDef handle_getset[] = {{"id", handle_id, nullptr, nullptr, nullptr}, {nullptr, nullptr, nullptr, nullptr, nullptr}};
+PyType_Slot handle_slots[] = {{Py_tp_dealloc, reinterpret_cast<void*>(handle_dealloc)},
+                              {Py_tp_methods, handle_methods},
+                              {Py_tp_getset, handle_getset},
+                              {0, nullptr}};
+PyType_Spec handle_spec = {"fastgrad.utils.hooks.RemovableHandle", sizeof(PyHandle), 0, Py_TPFLAGS_DEFAULT, handle_slots};
+
+PyObject* make_handle(PyObject* target, const char*, int64_t id) {
+  PyObject* o = handle_type->tp_alloc(handle_type, 0);
+  if (!o) raise_pending();
+  Py_INCREF(target);
+  reinterpret_cast<PyHandle*>(o)->target = target;
+  reinterpret_cast<PyHandle*>(o)->id = id;
+  return o;
+}
+
+PyObject* register_hook(Call& c) {
+  const Tensor& t = c.tensor(0);
+  FG_CHECK(t.requires_grad(), Runtime, "cannot register a hook on a tensor that doesn't require gradient");
+  PyObject* fn = c.v[1];
+  FG_CHECK(PyCallable_Check(fn), Type, "register_hook: a callable is needed, not ", Py_TYPE(fn)->tp_name);
+  int64_t id = next_hook_id++;
+  Py_INCREF(fn);
+  if (Ptr<Node> node = grad_fn(t)) {
+    node->more().tensor_hooks.push_back({t.impl()->output_nr, {id, fn}});
+    PyObject* wrapped_node = wrap_node(node);
+    PyObject* handle = make_handle(wrapped_node, "node", id);
+    Py_DECREF(wrapped_node);
+    return handle;
+  }
+  t.meta().hooks.push_back({id, fn});
+  if (!PyObject_GC_IsTracked(c.v[0])) PyObject_GC_Track(c.v[0]);
+  return make_handle(c.v[0], "tensor", id);
+}
+
+PyObject* register_post_accumulate(Call& c) {
+  const Tensor& t = c.tensor(0);
+  FG_CHECK(t.requires_grad(), Runtime, "cannot register a hook on a tensor that doesn't require gradient");
+  FG_CHECK(t.is_leaf(), Runtime, "post accumulate grad hooks cannot be registered on non-leaf tensors");
+  int64_t id = next_hook_id++;
+  Py_INCREF(c.v[1]);
+  t.meta().post_accumulate.push_back({id, c.v[1]});
+  if (!PyObject_GC_IsTracked(c.v[0])) PyObject_GC_Track(c.v[0]);
+  return make_handle(c.v[0], "tensor", id);
+}
+
+// ---- hooks called by the engine
+
+struct Ref {  // owned Python reference
+  PyObject* o;
+  explicit Ref(PyObject* p) : o(p) {
+    if (!o) raise_pending();
+  }
+  ~Ref() { Py_DECREF(o); }
+  Ref(const Ref&) = delete;
+};
+
+Tensor call_tensor_hook(PyObject* fn, const Tensor& g) {
+  Ref arg(wrap(g));
+  Ref result(PyObject_CallOneArg(fn, arg.o));
+  if (result.o == Py_None) return {};
+  FG_CHECK(is_tensor(result.o), Type, "expected a Tensor or None from a hook, got ", Py_TYPE(result.o)->tp_name);
+  Tensor r = unwrap(result.o);
+  FG_CHECK(same(r.sizes(), g.sizes()), Runtime, "hook '", PyEval_GetFuncName(fn), "' has changed the size of value");
+  FG_CHECK(r.dtype() == g.dtype(), Runtime, "hook '", PyEval_GetFuncName(fn), "' has changed the type of value (was ", type_text(g),
+           " got ", type_text(r), ")");
+  return r;
+}
+
+PyObject* tuple_of(const Tensor* g, int n) {
+  PyObject* out = PyTuple_New(n);
+  if (!out) raise_pending();
+  for (int i = 0; i < n; ++i) PyTuple_SET_ITEM(out, i, wrap(g[i]));
+  return out;
+}
+
+void take_results(PyObject* result, Tensor* g, int n) {
+  if (result == Py_None) return;
+  if (is_tensor(result) && n == 1) {
+    g[0] = unwrap(result);
+    return;
+  }
+  FG_CHECK(PyTuple_Check(result) && PyTuple_GET_SIZE(result) == n, Runtime, "a hook must return None or a tuple of ", n, " gradients");
+  for (int i = 0; i < n; ++i) {
+    PyObject* o = PyTuple_GET_ITEM(result, i);
+    g[i] = is_tensor(o) ? unwrap(o) : Tensor();
+  }
+}
+
+void call_pre_hook(PyObject* fn, Tensor* g, int n) {
+  Ref args(tuple_of(g, n));
+  Ref result(PyObject_CallOneArg(fn, args.o));
+  take_results(result.o, g, n);
+}
+
+void call_post_hook(PyObject* fn, Tensor* gx, int n, const Tensor* g, int m) {
+  Ref inputs(tuple_of(gx, n)), outputs(tuple_of(g, m));
+  Ref result(PyObject_CallFunctionObjArgs(fn, inputs.o, outputs.o, nullptr));
+  take_results(result.o, gx, n);
+}
+
+void call_post_accumulate(PyObject* fn, const Tensor& t) {
+  Ref arg(wrap(t));
+  Ref result(PyObject_CallOneArg(fn, arg.o));
+}
+
+bool interrupted() { return PyErr_CheckSignals() != 0; }
+
+void note_failure(Node* node) {
+  PyObject* text = node->extra ? node->extra->traceback : nullptr;
+  PyObject *type, *value, *trace;
+  PyErr_Fetch(&type, &value, &trace);
+  PyObject* message = text ? PyUnicode_FromFormat("Error detected in %s. Traceback of forward call that caused the error:\n%U", node->name(), text)
+                           : PyUnicode_FromFormat("Error detected in %s. No forward pass information available. Enable detect anomaly "
+                                                  "during forward pass for more information.", node->name());
+  if (message) {
+    PyErr_WarnFormat(PyExc_UserWarning, 1, "%U", message);
+    PyErr_Clear();
+    Py_DECREF(message);
+  }
+  PyErr_Restore(type, value, trace);
+}
+
+// ---- saved-tensor hooks
+
+std::vector<std::pair<PyObject*, PyObject*>> hook_stack;
+
+PyObject* pack_saved(const Tensor& t, PyObject** unpack) {
+  if (hook_stack.empty()) return nullptr;
+  auto [pack, unpack_fn] = hook_stack.back();
+  ModeGuard guard(static_cast<uint8_t>((mode | kNoGrad) & ~kSavedHooks));
+  Ref arg(wrap(t));
+  PyObject* packed = PyObject_CallOneArg(pack, arg.o);
+  if (!packed) raise_pending();
+  Py_INCREF(unpack_fn);
+  *unpack = unpack_fn;
+  return packed;
+}
+Tensor unpack_saved(PyObject* packed, PyObject* unpack) {
+  Ref result(PyObject_CallOneArg(unpack, packed));
+  FG_CHECK(is_tensor(result.o), Type, "Output of saved tensor unpack_hook expected to be a Tensor but got result of type ",
+           Py_TYPE(result.o)->tp_name);
+  return unwrap(result.o);
+}
+
+// ---- backward
+
+std::vector<Tensor> run(const std::vector<Tensor>& tensors, const std::vector<Tensor>& grads, const std::vector<Tensor>& inputs,
+                        bool keep, bool create, bool accumulate, bool allow_unused) {
+  std::vector<Edge> roots;
+  std::vector<Tensor> seeds;
+  for (size_t i = 0; i < tensors.size(); ++i) {
+    const Tensor& t = tensors[i];
+    Edge edge = gradient_edge(t);
+    FG_CHECK(edge.fn, Runtime, "element ", i, " of tensors does not require grad and does not have a grad_fn");
+    Tensor g = i < grads.size() ? grads[i] : Tensor();
+    if (!g.defined()) {
+      FG_CHECK(t.numel() == 1, Runtime, "grad can be implicitly created only for scalar outputs");
+      g = full(t.sizes(), Scalar::of(1), t.dtype(), t.device());
+    } else {
+      FG_CHECK(same(g.sizes(), t.sizes()), Runtime, "Mismatch in shape: grad_output[", i, "] has a shape of torch.Size(",
+               size_text(g.sizes()), ") and output[", i, "] has a shape of torch.Size(", size_text(t.sizes()), ").");
+      FG_CHECK(is_floating(g.dtype()), Runtime, "For complex Tensors, both grad_output and output are required to have the same "
+               "dtype; for real ones grad_output must be floating, got ", dtype_name(g.dtype()));
+      if (g.dtype() != t.dtype()) g = to_dtype(g, t.dtype());
+    }
+    roots.push_back(std::move(edge));
+    seeds.push_back(std::move(g));
+  }
+  for (const Tensor& t : inputs) {
+    FG_CHECK(t.requires_grad(), Runtime, "One of the differentiated Tensors does not require grad");
+  }
+  BackwardOptions options;
+  options.keep_graph = keep;
+  options.create_graph = create;
+  options.accumulate = accumulate;
+  options.allow_unused = allow_unused;
+  return run_backward(roots, std::move(seeds), inputs, options);
+}
+
+std::vector<Tensor> list_of(const Call& c, int i) {
+  std::vector<Tensor> out;
+  if (!c.has(i)) return out;
+  if (c.is_tensor(i)) return {c.tensor(i)};
+  PyObject* fast = PySequence_Fast(c.v[i], "a sequence of tensors is needed");
+  if (!fast) raise_pending();
+  for (Py_ssize_t k = 0; k < PySequence_Fast_GET_SIZE(fast); ++k) {
+    PyObject* o = PySequence_Fast_GET_ITEM(fast, k);
+    if (o == Py_None) {
+      out.emplace_back();
+    } else if (is_tensor(o)) {
+      out.push_back(unwrap(o));
+    } else {
+      Py_DECREF(fast);
+      c.type_error(i, "a sequence of Tensors");
+    }
+  }
+  Py_DECREF(fast);
+  return out;
+}
+
+// _run_backward(tensors, grad_tensors, retain_graph, create_graph, inputs, allow_unused, accumulate)
+PyObject* run_backward_fn(Call& c) {
+  std::vector<Tensor> tensors = list_of(c, 0), grads = list_of(c, 1), inputs = list_of(c, 4);
+  bool accumulate = c.boolean(6, false);
+  auto result = run(tensors, grads, inputs, c.boolean(2, false), c.boolean(3, false), accumulate, c.boolean(5, false));
+  if (accumulate) Py_RETURN_NONE;
+  return wrap_list(result);
+}
+
+PyObject* backward_method(Call& c) {
+  // Usual call first: no arguments.
+  bool create = c.boolean(3, false);
+  bool keep = c.has(2) ? c.boolean(2, false) : create;
+  std::vector<Tensor> inputs = list_of(c, 4);
+  if (c.given(4) && c.has(4)) FG_CHECK(!inputs.empty(), Runtime, "'inputs' argument to backward cannot be empty.");
+  std::vector<Tensor> grads;
+  if (c.has(1)) grads.push_back(c.tensor(1));
+  run({c.tensor(0)}, grads, inputs, keep, create, true, true);
+  Py_RETURN_NONE;
+}
+
+// ---- custom functions
+
+struct FunctionNode final : Node {
+  std::string name_;
+  PyObject* ctx;
+  ~FunctionNode() override { py_hooks.drop(ctx); }
+  const char* name() const override { return name_.c_str(); }
+  PyObject* python() override { return ctx; }
+  void release_saved() override {
+    PyObject* r = PyObject_CallMethod(ctx, "_release", nullptr);
+    if (!r) PyErr_Clear();
+    Py_XDECREF(r);
+  }
+  void apply(Tensor* g, Tensor* gx) override {
+    Ref grads(tuple_of(g, n_inputs));
+    PyObject* result = PyObject_CallMethod(ctx, "_apply", "ON", grads.o, wrap_node(Ptr<Node>(this)));
+    if (!result) raise_pending();
+    Ref held(result);
+    FG_CHECK(PyTuple_Check(result) && PyTuple_GET_SIZE(result) == n_edges, Runtime, name_, ": _apply must return ", n_edges, " gradients");
+    for (int i = 0; i < n_edges; ++i) {
+      PyObject* o = PyTuple_GET_ITEM(result, i);
+      if (o == Py_None || !wants(i)) continue;
+      FG_CHECK(is_tensor(o), Type, name_, ": gradient ", i, " must be a Tensor or None, not ", Py_TYPE(o)->tp_name);
+      gx[i] = unwrap(o);
+    }
+  }
+};
+
+PyObject* function_node(Call& c) {
+  std::vector<Tensor> inputs = list_of(c, 2);
+  auto node = Ptr<FunctionNode>::adopt(new FunctionNode);
+  Py_INCREF(c.v[0]);
+  node->ctx = c.v[0];
+  node->name_ = c.text(1, "Function");
+  node->set_edges(static_cast<int>(inputs.size()));
+  for (size_t i = 0; i < inputs.size(); ++i)
+    if (inputs[i].defined() && inputs[i].requires_grad()) connect(*node, static_cast<int>(i), inputs[i]);
+  return wrap_node(node);
+}
+
+Ptr<Node> node_arg(const Call& c, int i) {
+  if (!c.v[i] || !is_node(c.v[i])) c.type_error(i, "a graph node");
+  return Ptr<Node>(node_of(c.v[i]));
+}
+
+#define NONE_AFTER(...)  \
+  [](Call& c) -> PyObject* { \
+    __VA_ARGS__;         \
+    Py_RETURN_NONE;      \
+  }
+
+constexpr FunctionDef defs[] = {
+    {"_run_backward", kStatic, "tensors, grad_tensors, retain_graph, create_graph, inputs, allow_unused, accumulate", run_backward_fn, nullptr},
+    {"backward", kMethod, "input, gradient=None, retain_graph=None, create_graph=False, inputs=None", backward_method,
+     "Adds the gradient of this tensor to the .grad of the leaves it came from."},
+    {"register_hook", kMethod, "input, hook", register_hook, "fn(grad) -> new grad or None, when the gradient arrives."},
+    {"register_post_accumulate_grad_hook", kMethod, "input, hook", register_post_accumulate, nullptr},
+    {"is_grad_enabled", kStatic, "", [](Call&) { return PyBool_FromLong(grad_enabled()); }, nullptr},
+    {"set_grad_enabled_", kStatic, "mode", NONE_AFTER(mode = static_cast<uint8_t>(c.boolean(0, true) ? mode & ~kNoGrad : mode | kNoGrad)), nullptr},
+    {"is_inference_mode_enabled", kStatic, "", [](Call&) { return PyBool_FromLong((mode & kInference) != 0); }, nullptr},
+    {"set_inference_", kStatic, "mode", NONE_AFTER(mode = static_cast<uint8_t>(c.boolean(0, true) ? mode | kInference : mode & ~kInference)), nullptr},
+    {"is_anomaly_enabled", kStatic, "", [](Call&) { return PyBool_FromLong((mode & kAnomaly) != 0); }, nullptr},
+    {"set_anomaly_", kStatic, "mode", NONE_AFTER(mode = static_cast<uint8_t>(c.boolean(0, true) ? mode | kAnomaly : mode & ~kAnomaly)), nullptr},
+    {"_push_saved_hooks", kStatic, "pack, unpack",
+     NONE_AFTER(Py_INCREF(c.v[0]); Py_INCREF(c.v[1]); hook_stack.push_back({c.v[0], c.v[1]}); mode |= kSavedHooks), nullptr},
+    {"_pop_saved_hooks", kStatic, "",
+     NONE_AFTER((void)c; if (!hook_stack.empty()) {
+       auto [a, b] = hook_stack.back();
+       hook_stack.pop_back();
+       if (hook_stack.empty()) mode = static_cast<uint8_t>(mode & ~kSavedHooks);
+       Py_DECREF(a);
+       Py_DECREF(b);
+     }), nullptr},
+    {"_FunctionNode", kStatic, "ctx, name, inputs", function_node, nullptr},
+    {"_set_node_outputs", kStatic, "node, n",
+     NONE_AFTER(int64_t n = c.integer(1); FG_CHECK(n >= 0 && n < 65536, Runtime, "a function has at most 65535 outputs");
+                node_arg(c, 0)->n_inputs = static_cast<uint16_t>(n)), nullptr},
+    {"_set_history", kStatic, "output, node, index=0", NONE_AFTER(set_history(c.tensor(0), node_arg(c, 1), static_cast<uint32_t>(c.integer(2, 0)))), nullptr},
+    {"_mark_dirty", kStatic, "input", NONE_AFTER(c.tensor(0).bump_version()), nullptr},
+    {"_check_inplace", kStatic, "input", NONE_AFTER(check_inplace(c.tensor(0), "mark_dirty")), nullptr},
+    {"_rebase", kStatic, "input, node, index=0",
+     NONE_AFTER(rebase_history(c.tensor(0), node_arg(c, 1)); if (c.integer(2, 0) != 0 && !c.tensor(0).is_view()) c.tensor(0).impl()->output_nr = static_cast<uint32_t>(c.integer(2))),
+     nullptr},
+    {"_as_view", kStatic, "input", [](Call& c) { return wrap(c.tensor(0).alias()); }, nullptr},
+    {"_mark_view", kStatic, "output, base, kind=None",
+     NONE_AFTER(mark_view(c.tensor(0), c.tensor(1), std::string(c.text(2, "")) == "custom" ? ViewKind::CustomFunction : ViewKind::Normal)), nullptr},
+    {"_set_traceback", kStatic, "node, text",
+     NONE_AFTER(NodeExtra& more = node_arg(c, 0)->more(); Py_INCREF(c.v[1]); Py_XSETREF(more.traceback, c.v[1])), nullptr},
+};
+Signature defs_signatures[sizeof(defs) / sizeof(defs[0])];
+
+}  // namespace
+
+PyObject* wrap_node(const Ptr<Node>& node) {
+  if (!node) Py_RETURN_NONE;
+  if (node->pyobj) {
+    Py_INCREF(node->pyobj);
+    return node->pyobj;
+  }
+  PyTypeObject* type = type_for(node->name());
+  PyObject* o = type->tp_alloc(type, 0);
+  if (!o) raise_pending();
+  node->retain();
+  reinterpret_cast<PyNode*>(o)->node = node.get();
+  node->pyobj = o;
+  return o;
+}
+
+bool init_autograd(PyObject* module) {
+  node_base = reinterpret_cast<PyTypeObject*>(PyType_FromSpec(&node_spec));
+  handle_type = reinterpret_cast<PyTypeObject*>(PyType_FromSpec(&handle_spec));
+  if (!node_base || !handle_type) return false;
+  Py_INCREF(node_base);
+  Py_INCREF(handle_type);
+  if (PyModule_AddObject(module, "Node", reinterpret_cast<PyObject*>(node_base)) < 0) return false;
+  if (PyModule_AddObject(module, "RemovableHandle", reinterpret_cast<PyObject*>(handle_type)) < 0) return false;
+  engine_hooks = {call_tensor_hook, call_pre_hook, call_post_hook, call_post_accumulate, note_failure, interrupted};
+  saved_hooks = {pack_saved, unpack_saved};
+  return FG_REGISTER(defs, module);
+}
+
+}  // namespace fg::py

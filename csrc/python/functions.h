@@ -1,0 +1,28 @@
+// What the files of the function table share.
+#pragma once
+#include <utility>
+
+#include "python/args.h"
+
+namespace fg::py {
+
+// Puts `result` into the tensor given as out= (parameter i) with torch's rules, or wraps it.
+PyObject* finish(const Call& c, int i, const Tensor& result);
+inline PyObject* same_object(const Call& c, int i = 0) {
+  Py_INCREF(c.v[i]);
+  return c.v[i];
+}
+PyObject* wrap_pair(const char* kind, const Tensor& a, const Tensor& b);  // named tuple (values, indices)
+
+bool init_elementwise_functions(PyObject* module);
+bool init_reduce_functions(PyObject* module);
+bool init_shape_functions(PyObject* module);
+bool init_index_functions(PyObject* module);
+bool init_create_functions(PyObject* module);
+bool init_nn_functions(PyObject* module);
+bool init_random_functions(PyObject* module);
+
+#define FG_REGISTER(defs, module) \
+  register_table<defs, defs##_signatures>(module, std::make_index_sequence<sizeof(defs) / sizeof(defs[0])>())
+
+}  // namespace fg::py

@@ -1,0 +1,314 @@
+// Functions and methods of the elementwise rows. Those without parameters come straight from the tables; the rest by hand.
+#include "ops/row_info.h"
+#include "python/functions.h"
+
+namespace fg::py {
+
+namespace {
+
+// Rows that are exposed by hand below (other arguments), or not at all.
+constexpr bool by_hand(Op op) {
+  switch (op) {
+    case Op::gelu: case Op::gelu_tanh: case Op::softplus: case Op::elu: case Op::celu: case Op::pow_scalar:
+    case Op::leaky_relu: case Op::threshold: case Op::clamp: case Op::clamp_min: case Op::clamp_max: case Op::hardtanh:
+    case Op::softshrink: case Op::hardshrink: case Op::round: case Op::add: case Op::add_scaled: case Op::sub: case Op::div:
+    case Op::trunc_divide: case Op::pow: case Op::mse_loss: case Op::smooth_l1_loss: case Op::huber_loss:
+    case Op::binary_cross_entropy: case Op::binary_cross_entropy_with_logits: case Op::where: case Op::addcmul:
+    case Op::addcdiv: case Op::lerp: case Op::clamp_tensor:
+      return true;
+    default:
+      return false;
+  }
+}
+
+const Tensor* out_of(const Call& c, int i) {
+  if (!c.has(i)) return nullptr;
+  return &c.tensor(i);
+}
+PyObject* done(const Call& c, int i, Tensor result) {
+  return c.has(i) ? same_object(c, i) : wrap(std::move(result));
+}
+
+template <Op op>
+PyObject* unary_fn(Call& c) {
+  Arg a[] = {c.tensor(0)};
+  return done(c, 1, elementwise(op, a, {}, {}, out_of(c, 1)));
+}
+template <Op op>
+PyObject* unary_inplace(Call& c) {
+  elementwise_(op, c.tensor(0), {});
+  return same_object(c);
+}
+template <Op op>
+PyObject* binary_fn(Call& c) {
+  Arg a[] = {c.arg(0), c.arg(1)};
+  if (!a[0].tensor && !a[1].tensor) c.type_error(0, "Tensor");
+  return done(c, 2, elementwise(op, a, {}, {}, out_of(c, 2)));
+}
+template <Op op>
+PyObject* binary_inplace(Call& c) {
+  Arg rest[] = {c.arg(1)};
+  elementwise_(op, c.tensor(0), rest);
+  return same_object(c);
+}
+
+#define AUTO1(name)                                                                                              \
+  {#name, by_hand(Op::name) ? 0u : kBoth, "input, *, out=None", unary_fn<Op::name>, nullptr},                    \
+  {#name "_", by_hand(Op::name) ? 0u : kBoth, "input", unary_inplace<Op::name>, nullptr},
+#define AUTO2(name)                                                                                              \
+  {#name, by_hand(Op::name) ? 0u : kBoth, "input, other, *, out=None", binary_fn<Op::name>, nullptr},            \
+  {#name "_", by_hand(Op::name) ? 0u : kBoth, "input, other", binary_inplace<Op::name>, nullptr},
+
+constexpr FunctionDef rows[] = {
+#define UNARY_FLOAT(name, ...) AUTO1(name)
+#define UNARY_ANY(name, ...) AUTO1(name)
+#define UNARY_TEST(name, ...) AUTO1(name)
+#define BINARY_FLOAT(name, ...) AUTO2(name)
+#define BINARY_ANY(name, ...) AUTO2(name)
+#define BINARY_TEST(name, ...) AUTO2(name)
+#define BITWISE(name, ...) AUTO2(name)
+#include "ops/elementwise.def"
+};
+Signature rows_signatures[sizeof(rows) / sizeof(rows[0])];
+
+// ---- rows with parameters
+
+template <Op op>  // one parameter p after the input
+PyObject* with_p(Call& c) {
+  Arg a[] = {c.tensor(0)};
+  return wrap(elementwise(op, a, c.scalar(1)));
+}
+template <Op op>
+PyObject* with_p_(Call& c) {
+  elementwise_(op, c.tensor(0), {}, c.scalar(1));
+  return same_object(c);
+}
+template <Op op, int default_p, int default_q>
+PyObject* with_pq(Call& c) {
+  Arg a[] = {c.tensor(0)};
+  return wrap(elementwise(op, a, c.scalar(1, Scalar::of_int(default_p)), c.scalar(2, Scalar::of_int(default_q))));
+}
+template <Op op, int default_p, int default_q>
+PyObject* with_pq_(Call& c) {
+  elementwise_(op, c.tensor(0), {}, c.scalar(1, Scalar::of_int(default_p)), c.scalar(2, Scalar::of_int(default_q)));
+  return same_object(c);
+}
+
+bool is_one(const Call& c, int i) { return !c.has(i) || c.scalar(i).f == 1; }
+
+void check_alpha(const Call& c, const Tensor* t) {
+  FG_CHECK(!t || is_floating(t->dtype()) || c.scalar(2).kind != Scalar::Float, Runtime,
+           "For integral input tensors, argument alpha must not be a floating point number.");
+}
+
+Scalar negated(Scalar s) { return {s.kind == Scalar::Bool ? Scalar::Int : s.kind, -s.f, -s.i}; }
+
+PyObject* add_like(Call& c, bool minus) {
+  Arg a[] = {c.arg(0), c.arg(1)};
+  if (!a[0].tensor && !a[1].tensor) c.type_error(0, "Tensor");
+  const Tensor* out = out_of(c, 3);
+  if (is_one(c, 2)) return done(c, 3, elementwise(minus ? Op::sub : Op::add, a, {}, {}, out));
+  check_alpha(c, a[0].tensor);
+  return done(c, 3, elementwise(Op::add_scaled, a, minus ? negated(c.scalar(2)) : c.scalar(2), {}, out));
+}
+PyObject* add_like_(Call& c, bool minus) {
+  Arg rest[] = {c.arg(1)};
+  if (is_one(c, 2)) {
+    elementwise_(minus ? Op::sub : Op::add, c.tensor(0), rest);
+  } else {
+    check_alpha(c, &c.tensor(0));
+    elementwise_(Op::add_scaled, c.tensor(0), rest, minus ? negated(c.scalar(2)) : c.scalar(2));
+  }
+  return same_object(c);
+}
+
+Op division(const Call& c) {
+  const char* mode = c.text(2, nullptr);
+  if (!mode) return Op::div;
+  std::string m = mode;
+  FG_CHECK(m == "floor" || m == "trunc", Runtime, "div expected rounding_mode to be one of None, 'trunc', or 'floor' but found '", m, "'");
+  return m == "floor" ? Op::floor_divide : Op::trunc_divide;
+}
+
+Tensor rounded(const Tensor& t, int64_t decimals, const Tensor* out) {
+  Arg a[] = {t};
+  if (decimals == 0) return elementwise(Op::round, a, {}, {}, out);
+  FG_CHECK(is_floating(t.dtype()), NotImplemented, "\"round_cpu\" not implemented for '", dtype_name(t.dtype()), "' with decimals");
+  double scale = 1;
+  for (int64_t i = 0; i < (decimals < 0 ? -decimals : decimals); ++i) scale *= 10;
+  Tensor shifted = decimals > 0 ? mul(t, scale) : div(t, scale);
+  Tensor whole = unary(Op::round, shifted);
+  return decimals > 0 ? div(whole, scale) : mul(whole, scale);
+}
+
+Op gelu_op(const Call& c, int i) {
+  std::string how = c.text(i, "none");
+  FG_CHECK(how == "none" || how == "tanh", Runtime, "approximate argument must be either none or tanh.");
+  return how == "tanh" ? Op::gelu_tanh : Op::gelu;
+}
+
+PyObject* lerp_args(Call& c, bool in_place) {
+  Arg weight = c.arg(2);
+  if (in_place) {
+    Arg rest[] = {c.tensor(1), weight};
+    elementwise_(Op::lerp, c.tensor(0), rest);
+    return same_object(c);
+  }
+  Arg a[] = {c.tensor(0), c.tensor(1), weight};
+  return done(c, 3, elementwise(Op::lerp, a, {}, {}, out_of(c, 3)));
+}
+
+template <Op op>
+PyObject* addc(Call& c) {
+  Arg a[] = {c.tensor(0), c.tensor(1), c.tensor(2)};
+  return done(c, 4, elementwise(op, a, c.scalar(3, Scalar::of_int(1)), {}, out_of(c, 4)));
+}
+template <Op op>
+PyObject* addc_(Call& c) {
+  Arg rest[] = {c.tensor(1), c.tensor(2)};
+  elementwise_(op, c.tensor(0), rest, c.scalar(3, Scalar::of_int(1)));
+  return same_object(c);
+}
+
+constexpr FunctionDef hand[] = {
+    {"add", kBoth, "input, other, *, alpha=1, out=None", [](Call& c) { return add_like(c, false); }, "input + alpha * other"},
+    {"add_", kBoth, "input, other, *, alpha=1", [](Call& c) { return add_like_(c, false); }, nullptr},
+    {"sub", kBoth, "input, other, *, alpha=1, out=None", [](Call& c) { return add_like(c, true); }, "input - alpha * other"},
+    {"sub_", kBoth, "input, other, *, alpha=1", [](Call& c) { return add_like_(c, true); }, nullptr},
+    {"rsub", kBoth, "input, other, *, alpha=1",
+     [](Call& c) {
+       Arg y = c.arg(1);
+       if (is_one(c, 2)) return wrap(sub(y, c.tensor(0)));
+       Tensor scaled = mul(c.tensor(0), c.scalar(2));
+       return wrap(sub(y, scaled));
+     },
+     "other - alpha * input"},
+    {"div", kBoth, "input, other, *, rounding_mode=None, out=None",
+     [](Call& c) {
+       Arg a[] = {c.arg(0), c.arg(1)};
+       if (!a[0].tensor && !a[1].tensor) c.type_error(0, "Tensor");
+       return done(c, 3, elementwise(division(c), a, {}, {}, out_of(c, 3)));
+     },
+     "input / other; rounding_mode None, \"trunc\" or \"floor\""},
+    {"div_", kBoth, "input, other, *, rounding_mode=None",
+     [](Call& c) {
+       Arg rest[] = {c.arg(1)};
+       elementwise_(division(c), c.tensor(0), rest);
+       return same_object(c);
+     },
+     nullptr},
+    {"pow", kBoth, "input, exponent, *, out=None",
+     [](Call& c) {
+       Arg a = c.arg(0), b = c.arg(1);
+       if (!a.tensor && !b.tensor) c.type_error(0, "Tensor");
+       return done(c, 2, pow(a, b, out_of(c, 2)));
+     },
+     "input ** exponent"},
+    {"pow_", kBoth, "input, exponent", [](Call& c) { pow_(c.tensor(0), c.arg(1)); return same_object(c); }, nullptr},
+    {"round", kBoth, "input, *, decimals=0, out=None",
+     [](Call& c) { return done(c, 2, rounded(c.tensor(0), c.integer(1, 0), out_of(c, 2))); }, "Nearest integer, halves to even."},
+    {"round_", kBoth, "input, *, decimals=0",
+     [](Call& c) {
+       if (c.integer(1, 0) == 0) elementwise_(Op::round, c.tensor(0), {});
+       else copy_(c.tensor(0), rounded(c.tensor(0), c.integer(1), nullptr));
+       return same_object(c);
+     },
+     nullptr},
+    {"clamp", kBoth, "input, min=None, max=None, *, out=None",
+     [](Call& c) { return done(c, 3, clamp(c.tensor(0), c.opt_arg(1), c.opt_arg(2), out_of(c, 3))); }, "min(max(input, min), max)"},
+    {"clamp_", kBoth, "input, min=None, max=None",
+     [](Call& c) { clamp_(c.tensor(0), c.opt_arg(1), c.opt_arg(2)); return same_object(c); }, nullptr},
+    {"clip", kBoth, "input, min=None, max=None, *, out=None",
+     [](Call& c) { return done(c, 3, clamp(c.tensor(0), c.opt_arg(1), c.opt_arg(2), out_of(c, 3))); }, "Same as clamp."},
+    {"clip_", kBoth, "input, min=None, max=None",
+     [](Call& c) { clamp_(c.tensor(0), c.opt_arg(1), c.opt_arg(2)); return same_object(c); }, nullptr},
+    {"clamp_min", kBoth, "input, min", [](Call& c) { return wrap(clamp(c.tensor(0), c.arg(1), {})); }, nullptr},
+    {"clamp_max", kBoth, "input, max", [](Call& c) { return wrap(clamp(c.tensor(0), {}, c.arg(1))); }, nullptr},
+    {"clamp_min_", kBoth, "input, min", [](Call& c) { clamp_(c.tensor(0), c.arg(1), {}); return same_object(c); }, nullptr},
+    {"clamp_max_", kBoth, "input, max", [](Call& c) { clamp_(c.tensor(0), {}, c.arg(1)); return same_object(c); }, nullptr},
+    {"where", kFunction, "condition, input=None, other=None, *, out=None",
+     [](Call& c) {
+       if (!c.has(1) && !c.has(2)) {
+         std::vector<Tensor> columns = unbind(nonzero(c.tensor(0)), 1);
+         return wrap_list(columns);
+       }
+       return done(c, 3, where(c.tensor(0), c.arg(1), c.arg(2), out_of(c, 3)));
+     },
+     "input where condition is true, other elsewhere; with condition alone, the indices of its true elements"},
+    {"gelu", kFunction, "input, *, approximate=\"none\"",
+     [](Call& c) { return wrap(unary(gelu_op(c, 1), c.tensor(0))); }, nullptr},
+    {"gelu_", kFunction, "input, *, approximate=\"none\"",
+     [](Call& c) { elementwise_(gelu_op(c, 1), c.tensor(0), {}); return same_object(c); }, nullptr},
+    {"softplus", kFunction, "input, beta=1, threshold=20", with_pq<Op::softplus, 1, 20>, nullptr},
+    {"elu", kFunction, "input, alpha=1", [](Call& c) { return wrap(unary(Op::elu, c.tensor(0), c.scalar(1, Scalar::of(1)))); }, nullptr},
+    {"elu_", kFunction, "input, alpha=1",
+     [](Call& c) { elementwise_(Op::elu, c.tensor(0), {}, c.scalar(1, Scalar::of(1))); return same_object(c); }, nullptr},
+    {"celu", kFunction, "input, alpha=1", [](Call& c) { return wrap(unary(Op::celu, c.tensor(0), c.scalar(1, Scalar::of(1)))); }, nullptr},
+    {"celu_", kFunction, "input, alpha=1",
+     [](Call& c) { elementwise_(Op::celu, c.tensor(0), {}, c.scalar(1, Scalar::of(1))); return same_object(c); }, nullptr},
+    {"leaky_relu", kFunction, "input, negative_slope=0.01",
+     [](Call& c) { return wrap(unary(Op::leaky_relu, c.tensor(0), c.scalar(1, Scalar::of(0.01)))); }, nullptr},
+    {"leaky_relu_", kFunction, "input, negative_slope=0.01",
+     [](Call& c) { elementwise_(Op::leaky_relu, c.tensor(0), {}, c.scalar(1, Scalar::of(0.01))); return same_object(c); }, nullptr},
+    {"threshold", kFunction, "input, threshold, value", with_pq<Op::threshold, 0, 0>, nullptr},
+    {"threshold_", kFunction, "input, threshold, value", with_pq_<Op::threshold, 0, 0>, nullptr},
+    {"hardtanh", kFunction, "input, min_val=-1, max_val=1", with_pq<Op::hardtanh, -1, 1>, nullptr},
+    {"hardtanh_", kFunction, "input, min_val=-1, max_val=1", with_pq_<Op::hardtanh, -1, 1>, nullptr},
+    {"relu6", kFunction, "input",
+     [](Call& c) { return wrap(unary(Op::hardtanh, c.tensor(0), Scalar::of_int(0), Scalar::of_int(6))); }, nullptr},
+    {"softshrink", kFunction, "input, lambd=0.5",
+     [](Call& c) { return wrap(unary(Op::softshrink, c.tensor(0), c.scalar(1, Scalar::of(0.5)))); }, nullptr},
+    {"hardshrink", kBoth, "input, lambd=0.5",
+     [](Call& c) { return wrap(unary(Op::hardshrink, c.tensor(0), c.scalar(1, Scalar::of(0.5)))); }, nullptr},
+    {"lerp", kBoth, "input, end, weight, *, out=None", [](Call& c) { return lerp_args(c, false); }, "input + weight * (end - input)"},
+    {"lerp_", kBoth, "input, end, weight", [](Call& c) { return lerp_args(c, true); }, nullptr},
+    {"addcmul", kBoth, "input, tensor1, tensor2, *, value=1, out=None", addc<Op::addcmul>, "input + value * tensor1 * tensor2"},
+    {"addcmul_", kBoth, "input, tensor1, tensor2, *, value=1", addc_<Op::addcmul>, nullptr},
+    {"addcdiv", kBoth, "input, tensor1, tensor2, *, value=1, out=None", addc<Op::addcdiv>, "input + value * tensor1 / tensor2"},
+    {"addcdiv_", kBoth, "input, tensor1, tensor2, *, value=1", addc_<Op::addcdiv>, nullptr},
+    {"prelu", kBoth, "input, weight",
+     [](Call& c) {
+       const Tensor &x = c.tensor(0), &w = c.tensor(1);
+       FG_CHECK(w.dim() <= 1, Runtime, "prelu: Expected `weight` to be a scalar or 1D tensor, but got: ndim = ", w.dim());
+       if (w.numel() == 1) return wrap(binary(Op::prelu, x, w.dim() ? reshape(w, {}) : w));
+       FG_CHECK(x.dim() > 0, Runtime, "Not allow zero-dim input tensor.");
+       int64_t channels = x.dim() > 1 ? x.size(1) : 1;
+       FG_CHECK(channels == w.numel(), Runtime, "Mismatch of parameter numbers and input channel size. Found parameter numbers = ",
+                w.numel(), " and channel size = ", channels, ".");
+       DimArray shape;
+       for (int i = 0; i < x.dim(); ++i) shape.push(i == 1 ? channels : 1);
+       return wrap(binary(Op::prelu, x, reshape(w, shape)));
+     },
+     nullptr},
+};
+Signature hand_signatures[sizeof(hand) / sizeof(hand[0])];
+
+PyObject* where_method(Call& c) { return wrap(where(c.tensor(1), c.tensor(0), c.arg(2))); }
+constexpr FunctionDef methods[] = {
+    {"where", kMethod, "input, condition, other", where_method, "self where condition is true, other elsewhere"},
+};
+Signature methods_signatures[1];
+
+}  // namespace
+
+PyObject* finish(const Call& c, int i, const Tensor& result) {
+  if (!c.has(i)) return wrap(result);
+  const Tensor& out = c.tensor(i);
+  FG_CHECK(!result.requires_grad() && !(grad_enabled() && out.requires_grad()), Runtime, c.signature.name,
+           "(): functions with out=... arguments don't support automatic differentiation, but one of the arguments requires grad.");
+  FG_CHECK(can_cast(result.dtype(), out.dtype()), Runtime, c.signature.name, ": result type ", dtype_name(result.dtype()),
+           " can't be cast to the desired output type ", dtype_name(out.dtype()));
+  FG_CHECK(result.device() == out.device(), Runtime, c.signature.name, ": out= is on another device");
+  check_writable_layout(out, c.signature.name);
+  Tensor target = resize_out(out, result.sizes());
+  NoGradGuard guard;
+  raw_copy(target, overlaps_partly(target, result) ? clone(result) : result);
+  target.bump_version();
+  return same_object(c, i);
+}
+
+bool init_elementwise_functions(PyObject* module) {
+  return FG_REGISTER(rows, module) && FG_REGISTER(hand, module) && FG_REGISTER(methods, module);
+}
+
+}  // namespace fg::py

@@ -1,0 +1,184 @@
+// Reductions, softmax and cumulative ops, matrix products, as functions and methods.
+#include <cmath>
+
+#include "python/functions.h"
+
+namespace fg::py {
+
+namespace {
+
+PyTypeObject* pair_types[8];
+const char* pair_names[8];
+int pair_count = 0;
+
+// dims of torch's reductions: None and () mean all.
+OptDims reduce_dims(const Call& c, int i) {
+  OptDims dims = c.opt_dims(i);
+  return dims && dims->n == 0 ? OptDims() : dims;
+}
+
+
+PyObject* extremum_args(Call& c, bool minimum) {
+  // max(input), max(input, dim, keepdim), max(input, other)
+  if (c.is_tensor(1)) {
+    Arg a[] = {c.tensor(0), c.tensor(1)};
+    return finish(c, 4, elementwise(minimum ? Op::minimum : Op::maximum, a));
+  }
+  if (c.has(3)) {
+    Arg a[] = {c.tensor(0), c.tensor(3)};
+    return finish(c, 4, elementwise(minimum ? Op::minimum : Op::maximum, a));
+  }
+  if (!c.has(1)) return finish(c, 4, extremum(c.tensor(0), minimum));
+  auto [values, indices] = extremum_dim(c.tensor(0), c.integer(1), c.boolean(2, false), minimum);
+  return wrap_pair(minimum ? "min" : "max", values, indices);
+}
+
+double correction_of(const Call& c, int unbiased, int correction) {
+  if (c.has(correction)) return c.scalar(correction).f;
+  return c.boolean(unbiased, true) ? 1 : 0;
+}
+
+PyObject* var_args(Call& c, bool root) {
+  // var(input, dim=None, unbiased=True, keepdim=False, *, correction=1), var(input, unbiased)
+  if (c.given(1) && PyBool_Check(c.v[1]))
+    return wrap(var(c.tensor(0), {}, PyObject_IsTrue(c.v[1]) ? 1 : 0, false, root));
+  return finish(c, 5, var(c.tensor(0), reduce_dims(c, 1), correction_of(c, 2, 4), c.boolean(3, false), root));
+}
+
+double order_of(const Call& c, int i) {
+  if (!c.has(i)) return 2;
+  if (PyUnicode_Check(c.v[i])) {
+    std::string text = c.text(i, "");
+    if (text == "fro") return 2;
+    if (text == "inf") return INFINITY;
+    if (text == "-inf") return -INFINITY;
+    fail(ErrorKind::Runtime, "norm: order '", text, "' is not supported; use 'fro' or a number");
+  }
+  return c.scalar(i).f;
+}
+
+PyObject* any_args(Call& c, bool all) { return finish(c, 3, any(c.tensor(0), reduce_dims(c, 1), c.boolean(2, false), all)); }
+
+PyObject* aminmax_dims(Call& c, bool minimum) {
+  return finish(c, 3, amax(c.tensor(0), reduce_dims(c, 1), c.boolean(2, false), minimum));
+}
+
+PyObject* softmax_args(Call& c, bool log) {
+  const Tensor& t = c.tensor(0);
+  return finish(c, 3, softmax(t, c.integer(1), c.opt_dtype(2), log));
+}
+
+PyObject* product_sum(Call& c, Tensor (*fn)(const Tensor&, const Tensor&, const Tensor&, Scalar, Scalar)) {
+  return finish(c, 5, fn(c.tensor(0), c.tensor(1), c.tensor(2), c.scalar(3, Scalar::of_int(1)), c.scalar(4, Scalar::of_int(1))));
+}
+
+Tensor addmv_op(const Tensor& t, const Tensor& m, const Tensor& v, Scalar beta, Scalar alpha) {
+  Tensor p = mv(m, v);
+  if (alpha.f != 1) p = mul(p, alpha);
+  if (beta.f == 0) return p;
+  return add(beta.f == 1 ? t : mul(t, beta), p);
+}
+
+Tensor addr_op(const Tensor& t, const Tensor& a, const Tensor& b, Scalar beta, Scalar alpha) {
+  Tensor p = mul(unsqueeze(a, 1), b);
+  if (alpha.f != 1) p = mul(p, alpha);
+  if (beta.f == 0) return p;
+  return add(beta.f == 1 ? t : mul(t, beta), p);
+}
+
+constexpr FunctionDef defs[] = {
+    {"sum", kBoth, "input, dim=None, keepdim=False, *, dtype=None, out=None",
+     [](Call& c) { return finish(c, 4, sum(c.tensor(0), reduce_dims(c, 1), c.boolean(2, false), c.opt_dtype(3))); },
+     "Sum over dim (an int, a tuple, or None for all)."},
+    {"mean", kBoth, "input, dim=None, keepdim=False, *, dtype=None, out=None",
+     [](Call& c) { return finish(c, 4, mean(c.tensor(0), reduce_dims(c, 1), c.boolean(2, false), c.opt_dtype(3))); },
+     "Mean over dim."},
+    {"prod", kBoth, "input, dim=None, keepdim=False, *, dtype=None, out=None",
+     [](Call& c) { return finish(c, 4, prod(c.tensor(0), c.opt_integer(1), c.boolean(2, false), c.opt_dtype(3))); },
+     "Product over dim."},
+    {"max", kBoth, "input, dim=None, keepdim=False, *, other=None, out=None", [](Call& c) { return extremum_args(c, false); },
+     "Largest element; with dim, (values, indices); with another tensor, the elementwise maximum."},
+    {"min", kBoth, "input, dim=None, keepdim=False, *, other=None, out=None", [](Call& c) { return extremum_args(c, true); },
+     "Smallest element; with dim, (values, indices); with another tensor, the elementwise minimum."},
+    {"amax", kBoth, "input, dim=(), keepdim=False, *, out=None", [](Call& c) { return aminmax_dims(c, false); }, "Largest element over dim."},
+    {"amin", kBoth, "input, dim=(), keepdim=False, *, out=None", [](Call& c) { return aminmax_dims(c, true); }, "Smallest element over dim."},
+    {"argmax", kBoth, "input, dim=None, keepdim=False",
+     [](Call& c) { return wrap(arg_extremum(c.tensor(0), c.opt_integer(1), c.boolean(2, false), false)); }, "Index of the largest element."},
+    {"argmin", kBoth, "input, dim=None, keepdim=False",
+     [](Call& c) { return wrap(arg_extremum(c.tensor(0), c.opt_integer(1), c.boolean(2, false), true)); }, "Index of the smallest element."},
+    {"var", kBoth, "input, dim=None, unbiased=True, keepdim=False, *, correction=1, out=None", [](Call& c) { return var_args(c, false); },
+     "Variance with Bessel's correction unless correction=0."},
+    {"std", kBoth, "input, dim=None, unbiased=True, keepdim=False, *, correction=1, out=None", [](Call& c) { return var_args(c, true); },
+     "Standard deviation with Bessel's correction unless correction=0."},
+    {"norm", kBoth, "input, p=2, dim=None, keepdim=False, out=None, dtype=None",
+     [](Call& c) { return finish(c, 4, norm(c.tensor(0), order_of(c, 1), reduce_dims(c, 2), c.boolean(3, false), c.opt_dtype(5), false)); },
+     "Vector norm of order p."},
+    {"_vector_norm", kFunction, "input, ord=2, dim=None, keepdim=False, *, dtype=None, out=None",
+     [](Call& c) { return finish(c, 5, norm(c.tensor(0), order_of(c, 1), reduce_dims(c, 2), c.boolean(3, false), c.opt_dtype(4), true)); },
+     nullptr},
+    {"any", kBoth, "input, dim=None, keepdim=False, *, out=None", [](Call& c) { return any_args(c, false); }, "Whether any element is true."},
+    {"all", kBoth, "input, dim=None, keepdim=False, *, out=None", [](Call& c) { return any_args(c, true); }, "Whether all elements are true."},
+    {"count_nonzero", kBoth, "input, dim=None", [](Call& c) { return wrap(count_nonzero(c.tensor(0), reduce_dims(c, 1))); }, nullptr},
+    {"logsumexp", kBoth, "input, dim, keepdim=False, *, out=None",
+     [](Call& c) { return finish(c, 3, logsumexp(c.tensor(0), c.dims(1), c.boolean(2, false))); }, "log(sum(exp(input))) over dim."},
+    {"softmax", kBoth, "input, dim, dtype=None, *, out=None", [](Call& c) { return softmax_args(c, false); }, "exp(input) / sum(exp(input)) over dim."},
+    {"log_softmax", kBoth, "input, dim, dtype=None, *, out=None", [](Call& c) { return softmax_args(c, true); }, "log(softmax(input)) over dim."},
+    {"cumsum", kBoth, "input, dim, *, dtype=None, out=None",
+     [](Call& c) { return finish(c, 3, cumulative(c.tensor(0), c.integer(1), Row::cumsum, c.opt_dtype(2))); }, "Running sum along dim."},
+    {"cumprod", kBoth, "input, dim, *, dtype=None, out=None",
+     [](Call& c) { return finish(c, 3, cumulative(c.tensor(0), c.integer(1), Row::cumprod, c.opt_dtype(2))); }, "Running product along dim."},
+    {"cummax", kBoth, "input, dim",
+     [](Call& c) { auto [v, i] = cumulative_extremum(c.tensor(0), c.integer(1), false); return wrap_pair("cummax", v, i); }, nullptr},
+    {"cummin", kBoth, "input, dim",
+     [](Call& c) { auto [v, i] = cumulative_extremum(c.tensor(0), c.integer(1), true); return wrap_pair("cummin", v, i); }, nullptr},
+    {"matmul", kBoth, "input, other, *, out=None", [](Call& c) { return finish(c, 2, matmul(c.tensor(0), c.tensor(1))); },
+     "Matrix product with broadcasting over the leading dimensions."},
+    {"mm", kBoth, "input, mat2, *, out=None", [](Call& c) { return finish(c, 2, mm(c.tensor(0), c.tensor(1))); }, "Product of two matrices."},
+    {"bmm", kBoth, "input, mat2, *, out=None", [](Call& c) { return finish(c, 2, bmm(c.tensor(0), c.tensor(1))); }, "Products of two batches of matrices."},
+    {"mv", kBoth, "input, vec, *, out=None", [](Call& c) { return finish(c, 2, mv(c.tensor(0), c.tensor(1))); }, "Matrix times vector."},
+    {"dot", kBoth, "input, tensor, *, out=None", [](Call& c) { return finish(c, 2, dot(c.tensor(0), c.tensor(1))); }, "Inner product of two vectors."},
+    {"addmm", kBoth, "input, mat1, mat2, *, beta=1, alpha=1, out=None", [](Call& c) { return product_sum(c, addmm); }, "beta * input + alpha * mat1 @ mat2"},
+    {"addmv", kBoth, "input, mat, vec, *, beta=1, alpha=1, out=None", [](Call& c) { return product_sum(c, addmv_op); }, "beta * input + alpha * mat @ vec"},
+    {"addr", kBoth, "input, vec1, vec2, *, beta=1, alpha=1, out=None", [](Call& c) { return product_sum(c, addr_op); }, "beta * input + alpha * outer(vec1, vec2)"},
+    {"baddbmm", kBoth, "input, batch1, batch2, *, beta=1, alpha=1, out=None", [](Call& c) { return product_sum(c, baddbmm); }, nullptr},
+    {"addmm_", kMethod, "input, mat1, mat2, *, beta=1, alpha=1",
+     [](Call& c) {
+       copy_(c.tensor(0), addmm(c.tensor(0), c.tensor(1), c.tensor(2), c.scalar(3, Scalar::of_int(1)), c.scalar(4, Scalar::of_int(1))));
+       return same_object(c);
+     },
+     nullptr},
+    {"outer", kBoth, "input, vec2, *, out=None",
+     [](Call& c) {
+       const Tensor &a = c.tensor(0), &b = c.tensor(1);
+       FG_CHECK(a.dim() == 1 && b.dim() == 1, Runtime, "outer: Expected 1-D arguments, but got ", a.dim(), "-D and ", b.dim(), "-D");
+       return finish(c, 2, mul(unsqueeze(a, 1), b));
+     },
+     "Products of all pairs of two vectors."},
+};
+Signature defs_signatures[sizeof(defs) / sizeof(defs[0])];
+
+}  // namespace
+
+PyObject* wrap_pair(const char* kind, const Tensor& a, const Tensor& b) {
+  PyTypeObject* type = nullptr;
+  for (int i = 0; i < pair_count; ++i)
+    if (pair_names[i] == kind) type = pair_types[i];
+  if (!type) {
+    static PyStructSequence_Field fields[] = {{"values", nullptr}, {"indices", nullptr}, {nullptr, nullptr}};
+    std::string* name = new std::string(concat("torch.return_types.", kind));
+    PyStructSequence_Desc desc = {name->c_str(), nullptr, fields, 2};
+    type = PyStructSequence_NewType(&desc);
+    if (!type) raise_pending();
+    pair_names[pair_count] = kind;
+    pair_types[pair_count++] = type;
+  }
+  PyObject* out = PyStructSequence_New(type);
+  if (!out) raise_pending();
+  PyStructSequence_SET_ITEM(out, 0, wrap(a));
+  PyStructSequence_SET_ITEM(out, 1, wrap(b));
+  return out;
+}
+
+bool init_reduce_functions(PyObject* module) { return FG_REGISTER(defs, module); }
+
+}  // namespace fg::py

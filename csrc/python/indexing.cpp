@@ -1,0 +1,188 @@
+// x[key] and x[key] = value: basic parts become views, tensors and lists become advanced indices.
+#include "python/args.h"
+
+namespace fg::py {
+
+namespace {
+
+struct Parsed {
+  Tensor view;                   // after ints, slices, None
+  std::vector<Tensor> indices;   // for fg::index, empty when the key was basic
+  bool advanced = false;
+};
+
+// An index that is no int, slice, None, Ellipsis or bool: a tensor, or something a tensor can be made of.
+Tensor index_tensor(PyObject* o) {
+  if (is_tensor(o)) return unwrap(o);
+  if (PyFloat_Check(o) || PyUnicode_Check(o))
+    fail(ErrorKind::Index, "only integers, slices (`:`), ellipsis (`...`), None and long or byte Variables are valid indices (got ",
+         Py_TYPE(o)->tp_name, ")");
+  Tensor t = tensor_from_python(o, {}, {});
+  if (t.numel() == 0 && is_floating(t.dtype())) t = to_dtype(t, DType::Int64);
+  return t;
+}
+
+bool is_int_like(PyObject* o) {
+  if (PyLong_Check(o)) return !PyBool_Check(o);
+  if (is_tensor(o)) {
+    const Tensor& t = borrow(o);
+    return t.dim() == 0 && is_integral(t.dtype()) && t.dtype() != DType::Bool && t.dtype() != DType::UInt8;
+  }
+  return !PyBool_Check(o) && !PySequence_Check(o) && !PySlice_Check(o) && PyIndex_Check(o);
+}
+
+int64_t int_of(PyObject* o) {
+  PyObject* i = PyNumber_Index(o);
+  if (!i) raise_pending();
+  int64_t v = PyLong_AsLongLong(i);
+  Py_DECREF(i);
+  if (v == -1 && PyErr_Occurred()) raise_pending();
+  return v;
+}
+
+Tensor slice_with(const Tensor& t, int64_t dim, PyObject* o) {
+  Py_ssize_t start, stop, step;
+  if (PySlice_Unpack(o, &start, &stop, &step) < 0) raise_pending();
+  FG_CHECK(step > 0, Value, "step must be greater than zero");
+  if (start == 0 && step == 1 && stop >= t.size(static_cast<int>(dim))) {
+    FG_CHECK(dim < t.dim(), Index, "too many indices for tensor of dimension ", t.dim());
+  }
+  return slice(t, dim, start, stop, step);
+}
+
+Parsed parse(const Tensor& self, PyObject* key) {
+  Parsed p;
+  p.view = self;
+  PyObject* single[] = {key};
+  PyObject* const* items = single;
+  Py_ssize_t n = 1;
+  if (PyTuple_Check(key)) {
+    items = &PyTuple_GET_ITEM(key, 0);
+    n = PyTuple_GET_SIZE(key);
+  }
+  std::vector<Tensor> tensors(n);  // converted advanced items
+  int specified = 0;
+  for (Py_ssize_t i = 0; i < n; ++i) {
+    PyObject* o = items[i];
+    if (o == Py_None || o == Py_Ellipsis || PyBool_Check(o)) continue;
+    if (PySlice_Check(o) || is_int_like(o)) {
+      ++specified;
+      continue;
+    }
+    tensors[i] = index_tensor(o);
+    DType t = tensors[i].dtype();
+    specified += t == DType::Bool || t == DType::UInt8 ? tensors[i].dim() : 1;
+  }
+  FG_CHECK(specified <= self.dim(), Index, "too many indices for tensor of dimension ", self.dim());
+  int64_t dim = 0, covered = 0;
+  bool ellipsis = false;
+  auto advance_to = [&] {
+    for (; covered < dim; ++covered) p.indices.emplace_back();
+  };
+  for (Py_ssize_t i = 0; i < n; ++i) {
+    PyObject* o = items[i];
+    if (o == Py_None) {
+      p.view = unsqueeze(p.view, dim++);
+    } else if (o == Py_Ellipsis) {
+      FG_CHECK(!ellipsis, Index, "an index can only have a single ellipsis ('...')");
+      ellipsis = true;
+      dim += self.dim() - specified;
+    } else if (PyBool_Check(o)) {
+      p.view = unsqueeze(p.view, dim);
+      advance_to();
+      p.indices.push_back(full(DimArray{1}, Scalar::of_bool(o == Py_True), DType::Bool, self.device()));
+      p.advanced = true;
+      ++dim, ++covered;
+    } else if (PySlice_Check(o)) {
+      p.view = slice_with(p.view, dim++, o);
+    } else if (!tensors[i].defined()) {
+      p.view = select(p.view, dim, int_of(o));
+    } else {
+      Tensor t = tensors[i];
+      bool mask = t.dtype() == DType::Bool || t.dtype() == DType::UInt8;
+      if (mask && t.dim() == 0) {
+        p.view = unsqueeze(p.view, dim);
+        t = reshape(t, DimArray{1});
+      }
+      if (t.device() != self.device() && !self.device().is_cpu()) t = to_device(t, self.device());
+      advance_to();
+      int64_t width = mask ? t.dim() : 1;
+      p.indices.push_back(std::move(t));
+      p.advanced = true;
+      dim += width, covered += width;
+    }
+  }
+  return p;
+}
+
+}  // namespace
+
+PyObject* tensor_getitem(PyObject* self, PyObject* key) {
+  FG_TRY
+  const Tensor& t = borrow(self);
+  if (PyLong_CheckExact(key)) {
+    int64_t i = PyLong_AsLongLong(key);
+    if (i == -1 && PyErr_Occurred()) return nullptr;
+    FG_CHECK(t.dim() > 0, Index, "invalid index of a 0-dim tensor. Use `tensor.item()` in Python or `tensor.item<T>()` in C++ to "
+             "convert a 0-dim tensor to a number");
+    return wrap(select(t, 0, i));
+  }
+  Parsed p = parse(t, key);
+  if (p.advanced) return wrap(index(p.view, p.indices));
+  return wrap(p.view.is_same(t) ? alias(t) : std::move(p.view));
+  FG_CATCH
+}
+
+int tensor_setitem(PyObject* self, PyObject* key, PyObject* value) {
+  FG_TRY
+  FG_CHECK(value != nullptr, Type, "Tensor does not support deleting items");
+  const Tensor& t = borrow(self);
+  Scalar number;
+  bool is_plain_number = !is_tensor(value) && to_scalar(value, number);
+  if (!is_plain_number && PyErr_Occurred()) return -1;
+  Tensor v;
+  if (!is_plain_number) v = is_tensor(value) ? unwrap(value) : tensor_from_python(value, t.dtype(), {});
+  Parsed p = parse(t, key);
+  if (!p.advanced) {
+    if (is_plain_number) {
+      fill_(p.view, number);
+      return 0;
+    }
+    while (v.dim() > p.view.dim() && v.size(0) == 1) v = squeeze(v, DimArray{0});
+    copy_(p.view, v);
+    return 0;
+  }
+  if (!is_plain_number && v.dim() == 0 && !v.requires_grad() && v.device().is_cpu()) {
+    number = item(v);
+    is_plain_number = true;
+  }
+  if (is_plain_number && p.indices.size() == 1 && p.indices[0].defined() && p.indices[0].dtype() == DType::Bool &&
+      p.indices[0].dim() <= p.view.dim()) {
+    Tensor mask = p.indices[0];
+    bool fits = true;
+    DimArray shape;
+    for (int i = 0; i < p.view.dim(); ++i) {
+      if (i < mask.dim()) fits &= mask.size(i) == p.view.size(i);
+      shape.push(i < mask.dim() ? mask.size(i) : 1);
+    }
+    if (fits) {
+      if (!is_floating(p.view.dtype()) && number.kind == Scalar::Float) number = Scalar::of_int(number.param().i);
+      masked_fill_(p.view, reshape(mask, shape), number);
+      return 0;
+    }
+  }
+  if (is_plain_number) {
+    v = full({}, number, p.view.dtype(), p.view.device());
+  } else if (v.dtype() != p.view.dtype()) {
+    FG_CHECK(!is_tensor(value) || v.dim() == 0 || v.dtype() == p.view.dtype(), Runtime,
+             "Index put requires the source and destination dtypes match, got ", dtype_name(p.view.dtype()),
+             " for the destination and ", dtype_name(v.dtype()), " for the source.");
+    v = to_dtype(v, p.view.dtype());
+  }
+  if (v.device() != p.view.device()) v = to_device(v, p.view.device());
+  index_put_(p.view, p.indices, v, false);
+  return 0;
+  FG_CATCH_INT
+}
+
+}  // namespace fg::py

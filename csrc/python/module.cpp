@@ -1,0 +1,178 @@
+// The module fastgrad._C: sets up the types and the function table, and binds what is not hot through pybind11.
+#include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
+
+#include "core/pool.h"
+#include "cpu/backend_cpu.h"
+#include "cpu/parallel.h"
+#include "ops/row_info.h"
+#include "python/functions.h"
+
+namespace pb = pybind11;
+
+namespace {
+
+using namespace fg;
+
+void* release_gil() { return PyGILState_Check() ? PyEval_SaveThread() : nullptr; }
+void acquire_gil(void* state) { PyEval_RestoreThread(static_cast<PyThreadState*>(state)); }
+
+const char* section_text(Section s) {
+  switch (s) {
+    case Section::unary_float: return "unary_float";
+    case Section::unary_any: return "unary_any";
+    case Section::unary_test: return "unary_test";
+    case Section::binary_float: return "binary_float";
+    case Section::binary_any: return "binary_any";
+    case Section::binary_test: return "binary_test";
+    case Section::bitwise: return "bitwise";
+    case Section::ternary_float: return "ternary_float";
+    default: return "ternary_any";
+  }
+}
+
+pb::list op_table() {
+  pb::list out;
+  for (int i = 0; i < kOps; ++i) {
+    const RowInfo& info = row_info(static_cast<Op>(i));
+    pb::dict row;
+    row["name"] = info.name;
+    row["arity"] = info.arity;
+    row["section"] = section_text(info.section);
+    row["formula"] = info.formula;
+    pb::list gradients;
+    for (int k = 0; k < info.arity; ++k)
+      if (info.gradients[k]) gradients.append(info.gradients[k]);
+    row["gradients"] = gradients;
+    row["differentiable"] = info.differentiable;
+    row["node_name"] = info.node_name;
+    out.append(row);
+  }
+  return out;
+}
+
+Device device_of(pb::object o) {
+  Device d;
+  if (o.is_none()) return d;
+  if (!fg::py::to_device_value(o.ptr(), d)) {
+    if (PyErr_Occurred()) throw pb::error_already_set();
+    throw pb::type_error("a device is needed");
+  }
+  return d;
+}
+
+DType dtype_of(pb::object o) {
+  if (!fg::py::is_dtype(o.ptr())) throw pb::type_error("a torch.dtype is needed");
+  return fg::py::unwrap_dtype(o.ptr());
+}
+
+pb::object dtype_object(DType t) { return pb::reinterpret_steal<pb::object>(fg::py::wrap_dtype(t)); }
+
+pb::dict memory_stats(pb::object device) {
+  Device d = device_of(device);
+  MemoryStats stats{};
+  backend(d).memory_stats(d.index, &stats);
+  pb::dict out;
+  out["allocated"] = stats.allocated;
+  out["reserved"] = stats.reserved;
+  out["peak_allocated"] = stats.peak_allocated;
+  out["peak_reserved"] = stats.peak_reserved;
+  out["blocks"] = stats.blocks;
+  return out;
+}
+
+pb::object operand_type(pb::args args) {
+  std::vector<Arg> list;
+  std::vector<Tensor> keep;
+  keep.reserve(args.size());
+  for (auto a : args) {
+    Scalar s;
+    if (fg::py::is_tensor(a.ptr())) {
+      keep.push_back(fg::py::unwrap(a.ptr()));
+      list.emplace_back(keep.back());
+    } else if (fg::py::to_scalar(a.ptr(), s)) {
+      list.emplace_back(s);
+    } else {
+      throw pb::type_error("result_type(): tensors or numbers are needed");
+    }
+  }
+  return dtype_object(result_type(list));
+}
+
+}  // namespace
+
+PYBIND11_MODULE(_C, m) {
+  gil_hooks = {release_gil, acquire_gil};
+  PyObject* module = m.ptr();
+  using namespace fg::py;
+  bool ok = init_tensor_type(module) && init_dtype_device(module) && init_elementwise_functions(module) &&
+            init_reduce_functions(module) && init_shape_functions(module) && init_index_functions(module) &&
+            init_create_functions(module) && init_nn_functions(module) && init_random_functions(module) && init_convert(module) &&
+            init_autograd(module);
+  if (!ok) {
+    if (PyErr_Occurred()) throw pb::error_already_set();
+    throw std::runtime_error("fastgrad._C could not be set up");
+  }
+  pb::register_exception_translator([](std::exception_ptr p) {
+    try {
+      if (p) std::rethrow_exception(p);
+    } catch (const Error&) {
+      set_error();
+    }
+  });
+
+  m.def("set_types", [](pb::object size, pb::object parameter) {
+    if (!size.is_none()) size_type = size.inc_ref().ptr();
+    if (!parameter.is_none()) parameter_type = parameter.inc_ref().ptr();
+  }, pb::arg("Size") = pb::none(), pb::arg("Parameter") = pb::none());
+  m.def("_make_subclass", [](pb::object cls, pb::object data, bool requires_grad) {
+    if (!PyType_Check(cls.ptr()) || !PyType_IsSubtype(reinterpret_cast<PyTypeObject*>(cls.ptr()), tensor_type))
+      throw pb::type_error("_make_subclass: a subclass of Tensor is needed");
+    if (!is_tensor(data.ptr())) throw pb::type_error("_make_subclass: a Tensor is needed");
+    Tensor t = detach(borrow(data.ptr()));
+    if (requires_grad && !is_floating(t.dtype()))
+      fail(ErrorKind::Runtime, "Only Tensors of floating point and complex dtype can require gradients");
+    t.impl()->requires_grad = requires_grad;
+    return pb::reinterpret_steal<pb::object>(wrap_as(std::move(t), reinterpret_cast<PyTypeObject*>(cls.ptr())));
+  }, pb::arg("cls"), pb::arg("data"), pb::arg("requires_grad") = false);
+
+  m.def("set_num_threads", [](int n) {
+    if (n < 1) throw std::runtime_error("set_num_threads expects a positive integer");
+    cpu::set_num_threads(n);
+  });
+  m.def("get_num_threads", [] { return cpu::num_threads(); });
+  m.def("cpu_isa", [] { cpu::backend(); return std::string(cpu::active_isa()); });
+  m.def("available_isas", [] { return std::string(cpu::available_isas()); });
+  m.def("set_default_dtype", [](pb::object d) {
+    DType t = dtype_of(d);
+    if (!is_floating(t)) throw pb::type_error("only floating-point types are supported as the default type");
+    set_default_dtype(t);
+  });
+  m.def("get_default_dtype", [] { return dtype_object(default_dtype()); });
+  m.def("promote_types", [](pb::object a, pb::object b) { return dtype_object(promote(dtype_of(a), dtype_of(b))); });
+  m.def("can_cast", [](pb::object a, pb::object b) { return can_cast(dtype_of(a), dtype_of(b)); });
+  m.def("result_type", operand_type);
+  m.def("memory_stats", memory_stats, pb::arg("device") = pb::none());
+  m.def("empty_cache", [](pb::object device) {
+    Device d = device_of(device);
+    backend(d).empty_cache(d.index);
+  }, pb::arg("device") = pb::none());
+  m.def("reset_peak_memory", [](pb::object device) {
+    Device d = device_of(device);
+    backend(d).reset_peak(d.index);
+  }, pb::arg("device") = pb::none());
+  m.def("set_cuda_library", [](const std::string& path) { set_cuda_library(path); });
+  m.def("cuda_reason", [] { const char* r = cuda_unavailable_reason(); return r ? pb::object(pb::str(r)) : pb::object(pb::none()); });
+  m.def("cuda_device_count", [] {
+    if (cuda_unavailable_reason()) return 0;
+    return backend({DeviceType::CUDA, 0}).device_count();
+  });
+  m.def("cuda_device_name", [](int index) {
+    return std::string(backend({DeviceType::CUDA, 0}).device_name(index));
+  });
+  m.def("synchronize", [](int index) {
+    Device d{DeviceType::CUDA, static_cast<int8_t>(index)};
+    backend(d).synchronize(Storage::current_stream(d));
+  }, pb::arg("index") = 0);
+  m.def("op_table", op_table);
+}

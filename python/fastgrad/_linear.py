@@ -1,0 +1,196 @@
+"""Products that are compositions of matmul: inner products, tensordot, kron, distances; einsum is in `_einsum.py`."""
+from . import _C
+from ._compose import _wrapped
+from ._einsum import einsum
+
+Tensor = _C.Tensor
+
+METHODS = ("addbmm", "cross", "ger", "inner", "kron", "matrix_power", "vdot")
+FUNCTIONS = METHODS + ("cdist", "chain_matmul", "einsum", "tensordot", "vander")
+
+
+def _done(result, out):
+    return result if out is None else out.copy_(result)
+
+
+def ger(input, vec2, *, out=None):
+    """Return the outer product of two vectors."""
+    return _C.outer(input, vec2) if out is None else _C.outer(input, vec2, out=out)
+
+
+def vdot(input, other, *, out=None):
+    """Return the inner product of two vectors."""
+    return _done(_C.dot(input, other), out)
+
+
+def inner(input, other, *, out=None):
+    """Return the sums of products over the last dimensions."""
+    if input.dim() == 0 or other.dim() == 0:
+        return _done(input * other, out)
+    if input.shape[-1] != other.shape[-1]:
+        raise RuntimeError(
+            f"inner() the last dimension must match on both input tensors but got shapes {list(input.shape)} and "
+            f"{list(other.shape)}")
+    return _done(tensordot(input, other, ([-1], [-1])), out)
+
+
+def tensordot(a, b, dims=2, out=None):
+    """Return the sum of products over several dimensions.
+
+    dims: how many of the last of `a` and first of `b`, or one list of dimensions for each.
+
+    >>> tensordot(fastgrad.ones(2, 3), fastgrad.ones(3), 1)
+    tensor([3., 3.])
+    """
+    if isinstance(dims, Tensor):
+        dims = dims.tolist()
+    if isinstance(dims, int):
+        if dims < 0:
+            raise RuntimeError(f"tensordot expects dims >= 0, but got dims={dims}")
+        if dims > min(a.dim(), b.dim()):
+            raise RuntimeError(f"tensordot expects dims < ndim_a or ndim_b, but got dims={dims}")
+        of_a, of_b = list(range(a.dim() - dims, a.dim())), list(range(dims))
+    else:
+        of_a, of_b = dims
+        of_a = [of_a] if isinstance(of_a, int) else list(of_a)
+        of_b = [of_b] if isinstance(of_b, int) else list(of_b)
+    if len(of_a) != len(of_b):
+        raise RuntimeError(
+            f"both dimension lists should have same length, got {len(of_a)} and {len(of_b)}")
+    of_a = [_wrapped(d, a.dim()) for d in of_a]
+    of_b = [_wrapped(d, b.dim()) for d in of_b]
+    for i, j in zip(of_a, of_b):
+        n, m = a.shape[i], b.shape[j]
+        if n == m:
+            continue
+        if m == 1:  # broadcast: the other side is summed first
+            a = a.sum(i, True)
+        elif n == 1:
+            b = b.sum(j, True)
+        else:
+            raise RuntimeError(
+                f"contracted dimensions need to match, but first has size {n} in dim {i} and second has size {m} in "
+                f"dim {j}")
+    rest_a = [d for d in range(a.dim()) if d not in of_a]
+    rest_b = [d for d in range(b.dim()) if d not in of_b]
+    count = 1
+    for d in of_a:
+        count *= a.shape[d]
+    shape = [*(a.shape[d] for d in rest_a), *(b.shape[d] for d in rest_b)]
+    rows = columns = 1
+    for d in rest_a:
+        rows *= a.shape[d]
+    for d in rest_b:
+        columns *= b.shape[d]
+    left = a.permute(*rest_a, *of_a).reshape(rows, count) if a.dim() else a.reshape(1, 1)
+    right = b.permute(*of_b, *rest_b).reshape(count, columns) if b.dim() else b.reshape(1, 1)
+    return _done(_C.mm(left, right).reshape(shape), out)
+
+
+def kron(input, other, *, out=None):
+    """Return the Kronecker product."""
+    n = max(input.dim(), other.dim())
+    a = [1] * (n - input.dim()) + list(input.shape)
+    b = [1] * (n - other.dim()) + list(other.shape)
+    left = input.reshape([size for k in a for size in (k, 1)])
+    right = other.reshape([size for k in b for size in (1, k)])
+    return _done((left * right).reshape([i * j for i, j in zip(a, b)]), out)
+
+
+def cross(input, other, dim=None, *, out=None):
+    """Return the cross product of vectors of 3 elements along `dim`, by default the first dimension of size 3."""
+    a, b = _C.broadcast_tensors(input, other) if hasattr(_C, "broadcast_tensors") else _pair(input, other)
+    if dim is None:
+        dim = next((d for d, size in enumerate(a.shape) if size == 3), None)
+        if dim is None:
+            raise RuntimeError("no dimension of size 3 in input")
+    dim = _wrapped(dim, a.dim())
+    if a.shape[dim] != 3:
+        raise RuntimeError(
+            f"linalg.cross: inputs dimension {dim} must have length 3. Got {input.shape[dim]} and {other.shape[dim]}")
+    result = a.roll(-1, dim) * b.roll(-2, dim) - a.roll(-2, dim) * b.roll(-1, dim)
+    return _done(result, out)
+
+
+def _pair(input, other):
+    from ._compose import broadcast_tensors
+    return broadcast_tensors(input, other)
+
+
+def addbmm(input, batch1, batch2, *, beta=1, alpha=1, out=None):
+    """Return beta * input + alpha * the sum of the products of two batches of matrices."""
+    product = alpha * _C.bmm(batch1, batch2).sum(0)
+    return _done(product.clone() if beta == 0 else beta * input + product, out)
+
+
+def chain_matmul(*matrices, out=None):
+    """Return the product of several matrices, multiplied in the cheapest order."""
+    matrices = list(matrices[0]) if len(matrices) == 1 and isinstance(matrices[0], (list, tuple)) else list(matrices)
+    if not matrices:
+        raise ValueError("chain_matmul(): Expected one or more matrices")
+    for m in matrices:
+        if m.dim() != 2:
+            raise RuntimeError("Tensor dimension is " + str(m.dim()) + ", expected 2 instead.")
+    n = len(matrices)
+    sizes = [matrices[0].shape[0], *(m.shape[1] for m in matrices)]
+    # best[i, j]: cost and last split of the product of matrices i to j
+    best = {(i, i): (0, i) for i in range(n)}
+    for length in range(1, n):
+        for i in range(n - length):
+            j = i + length
+            best[i, j] = min((best[i, k][0] + best[k + 1, j][0] + sizes[i] * sizes[k + 1] * sizes[j + 1], k)
+                             for k in range(i, j))
+
+    def product(i, j):
+        if i == j:
+            return matrices[i]
+        k = best[i, j][1]
+        return product(i, k) @ product(k + 1, j)
+    return _done(product(0, n - 1), out)
+
+
+def matrix_power(input, n, *, out=None):
+    """Return the n-th power of square matrices, n >= 0."""
+    if input.dim() < 2 or input.shape[-1] != input.shape[-2]:
+        raise RuntimeError("linalg.matrix_power: A must be batches of square matrices, but they are "
+                           f"{input.shape[-2] if input.dim() > 1 else 1} by {input.shape[-1] if input.dim() else 1} "
+                           "matrices")
+    if n < 0:
+        raise NotImplementedError("matrix_power: negative powers need an inverse")
+    if n == 0:
+        eye = _C.eye(input.shape[-1], dtype=input.dtype, device=input.device)
+        return _done(eye.expand(input.shape).clone(), out)
+    result, square = None, input
+    while n:
+        if n & 1:
+            result = square if result is None else result @ square
+        n >>= 1
+        if n:
+            square = square @ square
+    return _done(result.clone() if result is input else result, out)
+
+
+def vander(x, N=None, increasing=False):
+    """Return the matrix of powers of a vector, highest first unless `increasing`."""
+    if x.dim() != 1:
+        raise RuntimeError("x must be a one-dimensional tensor.")
+    n = x.shape[0] if N is None else N
+    if n < 0:
+        raise RuntimeError("N must be non-negative.")
+    powers = [x ** k for k in (range(n) if increasing else range(n - 1, -1, -1))]
+    return _C.stack(powers, 1) if powers else x.new_empty((x.shape[0], 0))
+
+
+def cdist(x1, x2, p=2.0, compute_mode="use_mm_for_euclid_dist_if_necessary"):
+    """Return the p-norm distances between the rows of two matrices, or of batches of them."""
+    if x1.dim() < 2 or x2.dim() < 2:
+        name, x = ("X1", x1) if x1.dim() < 2 else ("X2", x2)
+        raise RuntimeError(f"cdist only supports at least 2D tensors, {name} got: {x.dim()}D")
+    if x1.shape[-1] != x2.shape[-1]:
+        raise RuntimeError(f"X1 and X2 must have the same number of columns. X1: {x1.shape[-1]} X2: {x2.shape[-1]}")
+    if p < 0:
+        raise RuntimeError("cdist only supports non-negative p values")
+    difference = x1.unsqueeze(-2) - x2.unsqueeze(-3)  # (..., P, 1, M) - (..., 1, R, M)
+    if p == 0:
+        return (difference != 0).sum(-1).to(x1.dtype)
+    return difference.norm(p, -1)

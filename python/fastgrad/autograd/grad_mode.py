@@ -1,0 +1,192 @@
+"""Whether operations are recorded: contexts that also decorate functions, generators and coroutines.
+
+The state is one thread-local byte in `_C`; a context remembers what it found and puts it back.
+"""
+from .. import _C
+
+__all__ = ["no_grad", "enable_grad", "set_grad_enabled", "inference_mode", "set_multithreading_enabled",
+           "is_grad_enabled", "is_inference_mode_enabled"]
+
+is_grad_enabled = _C.is_grad_enabled
+is_inference_mode_enabled = _C.is_inference_mode_enabled
+
+
+def _decorate(make, fn):
+    """`fn` run inside `make()`; a generator gives the mode back at each yield."""
+    import functools
+    import inspect
+    if inspect.isclass(fn):
+        import warnings
+        warnings.warn(
+            "Decorating classes is deprecated and will be disabled in future versions. You should only decorate "
+            "functions or methods. To preserve the current behavior of class decoration, you can directly decorate "
+            "the `__init__` method and nothing else.", FutureWarning, stacklevel=3)
+
+        def create(*args, **kwargs):
+            with make():
+                return fn(*args, **kwargs)
+        return functools.wraps(fn, updated=())(create)
+    if inspect.isgeneratorfunction(fn):
+        def wrapped(*args, **kwargs):
+            return (yield from _switching(make, fn(*args, **kwargs)))
+    elif inspect.iscoroutinefunction(fn):
+        async def wrapped(*args, **kwargs):
+            with make():
+                return await fn(*args, **kwargs)
+    else:
+        def wrapped(*args, **kwargs):
+            with make():
+                return fn(*args, **kwargs)
+    return functools.wraps(fn)(wrapped)
+
+
+def _switching(make, generator):
+    """Runs a generator with the mode on in it and off while its consumer runs; sends and throws go through."""
+    try:
+        with make():
+            value = next(generator)
+        while True:
+            try:
+                sent = yield value
+            except GeneratorExit:
+                with make():
+                    generator.close()
+                raise
+            except BaseException as error:
+                with make():
+                    value = generator.throw(error)
+            else:
+                with make():
+                    value = generator.send(sent)
+    except StopIteration as end:
+        return end.value
+
+
+class _GradMode:
+    """Sets the grad mode on entry and what was there before on exit."""
+
+    __slots__ = ("prev", "__dict__", "__weakref__")
+    _mode = False
+
+    def __new__(cls, orig_func=None):
+        self = object.__new__(cls)
+        if orig_func is None:
+            return self
+        return self(orig_func)  # `@no_grad` without parentheses
+
+    def __init__(self, orig_func=None):
+        self.prev = False
+
+    def __call__(self, orig_func):
+        return _decorate(self.clone, orig_func)
+
+    def __enter__(self):
+        self.prev = _C.is_grad_enabled()
+        _C.set_grad_enabled_(self._mode)
+
+    def __exit__(self, kind, error, traceback):
+        _C.set_grad_enabled_(self.prev)
+
+    def clone(self):
+        return type(self)()
+
+
+class no_grad(_GradMode):
+    """Context and decorator under which no operation is recorded.
+
+    >>> with no_grad():
+    ...     is_grad_enabled()
+    False
+    """
+
+    __slots__ = ()
+
+
+class enable_grad(_GradMode):
+    """Context and decorator that records operations again inside `no_grad`.
+
+    >>> with no_grad(), enable_grad():
+    ...     is_grad_enabled()
+    True
+    """
+
+    __slots__ = ()
+    _mode = True
+
+
+class set_grad_enabled:
+    """Switch recording on or off, at once, or as a context or decorator.
+
+    >>> with set_grad_enabled(False):
+    ...     is_grad_enabled()
+    False
+    """
+
+    def __init__(self, mode):
+        self.prev = _C.is_grad_enabled()
+        self.mode = bool(mode)
+        _C.set_grad_enabled_(self.mode)
+
+    def __call__(self, orig_func):
+        _C.set_grad_enabled_(self.prev)
+        return _decorate(self.clone, orig_func)
+
+    def __enter__(self):
+        _C.set_grad_enabled_(self.mode)
+
+    def __exit__(self, kind, error, traceback):
+        _C.set_grad_enabled_(self.prev)
+
+    def __repr__(self):
+        return f"set_grad_enabled(mode={self.mode})"
+
+    __str__ = __repr__
+
+    def clone(self):
+        return type(self)(self.mode)
+
+
+class inference_mode:
+    """As `no_grad`, for code that will never be differentiated: nothing is recorded and `requires_grad` is not set.
+
+    >>> with inference_mode():
+    ...     is_inference_mode_enabled()
+    True
+    """
+
+    def __new__(cls, mode=True):
+        self = object.__new__(cls)
+        if isinstance(mode, bool):
+            return self
+        self.__init__(True)
+        return self(mode)
+
+    def __init__(self, mode=True):
+        self.mode = mode
+
+    def __call__(self, orig_func):
+        return _decorate(self.clone, orig_func)
+
+    def __enter__(self):
+        self._prev = _C.is_inference_mode_enabled()
+        _C.set_inference_(self.mode)
+        return self
+
+    def __exit__(self, kind, error, traceback):
+        _C.set_inference_(self._prev)
+
+    def clone(self):
+        return type(self)(self.mode)
+
+
+class set_multithreading_enabled:
+    """Accepted for compatibility: the backward pass runs in the calling thread, its kernels in several."""
+
+    def __init__(self, mode):
+        self.mode = bool(mode)
+
+    def __enter__(self):
+        pass
+
+    def __exit__(self, kind, error, traceback):
+        pass

@@ -1,0 +1,11 @@
+"""Neural networks: modules, their parameters, functions, initial values."""
+from . import functional, init, modules, parameter, utils
+from ._left_out import MODULES as _LEFT_OUT
+from .modules import *  # noqa: F403
+from .parameter import Buffer, Parameter
+
+
+def __getattr__(name):
+    if name in _LEFT_OUT:
+        raise AttributeError(f"fastgrad.nn.{name}: {_LEFT_OUT[name]}")
+    raise AttributeError(f"module 'fastgrad.nn' has no attribute '{name}'")

@@ -1,0 +1,382 @@
+"""Functions of neural networks: activations, linear maps, normalisation, embedding, attention.
+
+Native functions do the work; what is written here is a composition of them. Losses, dropout and padding have files of
+their own.
+"""
+import math
+
+import fastgrad
+from fastgrad import _C
+
+from ._dropout import (  # noqa: F401
+    alpha_dropout,
+    dropout,
+    dropout1d,
+    dropout2d,
+    dropout3d,
+    feature_alpha_dropout,
+)
+from ._left_out import FUNCTIONS as _LEFT_OUT
+from ._losses import (  # noqa: F401
+    binary_cross_entropy,
+    binary_cross_entropy_with_logits,
+    cosine_embedding_loss,
+    cosine_similarity,
+    cross_entropy,
+    gaussian_nll_loss,
+    hinge_embedding_loss,
+    huber_loss,
+    kl_div,
+    l1_loss,
+    margin_ranking_loss,
+    mse_loss,
+    multi_margin_loss,
+    multilabel_margin_loss,
+    multilabel_soft_margin_loss,
+    nll_loss,
+    pairwise_distance,
+    poisson_nll_loss,
+    smooth_l1_loss,
+    soft_margin_loss,
+    triplet_margin_loss,
+    triplet_margin_with_distance_loss,
+)
+from ._padding import pad  # noqa: F401
+
+linear = _C.linear
+sigmoid = _C.sigmoid
+tanh = _C.tanh
+prelu = _C.prelu
+logsigmoid = _C.log_sigmoid
+gelu = _C.gelu
+
+
+def __getattr__(name):
+    if name in _LEFT_OUT:
+        raise AttributeError(f"fastgrad.nn.functional.{name}: {_LEFT_OUT[name]}")
+    raise AttributeError(f"module 'fastgrad.nn.functional' has no attribute '{name}'")
+
+
+# ---- activations
+
+def relu(input, inplace=False):
+    """`max(x, 0)`."""
+    return _C.relu_(input) if inplace else _C.relu(input)
+
+
+def relu6(input, inplace=False):
+    """`min(max(x, 0), 6)`."""
+    return hardtanh(input, 0.0, 6.0, inplace)
+
+
+def relu_(input):
+    """`relu` in place."""
+    return _C.relu_(input)
+
+
+def leaky_relu(input, negative_slope=0.01, inplace=False):
+    """`x` where positive, `negative_slope * x` elsewhere."""
+    return _C.leaky_relu_(input, negative_slope) if inplace else _C.leaky_relu(input, negative_slope)
+
+
+def leaky_relu_(input, negative_slope=0.01):
+    """`leaky_relu` in place."""
+    return _C.leaky_relu_(input, negative_slope)
+
+
+def elu(input, alpha=1.0, inplace=False):
+    """`x` where positive, `alpha * (exp(x) - 1)` elsewhere."""
+    return _C.elu_(input, alpha) if inplace else _C.elu(input, alpha)
+
+
+def elu_(input, alpha=1.0):
+    """`elu` in place."""
+    return _C.elu_(input, alpha)
+
+
+def celu(input, alpha=1.0, inplace=False):
+    """`max(0, x) + min(0, alpha * (exp(x / alpha) - 1))`."""
+    return _C.celu_(input, alpha) if inplace else _C.celu(input, alpha)
+
+
+def celu_(input, alpha=1.0):
+    """`celu` in place."""
+    return _C.celu_(input, alpha)
+
+
+def selu(input, inplace=False):
+    """`elu` with the constants of self-normalising networks."""
+    return _C.selu_(input) if inplace else _C.selu(input)
+
+
+def selu_(input):
+    """`selu` in place."""
+    return _C.selu_(input)
+
+
+def silu(input, inplace=False):
+    """`x * sigmoid(x)`."""
+    return _C.silu_(input) if inplace else _C.silu(input)
+
+
+def mish(input, inplace=False):
+    """`x * tanh(softplus(x))`."""
+    return _C.mish_(input) if inplace else _C.mish(input)
+
+
+def hardswish(input, inplace=False):
+    """`x * relu6(x + 3) / 6`."""
+    return _C.hardswish_(input) if inplace else _C.hardswish(input)
+
+
+def hardsigmoid(input, inplace=False):
+    """`relu6(x + 3) / 6`."""
+    return _C.hardsigmoid_(input) if inplace else _C.hardsigmoid(input)
+
+
+def hardtanh(input, min_val=-1.0, max_val=1.0, inplace=False):
+    """`x` limited to a range."""
+    if min_val > max_val:
+        raise ValueError("min_val cannot be greater than max_val")
+    return _C.hardtanh_(input, min_val, max_val) if inplace else _C.hardtanh(input, min_val, max_val)
+
+
+def hardtanh_(input, min_val=-1.0, max_val=1.0):
+    """`hardtanh` in place."""
+    return _C.hardtanh_(input, min_val, max_val)
+
+
+def threshold(input, threshold, value, inplace=False):
+    """`x` where above the threshold, `value` elsewhere."""
+    return _C.threshold_(input, threshold, value) if inplace else _C.threshold(input, threshold, value)
+
+
+def threshold_(input, threshold, value):
+    """`threshold` in place."""
+    return _C.threshold_(input, threshold, value)
+
+
+def softplus(input, beta=1, threshold=20):
+    """`log(1 + exp(beta * x)) / beta`, linear above the threshold."""
+    return _C.softplus(input, beta, threshold)
+
+
+def hardshrink(input, lambd=0.5):
+    """`x` outside of `[-lambd, lambd]`, 0 inside."""
+    return _C.hardshrink(input, lambd)
+
+
+def softshrink(input, lambd=0.5):
+    """`x` moved towards 0 by `lambd`."""
+    return _C.softshrink(input, lambd)
+
+
+def softsign(input):
+    """`x / (1 + |x|)`."""
+    return input / (input.abs() + 1)
+
+
+def tanhshrink(input):
+    """`x - tanh(x)`."""
+    return input - input.tanh()
+
+
+def glu(input, dim=-1):
+    """One half of the input times the sigmoid of the other."""
+    if input.dim() == 0:
+        raise RuntimeError("glu does not support 0-dimensional tensors")
+    size = input.size(dim)
+    if size % 2:
+        raise RuntimeError(f"Halving dimension must be even, but dimension {dim} is size {size}")
+    return input.narrow(dim, 0, size // 2) * input.narrow(dim, size // 2, size // 2).sigmoid()
+
+
+def rrelu(input, lower=1.0 / 8, upper=1.0 / 3, training=False, inplace=False):
+    """`leaky_relu` with a random slope for each negative element while training."""
+    if not training:
+        return leaky_relu(input, (lower + upper) / 2, inplace)
+    with fastgrad.no_grad():
+        # Only elements that are not positive draw a number, and they draw it in double precision.
+        negative = input.detach() <= 0
+        slope = fastgrad.ones_like(input)
+        low, high = (fastgrad.tensor(bound, dtype=input.dtype).item() for bound in (lower, upper))
+        drawn = fastgrad.empty(int(negative.sum()), dtype=fastgrad.float64, device=input.device)
+        slope[negative] = drawn.uniform_(low, high).to(input.dtype)
+    return input.mul_(slope) if inplace else input * slope
+
+
+def rrelu_(input, lower=1.0 / 8, upper=1.0 / 3, training=False):
+    """`rrelu` in place."""
+    return rrelu(input, lower, upper, training, True)
+
+
+# ---- softmax
+
+def _softmax_dim(name, ndim, stacklevel):
+    import warnings
+    warnings.warn(f"Implicit dimension choice for {name} has been deprecated. Change the call to include dim=X as an "
+                  "argument.", stacklevel=stacklevel)
+    return 0 if ndim in (0, 1, 3) else 1
+
+
+def softmax(input, dim=None, _stacklevel=3, dtype=None):
+    """`exp(x) / sum(exp(x))` along a dimension."""
+    if dim is None:
+        dim = _softmax_dim("softmax", input.dim(), _stacklevel)
+    return _C.softmax(input, dim) if dtype is None else _C.softmax(input, dim, dtype)
+
+
+def log_softmax(input, dim=None, _stacklevel=3, dtype=None):
+    """The logarithm of `softmax`."""
+    if dim is None:
+        dim = _softmax_dim("log_softmax", input.dim(), _stacklevel)
+    return _C.log_softmax(input, dim) if dtype is None else _C.log_softmax(input, dim, dtype)
+
+
+def softmin(input, dim=None, _stacklevel=3, dtype=None):
+    """`softmax` of the negative input."""
+    if dim is None:
+        dim = _softmax_dim("softmin", input.dim(), _stacklevel)
+    return softmax(-input, dim, dtype=dtype)
+
+
+def gumbel_softmax(logits, tau=1, hard=False, eps=1e-10, dim=-1):
+    """A sample of the Gumbel-softmax distribution, one-hot with the soft gradient if `hard`."""
+    noise = fastgrad.empty(logits.shape, dtype=logits.dtype, device=logits.device).exponential_().log()
+    soft = ((logits - noise) / tau).softmax(dim)
+    if not hard:
+        return soft
+    index = soft.max(dim, keepdim=True)[1]
+    return fastgrad.zeros_like(logits).scatter_(dim, index, 1.0) - soft.detach() + soft
+
+
+# ---- linear maps and lookups
+
+def bilinear(input1, input2, weight, bias=None):
+    """`x1 @ weight[k] @ x2 + bias[k]` for every k."""
+    outputs, in1, in2 = weight.shape
+    if input1.shape[:-1] != input2.shape[:-1]:
+        raise RuntimeError("bilinear(): input batch dimensions do not match: "
+                           f"got {tuple(input1.shape)} and {tuple(input2.shape)}")
+    if input1.size(-1) != in1 or input2.size(-1) != in2:
+        raise RuntimeError(f"bilinear(): input sizes {input1.size(-1)} and {input2.size(-1)} do not match the weight's "
+                           f"{in1} and {in2}")
+    left = input1.reshape(-1, in1) @ weight.permute(1, 0, 2).reshape(in1, outputs * in2)
+    out = (left.reshape(-1, outputs, in2) * input2.reshape(-1, 1, in2)).sum(-1)
+    out = out.reshape(*input1.shape[:-1], outputs)
+    return out if bias is None else out + bias
+
+
+def embedding(input, weight, padding_idx=None, max_norm=None, norm_type=2.0, scale_grad_by_freq=False, sparse=False):
+    """The rows of `weight` at the indices of `input`."""
+    if sparse:
+        raise NotImplementedError("embedding: sparse gradients are not supported")
+    if padding_idx is None:
+        padding_idx = -1
+    else:
+        rows = weight.size(0)
+        if not -rows <= padding_idx < rows:
+            raise AssertionError("Padding_idx must be within num_embeddings")
+        padding_idx %= rows
+    if max_norm is not None:
+        _renorm_rows(weight, input, max_norm, norm_type)
+    return _C.embedding(weight, input, padding_idx, scale_grad_by_freq)
+
+
+def _renorm_rows(weight, indices, max_norm, norm_type):
+    """Scales the used rows down to `max_norm`, in place."""
+    with fastgrad.no_grad():
+        used = indices.reshape(-1).unique()
+        rows = weight[used]
+        norms = rows.norm(norm_type, 1, keepdim=True)
+        weight[used] = fastgrad.where(norms > max_norm, rows * (max_norm / (norms + 1e-7)), rows)
+
+
+def one_hot(tensor, num_classes=-1):
+    """Indices as rows that are 1 at the index and 0 elsewhere."""
+    if tensor.dtype != fastgrad.int64:
+        raise RuntimeError("one_hot is only applicable to index tensor of type LongTensor.")
+    if tensor.numel() == 0:
+        if num_classes <= 0:
+            raise RuntimeError("Can not infer total number of classes from empty tensor.")
+        return fastgrad.zeros(*tensor.shape, num_classes, dtype=fastgrad.int64, device=tensor.device)
+    if int(tensor.min()) < 0:
+        raise RuntimeError("Class values must be non-negative.")
+    largest = int(tensor.max())
+    if num_classes == -1:
+        num_classes = largest + 1
+    elif num_classes < 1:
+        raise RuntimeError("num_classes should be positive")
+    elif largest >= num_classes:
+        raise RuntimeError("Class values must be smaller than num_classes.")
+    result = fastgrad.zeros(*tensor.shape, num_classes, dtype=fastgrad.int64, device=tensor.device)
+    return result.scatter_(-1, tensor.unsqueeze(-1), 1)
+
+
+def scaled_dot_product_attention(query, key, value, attn_mask=None, dropout_p=0.0, is_causal=False, scale=None,
+                                 enable_gqa=False):
+    """`softmax(query @ key.T * scale + mask) @ value`."""
+    if is_causal and attn_mask is not None:
+        raise RuntimeError("_scaled_dot_product_attention: Explicit attn_mask should not be set when is_causal=True")
+    if enable_gqa:
+        repeats = query.size(-3) // key.size(-3)
+        key, value = key.repeat_interleave(repeats, -3), value.repeat_interleave(repeats, -3)
+    scores = (query * (1 / math.sqrt(query.size(-1)) if scale is None else scale)) @ key.transpose(-2, -1)
+    if is_causal:
+        attn_mask = fastgrad.ones(query.size(-2), key.size(-2), dtype=fastgrad.bool, device=query.device).tril()
+    if attn_mask is not None:
+        if attn_mask.dtype == fastgrad.bool:
+            scores = scores.masked_fill(attn_mask.logical_not(), -math.inf)
+        else:
+            scores = scores + attn_mask
+    weights = scores.softmax(-1)
+    if attn_mask is not None and attn_mask.dtype == fastgrad.bool:
+        # A row without any allowed key is 0, not NaN.
+        weights = weights.masked_fill((scores == -math.inf).all(-1, keepdim=True), 0.0)
+    if dropout_p > 0.0:
+        weights = dropout(weights, dropout_p)
+    return weights @ value
+
+
+# ---- normalisation
+
+def layer_norm(input, normalized_shape, weight=None, bias=None, eps=1e-5):
+    """The last dimensions normalised to mean 0 and variance 1."""
+    return _C.layer_norm(input, normalized_shape, weight, bias, eps)
+
+
+def rms_norm(input, normalized_shape, weight=None, eps=None):
+    """The last dimensions divided by their root mean square."""
+    shape = tuple(normalized_shape)
+    if not shape or tuple(input.shape[-len(shape):]) != shape:
+        raise RuntimeError(f"Given normalized_shape={list(shape)}, expected input with shape [*"
+                           + "".join(f", {n}" for n in shape) + f"], but got input of size{list(input.shape)}")
+    x = input.float() if input.dtype in (fastgrad.float16, fastgrad.bfloat16) else input
+    if eps is None:
+        eps = fastgrad.finfo(x.dtype).eps
+    x = x * fastgrad.rsqrt((x * x).mean(tuple(range(-len(shape), 0)), keepdim=True) + eps)
+    if weight is not None:
+        x = x * weight
+    return x if x.dtype == input.dtype else x.to(input.dtype)
+
+
+def group_norm(input, num_groups, weight=None, bias=None, eps=1e-5):
+    """Groups of channels normalised to mean 0 and variance 1."""
+    if input.dim() < 2:
+        raise RuntimeError(f"Expected at least 2 dimensions for input tensor but received {input.dim()}")
+    batch, channels = input.shape[:2]
+    if channels % num_groups:
+        raise RuntimeError("Expected number of channels in input to be divisible by num_groups, but got input of "
+                           f"shape {list(input.shape)} and num_groups={num_groups}")
+    x = input.reshape(batch, num_groups, -1)
+    x = _C.layer_norm(x, (x.size(-1),), None, None, eps).reshape(input.shape)
+    per_channel = (1, channels) + (1,) * (input.dim() - 2)
+    if weight is not None:
+        x = x * weight.reshape(per_channel)
+    return x if bias is None else x + bias.reshape(per_channel)
+
+
+def normalize(input, p=2.0, dim=1, eps=1e-12, out=None):
+    """The input divided by its norm along a dimension."""
+    result = input / input.norm(p, dim, keepdim=True).clamp_min(eps)
+    return result if out is None else out.copy_(result)

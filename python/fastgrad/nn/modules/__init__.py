@@ -1,0 +1,15 @@
+"""All modules."""
+from . import activation, container, dropout, flatten, linear, loss, normalization, sparse
+from .activation import *  # noqa: F403
+from .container import *  # noqa: F403
+from .dropout import *  # noqa: F403
+from .flatten import *  # noqa: F403
+from .linear import *  # noqa: F403
+from .loss import *  # noqa: F403
+from .module import *  # noqa: F403
+from .module import Module
+from .normalization import *  # noqa: F403
+from .sparse import *  # noqa: F403
+
+__all__ = ["Module", *activation.__all__, *container.__all__, *dropout.__all__, *flatten.__all__, *linear.__all__,
+           *loss.__all__, *normalization.__all__, *sparse.__all__]

@@ -1,0 +1,276 @@
+"""Optimizer, the base of all optimizers: parameter groups, state, hooks, saving and loading.
+
+An optimizer's `step` gathers lists and makes one native call per group; nothing else of it runs in a training loop.
+"""
+from collections import OrderedDict, defaultdict
+
+import fastgrad
+from fastgrad import _C, Tensor
+
+from ..nn.modules._hooks import register
+from ..nn.modules.module import typename
+
+__all__ = ["Optimizer", "required"]
+
+
+class _Required:
+    """Default of an option that every group must name."""
+
+    def __repr__(self):
+        return "<required parameter>"
+
+
+required = _Required()
+
+_HOOKS = ("_optimizer_step_pre_hooks", "_optimizer_step_post_hooks", "_optimizer_state_dict_pre_hooks",
+          "_optimizer_state_dict_post_hooks", "_optimizer_load_state_dict_pre_hooks",
+          "_optimizer_load_state_dict_post_hooks")
+
+
+class Optimizer:
+    """Base class of all optimizers; a subclass defines `step`."""
+
+    def __init__(self, params, defaults):
+        self.defaults = defaults
+        for name in _HOOKS:
+            self.__dict__[name] = OrderedDict()
+        if isinstance(params, Tensor):
+            raise TypeError("params argument given to the optimizer should be an iterable of Tensors or dicts, but got "
+                            + typename(params))
+        self.state = defaultdict(dict)
+        self.param_groups = []
+        groups = list(params)
+        if not groups:
+            raise ValueError("optimizer got an empty parameter list")
+        if not isinstance(groups[0], dict):
+            groups = [{"params": groups}]
+        for group in groups:
+            self.add_param_group(group)
+
+    def step(self, closure=None):
+        """Updates the parameters; `closure` computes the loss again and returns it."""
+        raise NotImplementedError
+
+    def zero_grad(self, set_to_none=True):
+        """Clears the gradients of all parameters."""
+        for group in self.param_groups:
+            _C._zero_grad(group["params"], set_to_none)
+
+    def add_param_group(self, param_group):
+        """Adds parameters with options of their own."""
+        if not isinstance(param_group, dict):
+            raise TypeError(f"param_group must be a dict, but got {type(param_group)}")
+        params = param_group["params"]
+        if isinstance(params, set):
+            raise TypeError("optimizer parameters need to be organized in ordered collections, but the ordering of "
+                            "tensors in sets will change between runs. Please use a list instead.")
+        params = [params] if isinstance(params, Tensor) else list(params)
+        names = [entry[0] for entry in params if isinstance(entry, tuple)]
+        if names:
+            if len(names) != len(params):
+                raise ValueError("all optimizer params should be with/without names. Some param names are missing")
+            params = [entry[1] for entry in params]
+            param_group["param_names"] = names
+        param_group["params"] = params
+        for param in params:
+            if not isinstance(param, Tensor):
+                raise TypeError("optimizer can only optimize Tensors, but one of the params is " + typename(param))
+            if not self.defaults.get("differentiable") and not (param.is_leaf or param.retains_grad):
+                raise ValueError("can't optimize a non-leaf Tensor")
+        for name, default in self.defaults.items():
+            if default is required and name not in param_group:
+                raise ValueError("parameter group didn't specify a value of required optimization parameter " + name)
+            param_group.setdefault(name, default)
+        if len(params) != len(set(params)):
+            import warnings
+            warnings.warn("optimizer contains a parameter group with duplicate parameters; in future, this will cause "
+                          "an error; see github.com/pytorch/pytorch/issues/40967 for more information", stacklevel=3)
+        for group in self.param_groups:
+            if ("param_names" in param_group) != ("param_names" in group):
+                kind = "with names" if "param_names" in param_group else "without names"
+                raise ValueError("all optimizer param groups should be with/without names. cannot add param group "
+                                 f"{kind} to the optimizer")
+            if not set(group["params"]).isdisjoint(params):
+                raise ValueError("some parameters appear in more than one parameter group")
+        self.param_groups.append(param_group)
+
+    # ---- hooks
+
+    def register_step_pre_hook(self, hook):
+        """`hook(optimizer, args, kwargs)` before every step."""
+        _make_step_hookable(type(self))
+        return register(self._optimizer_step_pre_hooks, hook)
+
+    def register_step_post_hook(self, hook):
+        """`hook(optimizer, args, kwargs)` after every step."""
+        _make_step_hookable(type(self))
+        return register(self._optimizer_step_post_hooks, hook)
+
+    def register_state_dict_pre_hook(self, hook, prepend=False):
+        """`hook(optimizer)` before `state_dict`."""
+        return register(self._optimizer_state_dict_pre_hooks, hook, prepend=prepend)
+
+    def register_state_dict_post_hook(self, hook, prepend=False):
+        """`hook(optimizer, state_dict)` after `state_dict`; what it returns replaces the state dict."""
+        return register(self._optimizer_state_dict_post_hooks, hook, prepend=prepend)
+
+    def register_load_state_dict_pre_hook(self, hook, prepend=False):
+        """`hook(optimizer, state_dict)` before `load_state_dict`; what it returns is loaded instead."""
+        return register(self._optimizer_load_state_dict_pre_hooks, hook, prepend=prepend)
+
+    def register_load_state_dict_post_hook(self, hook, prepend=False):
+        """`hook(optimizer)` after `load_state_dict`."""
+        return register(self._optimizer_load_state_dict_post_hooks, hook, prepend=prepend)
+
+    # ---- saving and loading
+
+    def state_dict(self):
+        """State and options, with parameters as numbers in order of the groups."""
+        for hook in tuple(self._optimizer_state_dict_pre_hooks.values()):
+            hook(self)
+        numbers = {}
+        groups = []
+        start = 0
+        for group in self.param_groups:
+            params = group["params"]
+            for i, param in enumerate(params, start):
+                numbers.setdefault(param, i)
+            start += len(params)
+            packed = {key: value for key, value in group.items() if key != "params"}
+            packed["params"] = [numbers[param] for param in params]
+            groups.append(packed)
+        state = {numbers[key] if isinstance(key, Tensor) else key: value for key, value in self.state.items()}
+        result = {"state": state, "param_groups": groups}
+        for hook in tuple(self._optimizer_state_dict_post_hooks.values()):
+            changed = hook(self, result)
+            result = result if changed is None else changed
+        return result
+
+    def load_state_dict(self, state_dict):
+        """Takes over what `state_dict` returned, cast to the parameters' dtype and device."""
+        from copy import deepcopy
+        state_dict = state_dict.copy()
+        for hook in tuple(self._optimizer_load_state_dict_pre_hooks.values()):
+            changed = hook(self, state_dict)
+            state_dict = state_dict if changed is None else changed
+        groups, saved = self.param_groups, deepcopy(state_dict["param_groups"])
+        if len(groups) != len(saved):
+            raise ValueError("loaded state dict has a different number of parameter groups")
+        if any(len(group["params"]) != len(other["params"]) for group, other in zip(groups, saved)):
+            raise ValueError("loaded state dict contains a parameter group that doesn't match the size of "
+                             "optimizer's group")
+        params = {number: param for group, other in zip(groups, saved)
+                  for number, param in zip(other["params"], group["params"])}
+        state = defaultdict(dict)
+        for key, value in state_dict["state"].items():
+            if key in params:
+                state[params[key]] = _cast(params[key], value)
+            else:
+                state[key] = value
+        for group, other in zip(groups, saved):
+            other["params"] = group["params"]
+            if "param_names" in group:
+                other.setdefault("param_names", group["param_names"])
+        self.__setstate__({"state": state, "param_groups": saved})
+        for hook in tuple(self._optimizer_load_state_dict_post_hooks.values()):
+            hook(self)
+
+    def __getstate__(self):
+        return {"defaults": self.defaults, "state": self.state, "param_groups": self.param_groups}
+
+    def __setstate__(self, state):
+        self.__dict__.update(state)
+        for name in _HOOKS:
+            self.__dict__.setdefault(name, OrderedDict())
+        # Options that a state saved by an older version does not have.
+        for group in self.param_groups:
+            for name, default in self.defaults.items():
+                group.setdefault(name, default)
+
+    def __repr__(self):
+        text = type(self).__name__ + " ("
+        for i, group in enumerate(self.param_groups):
+            text += f"\nParameter Group {i}\n"
+            text += "".join(f"    {key}: {group[key]}\n" for key in sorted(group) if key != "params")
+        return text + ")"
+
+
+def _cast(param, value, key=None):
+    """A value of a loaded state, tensors in the parameter's dtype and on its device; step counts stay as they are."""
+    if isinstance(value, Tensor):
+        if key == "step":
+            return value
+        if param.is_floating_point():
+            return value.to(device=param.device, dtype=param.dtype)
+        return value.to(device=param.device)
+    if isinstance(value, dict):
+        return {name: _cast(param, entry, name) for name, entry in value.items()}
+    if isinstance(value, (list, tuple, set)):
+        return type(value)(_cast(param, entry) for entry in value)
+    return value
+
+
+def _make_step_hookable(cls):
+    """Wraps the `step` of a class so that it runs hooks; classes without hooks keep the bare function."""
+    function = cls.step
+    if getattr(function, "hooked", False):
+        return
+
+    def step(self, *args, **kwargs):
+        for hook in tuple(self._optimizer_step_pre_hooks.values()):
+            changed = hook(self, (self, *args), kwargs)
+            if changed is not None:
+                if not (isinstance(changed, tuple) and len(changed) == 2):
+                    raise RuntimeError(f"{function} must return None or a tuple of (new_args, new_kwargs), "
+                                       f"but got {changed}.")
+                (self, *args), kwargs = changed
+        result = function(self, *args, **kwargs)
+        for hook in tuple(self._optimizer_step_post_hooks.values()):
+            hook(self, (self, *args), kwargs)
+        return result
+
+    step.hooked = True
+    step.__doc__ = function.__doc__
+    cls.step = step
+
+
+def run_closure(closure):
+    """The loss of a closure, computed with gradients."""
+    with fastgrad.enable_grad():
+        return closure()
+
+
+def with_grads(params):
+    """The parameters that have a gradient, and the gradients."""
+    grads = [param.grad for param in params]
+    for grad in grads:
+        if grad is None:
+            break
+    else:
+        return params, grads
+    pairs = [(param, grad) for param, grad in zip(params, grads) if grad is not None]
+    return [param for param, _ in pairs], [grad for _, grad in pairs]
+
+
+def check_not_negative(what, value):
+    """Raises for a value below 0, or one that is not a number."""
+    if not value >= 0.0:
+        raise ValueError(f"Invalid {what} value: {value}")
+
+
+def check_lr(lr):
+    """Raises unless a learning rate is a number of at least 0 or a tensor with one."""
+    if isinstance(lr, Tensor) and lr.numel() != 1:
+        raise ValueError("Tensor lr must be 1-element")
+    if not lr >= 0.0:
+        raise ValueError(f"Invalid learning rate: {lr}")
+
+
+def check_flags(foreach=None, fused=None, differentiable=False):
+    """Raises for options that exclude each other or that fastgrad does not have."""
+    if differentiable:
+        if fused:
+            raise RuntimeError("`fused` does not support `differentiable`")
+        raise NotImplementedError("optimizers with differentiable=True are not supported")
+    if fused and foreach:
+        raise RuntimeError("`fused` and `foreach` cannot be `True` together.")

@@ -1,0 +1,23 @@
+"""The one list of op cases that the generic tests and the benchmarks read."""
+from fastgrad import _C
+from op_index import INDEXING
+from op_loss import LOSSES
+from op_record import Op, Sample
+from op_reduce import MATMUL, REDUCTIONS
+from op_rows import ELEMENTWISE
+from op_shapes import SHAPES
+
+OPS = ELEMENTWISE + REDUCTIONS + MATMUL + SHAPES + INDEXING + LOSSES
+BY_NAME = {op.name: op for op in OPS}
+assert len(BY_NAME) == len(OPS), "two records have one name"
+
+TABLE = {row["name"]: row for row in _C.op_table()}
+COVERED = {row for op in OPS for row in op.rows}
+
+
+def differentiable():
+    """What the gradient tests run over: records that say so, and whatever the tables call differentiable."""
+    return [op for op in OPS if op.grad or any(TABLE[r]["differentiable"] and op.name == r for r in op.rows if r in TABLE)]
+
+
+__all__ = ["BY_NAME", "COVERED", "OPS", "TABLE", "Op", "Sample", "differentiable"]
