@@ -7,6 +7,7 @@ accuracy on the 360 held-out scans, a picture of the loss, and a safetensors che
 which must then give the same accuracy. Runs unchanged with torch in place of fastgrad, but for the safetensors import.
 """
 import argparse
+import sys
 import time
 from pathlib import Path
 
@@ -66,12 +67,28 @@ class Attention(nn.Module):
         return self.head(self.norm3(x).flatten(1))
 
 
+class Bar:
+    """A progress bar in one line, where tqdm is not installed."""
+
+    def __init__(self, epochs, name):
+        self.epochs, self.name, self.note = epochs, name, ""
+
+    def __iter__(self):
+        for epoch in range(self.epochs):
+            yield epoch
+            done = 30 * (epoch + 1) // self.epochs
+            print(f"\r{self.name} [{'#' * done:30s}] {epoch + 1}/{self.epochs} {self.note}", end="", file=sys.stderr)
+        print(file=sys.stderr)
+
+    def set_postfix(self, **values):
+        self.note = " ".join(f"{k}={v}" for k, v in values.items())
+
+
 def progress(epochs, name):
-    """A bar by tqdm where it is installed."""
     try:
         from tqdm import tqdm
     except ImportError:
-        return range(epochs)
+        return Bar(epochs, name)
     return tqdm(range(epochs), desc=name, unit="epoch")
 
 
@@ -99,8 +116,7 @@ def train(model, data, epochs, name):
             total += loss.item() * len(labels)
         scheduler.step()
         losses.append(total / len(data[1]))
-        if hasattr(bar, "set_postfix"):
-            bar.set_postfix(loss=f"{losses[-1]:.4f}")
+        bar.set_postfix(loss=f"{losses[-1]:.4f}")
     return losses
 
 

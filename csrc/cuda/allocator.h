@@ -1,9 +1,9 @@
-// A caching allocator, one per device. Only the bookkeeping is here: the memory comes from two function pointers, so the
-// whole of it is tested without a GPU.
+// A caching allocator, one per device. Only the bookkeeping is here: the memory comes from two function pointers, so
+// the whole of it is tested without a GPU.
 //
-// Up to 1 MiB, blocks of a size class (4 per power of two from 512 B) are carved from 2 MiB slabs; above, multiples of 2 MiB,
-// best fit but no more than a quarter too large. Free blocks wait in lists per stream: the stream's order makes it safe to
-// hand a block out again at once.
+// Up to 1 MiB, blocks of a size class (4 per power of two from 512 B) are carved from 2 MiB slabs; above, multiples of
+// 2 MiB, best fit but no more than a quarter too large. Free blocks wait in lists per stream: the stream's order makes
+// it safe to hand a block out again at once.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -61,9 +61,9 @@ class Allocator {
   const int device_;
   const Backing backing_;
   std::mutex mutex_;
-  std::unordered_map<void*, Pool> pools_;        // by stream
-  std::map<char*, Slab> slabs_;                  // by address
-  std::unordered_map<void*, size_t> large_;      // live and cached large blocks: their true size
+  std::unordered_map<void*, Pool> pools_;    // by stream
+  std::map<char*, Slab> slabs_;              // by address
+  std::unordered_map<void*, size_t> large_;  // live and cached large blocks: their true size
   MemoryStats stats_{};
 };
 

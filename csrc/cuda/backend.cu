@@ -165,7 +165,8 @@ int multiprocessors(int device) {
   if (device < 0 || device >= kMaxDevices) return 1;
   int count = __atomic_load_n(&counts[device], __ATOMIC_RELAXED);
   if (!count) {
-    if (!check(cudaDeviceGetAttribute(&count, cudaDevAttrMultiProcessorCount, device), "device") || count < 1) count = 1;
+    if (!check(cudaDeviceGetAttribute(&count, cudaDevAttrMultiProcessorCount, device), "device") || count < 1)
+      count = 1;
     __atomic_store_n(&counts[device], count, __ATOMIC_RELAXED);
   }
   return count;
@@ -181,7 +182,8 @@ void release(void* block, size_t bytes, Stream stream) {
 }
 
 #ifndef FG_CUDA_EMULATE
-void launch_kernel(const char* name, const void* kernel, dim3 grid, dim3 block, size_t smem, Stream stream, void** args) {
+void launch_kernel(const char* name, const void* kernel, dim3 grid, dim3 block, size_t smem, Stream stream,
+                   void** args) {
   use_device(stream.device);
   cudaLaunchConfig_t config{};
   config.gridDim = grid;

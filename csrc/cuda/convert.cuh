@@ -1,5 +1,6 @@
 // Loads and stores of any dtype as a compute type. The dtype is a run-time value, equal for all threads of a launch, so
-// that kernels exist once per compute type. half and bfloat16 are bit patterns here, converted by instructions on a GPU.
+// that kernels exist once per compute type. half and bfloat16 are bit patterns here, converted by instructions on a
+// GPU.
 #pragma once
 #include "cuda/device.cuh"
 
@@ -101,18 +102,58 @@ template <class To, class From> FG_DEVICE To convert(From x) {
 }
 
 // Calls fn with a value of the storage type of `t`.
-#define FG_SWITCH(t, S, ...)                          \
-  switch (t) {                                        \
-    case DType::Bool: { using S = Byte; __VA_ARGS__; break; }         \
-    case DType::UInt8: { using S = uint8_t; __VA_ARGS__; break; }     \
-    case DType::Int8: { using S = int8_t; __VA_ARGS__; break; }       \
-    case DType::Int16: { using S = int16_t; __VA_ARGS__; break; }     \
-    case DType::Int32: { using S = int32_t; __VA_ARGS__; break; }     \
-    case DType::Int64: { using S = int64_t; __VA_ARGS__; break; }     \
-    case DType::Float16: { using S = Half; __VA_ARGS__; break; }      \
-    case DType::BFloat16: { using S = BHalf; __VA_ARGS__; break; }    \
-    case DType::Float32: { using S = float; __VA_ARGS__; break; }     \
-    default: { using S = double; __VA_ARGS__; break; }                \
+#define FG_SWITCH(t, S, ...) \
+  switch (t) {               \
+    case DType::Bool: {      \
+      using S = Byte;        \
+      __VA_ARGS__;           \
+      break;                 \
+    }                        \
+    case DType::UInt8: {     \
+      using S = uint8_t;     \
+      __VA_ARGS__;           \
+      break;                 \
+    }                        \
+    case DType::Int8: {      \
+      using S = int8_t;      \
+      __VA_ARGS__;           \
+      break;                 \
+    }                        \
+    case DType::Int16: {     \
+      using S = int16_t;     \
+      __VA_ARGS__;           \
+      break;                 \
+    }                        \
+    case DType::Int32: {     \
+      using S = int32_t;     \
+      __VA_ARGS__;           \
+      break;                 \
+    }                        \
+    case DType::Int64: {     \
+      using S = int64_t;     \
+      __VA_ARGS__;           \
+      break;                 \
+    }                        \
+    case DType::Float16: {   \
+      using S = Half;        \
+      __VA_ARGS__;           \
+      break;                 \
+    }                        \
+    case DType::BFloat16: {  \
+      using S = BHalf;       \
+      __VA_ARGS__;           \
+      break;                 \
+    }                        \
+    case DType::Float32: {   \
+      using S = float;       \
+      __VA_ARGS__;           \
+      break;                 \
+    }                        \
+    default: {               \
+      using S = double;      \
+      __VA_ARGS__;           \
+      break;                 \
+    }                        \
   }
 
 template <class T> FG_DEVICE T load(const void* data, int64_t i, DType t) {
@@ -159,7 +200,8 @@ template <class T> FG_DEVICE void store_float(void* data, int64_t i, DType t, T 
   }
 }
 
-// ---- vectors: N neighbours in one access ------------------------------------------------------------------------------
+// ---- vectors: N neighbours in one access
+// ------------------------------------------------------------------------------
 template <class S, int N> struct alignas(sizeof(S) * N) Pack {
   S v[N];
 };

@@ -19,10 +19,14 @@ struct Fill {
 // Same dtype: the bits are moved as they are, so an integer type of the same width stands for it.
 DType bits_dtype(DType t) {
   switch (item_size(t)) {
-    case 1: return DType::UInt8;
-    case 2: return DType::Int16;
-    case 4: return DType::Int32;
-    default: return DType::Int64;
+    case 1:
+      return DType::UInt8;
+    case 2:
+      return DType::Int16;
+    case 4:
+      return DType::Int32;
+    default:
+      return DType::Int64;
   }
 }
 
@@ -39,8 +43,9 @@ constexpr int kTile = 32;
 
 // Matrices copied with their dimensions swapped: tiles go through shared memory, so that both sides move whole lines.
 template <class T>
-__global__ void __launch_bounds__(kTile * 8) transpose_kernel(T* out, const T* in, int64_t rows, int64_t cols, int64_t out_stride,
-                                                             int64_t in_stride, int64_t out_batch, int64_t in_batch) {
+__global__ void __launch_bounds__(kTile * 8)
+    transpose_kernel(T* out, const T* in, int64_t rows, int64_t cols, int64_t out_stride, int64_t in_stride,
+                     int64_t out_batch, int64_t in_batch) {
   FG_SHARED(T, tile, kTile * (kTile + 1));
   int64_t row0 = int64_t(blockIdx.y) * kTile, col0 = int64_t(blockIdx.x) * kTile;
   out += blockIdx.z * out_batch, in += blockIdx.z * in_batch;
@@ -65,7 +70,8 @@ template <class T> void transpose(const Iter& it) {
 
 // (cols, rows[, batches]) with the output moving along dimension 0 and the input along dimension 1.
 bool is_transpose(const Iter& it) {
-  if (it.ndim < 2 || it.ndim > 3 || it.out.strides[0] != 1 || it.in[0].strides[1] != 1 || it.in[0].strides[0] == 1) return false;
+  if (it.ndim < 2 || it.ndim > 3 || it.out.strides[0] != 1 || it.in[0].strides[1] != 1 || it.in[0].strides[0] == 1)
+    return false;
   if (it.sizes[0] < kTile / 2 || it.sizes[1] < kTile / 2 || it.in[0].strides[0] == 0) return false;
   return ceil_div(it.sizes[1], kTile) <= 65535 && (it.ndim == 2 || it.sizes[2] <= 65535);
 }
@@ -73,10 +79,14 @@ bool is_transpose(const Iter& it) {
 void copy(const Iter& given) {
   if (given.out.dtype != given.in[0].dtype || given.host) {
     switch (compute_of(given.in[0].dtype)) {
-      case Compute::F32: return launch_elementwise<Identity, float>(given);
-      case Compute::F64: return launch_elementwise<Identity, double>(given);
-      case Compute::I32: return launch_elementwise<Identity, int32_t>(given);
-      default: return launch_elementwise<Identity, int64_t>(given);
+      case Compute::F32:
+        return launch_elementwise<Identity, float>(given);
+      case Compute::F64:
+        return launch_elementwise<Identity, double>(given);
+      case Compute::I32:
+        return launch_elementwise<Identity, int32_t>(given);
+      default:
+        return launch_elementwise<Identity, int64_t>(given);
     }
   }
   if (given.numel == 0) return;
@@ -85,15 +95,20 @@ void copy(const Iter& given) {
   int bytes = item_size(it.out.dtype);
   if (it.ndim == 0 || (it.ndim == 1 && it.out.strides[0] == 1 && it.in[0].strides[0] == 1)) {
     use_device(it.stream.device);
-    check(cudaMemcpyAsync(it.out.data, it.in[0].data, it.numel * bytes, cudaMemcpyDeviceToDevice, handle(it.stream)), "copy");
+    check(cudaMemcpyAsync(it.out.data, it.in[0].data, it.numel * bytes, cudaMemcpyDeviceToDevice, handle(it.stream)),
+          "copy");
     return;
   }
   if (is_transpose(it)) {
     switch (bytes) {
-      case 1: return transpose<uint8_t>(it);
-      case 2: return transpose<uint16_t>(it);
-      case 4: return transpose<uint32_t>(it);
-      default: return transpose<uint64_t>(it);
+      case 1:
+        return transpose<uint8_t>(it);
+      case 2:
+        return transpose<uint16_t>(it);
+      case 4:
+        return transpose<uint32_t>(it);
+      default:
+        return transpose<uint64_t>(it);
     }
   }
   return bytes == 8 ? launch_elementwise<Identity, int64_t>(it) : launch_elementwise<Identity, int32_t>(it);
@@ -104,12 +119,15 @@ void fill(const Iter& given) {
   it.inputs = 0;
   it.host = 0;
   switch (compute_of(it.out.dtype)) {
-    case Compute::F32: return launch_elementwise<Fill, float>(it);
-    case Compute::F64: return launch_elementwise<Fill, double>(it);
+    case Compute::F32:
+      return launch_elementwise<Fill, float>(it);
+    case Compute::F64:
+      return launch_elementwise<Fill, double>(it);
     case Compute::I32:
       if (it.out.dtype == DType::Bool) it.params[0].i = it.params[0].i != 0;
       return launch_elementwise<Fill, int32_t>(it);
-    default: return launch_elementwise<Fill, int64_t>(it);
+    default:
+      return launch_elementwise<Fill, int64_t>(it);
   }
 }
 

@@ -1,5 +1,5 @@
-// The few declarations of cuBLAS that a matrix product needs, and where the library is looked for. In the emulator there is
-// none. Our matrices are row-major, cuBLAS is column-major: it is asked for the transposed product.
+// The few declarations of cuBLAS that a matrix product needs, and where the library is looked for. In the emulator
+// there is none. Our matrices are row-major, cuBLAS is column-major: it is asked for the transposed product.
 #include "cuda/cublas.h"
 
 #ifdef FG_CUDA_EMULATE
@@ -22,16 +22,16 @@ namespace fg::cuda {
 namespace {
 
 using Handle = void*;
-enum : int { kOpN = 0, kOpT = 1 };                                     // cublasOperation_t
-enum : int { kReal32 = 0, kReal64 = 1, kReal16 = 2, kRealB16 = 14 };   // cudaDataType
+enum : int { kOpN = 0, kOpT = 1 };                                    // cublasOperation_t
+enum : int { kReal32 = 0, kReal64 = 1, kReal16 = 2, kRealB16 = 14 };  // cudaDataType
 enum : int { kCompute32 = 68, kCompute64 = 70, kDefaultAlgorithm = -1 };
 
 struct Library {
   int (*create)(Handle*);
   int (*set_stream)(Handle, void* stream);
   int (*gemm)(Handle, int op_a, int op_b, int m, int n, int k, const void* alpha, const void* a, int a_type, int lda,
-              long long stride_a, const void* b, int b_type, int ldb, long long stride_b, const void* beta, void* c, int c_type,
-              int ldc, long long stride_c, int batch, int compute, int algorithm);
+              long long stride_a, const void* b, int b_type, int ldb, long long stride_b, const void* beta, void* c,
+              int c_type, int ldc, long long stride_c, int batch, int compute, int algorithm);
   bool ok;
 };
 
@@ -75,8 +75,8 @@ const Library& library() {
   static const Library loaded = [] {
     Library l{};
     void* opened = open_library();
-    l.ok = opened && resolve(opened, "cublasCreate_v2", l.create) && resolve(opened, "cublasSetStream_v2", l.set_stream) &&
-           resolve(opened, "cublasGemmStridedBatchedEx", l.gemm);
+    l.ok = opened && resolve(opened, "cublasCreate_v2", l.create) &&
+           resolve(opened, "cublasSetStream_v2", l.set_stream) && resolve(opened, "cublasGemmStridedBatchedEx", l.gemm);
     return l;
   }();
   return loaded;
@@ -86,8 +86,8 @@ const Library& library() {
 std::mutex handle_mutex;
 Handle handles[64];
 
-// The leading dimension and transposition of a matrix of `rows` x `columns`, as seen column-major and transposed. False: its
-// strides cannot be expressed.
+// The leading dimension and transposition of a matrix of `rows` x `columns`, as seen column-major and transposed.
+// False: its strides cannot be expressed.
 bool orient(int64_t rows, int64_t columns, int64_t rs, int64_t cs, int& op, int& ld) {
   int64_t wanted;
   if (cs == 1 || columns == 1) {
@@ -112,7 +112,8 @@ bool plan(const GemmArgs& args, Plan& p) {
   int64_t ldc = args.m == 1 ? args.n : args.c_rs;
   if (ldc < args.n || ldc > INT_MAX) return false;
   p.ldc = static_cast<int>(ldc);
-  return orient(args.m, args.k, args.a_rs, args.a_cs, p.op_a, p.lda) && orient(args.k, args.n, args.b_rs, args.b_cs, p.op_b, p.ldb);
+  return orient(args.m, args.k, args.a_rs, args.a_cs, p.op_a, p.lda) &&
+         orient(args.k, args.n, args.b_rs, args.b_cs, p.op_b, p.ldb);
 }
 
 }  // namespace
@@ -128,10 +129,10 @@ bool cublas_gemm(const GemmArgs& args) {
   if (!plan(args, p) || device < 0 || device >= 64) return false;
   const Library& l = library();
   use_device(device);
-  int type = args.dtype == DType::Float64    ? kReal64
-             : args.dtype == DType::Float32  ? kReal32
+  int type = args.dtype == DType::Float64   ? kReal64
+             : args.dtype == DType::Float32 ? kReal32
              : args.dtype == DType::Float16 ? kReal16
-                                             : kRealB16;
+                                            : kRealB16;
   float alpha32 = static_cast<float>(args.alpha), beta32 = static_cast<float>(args.beta);
   bool wide = type == kReal64;
   const void* alpha = wide ? static_cast<const void*>(&args.alpha) : &alpha32;
@@ -141,9 +142,10 @@ bool cublas_gemm(const GemmArgs& args) {
   int status = handle ? 0 : l.create(&handle);
   if (!status) status = l.set_stream(handle, args.stream.handle);
   if (!status) {
-    status = l.gemm(handle, p.op_b, p.op_a, static_cast<int>(args.n), static_cast<int>(args.m), static_cast<int>(args.k), alpha,
-                    args.b, type, p.ldb, args.b_bs, args.a, type, p.lda, args.a_bs, beta, args.c, type, p.ldc, args.c_bs,
-                    static_cast<int>(args.batch), wide ? kCompute64 : kCompute32, kDefaultAlgorithm);
+    status =
+        l.gemm(handle, p.op_b, p.op_a, static_cast<int>(args.n), static_cast<int>(args.m), static_cast<int>(args.k),
+               alpha, args.b, type, p.ldb, args.b_bs, args.a, type, p.lda, args.a_bs, beta, args.c, type, p.ldc,
+               args.c_bs, static_cast<int>(args.batch), wide ? kCompute64 : kCompute32, kDefaultAlgorithm);
   }
   return status == 0;
 }

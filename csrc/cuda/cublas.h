@@ -1,5 +1,5 @@
-// cuBLAS, when it is there: looked for at the first product, opened with dlopen, never linked. FASTGRAD_CUBLAS=0 turns it
-// off, FASTGRAD_CUBLAS=<path> names the library.
+// cuBLAS, when it is there: looked for at the first product, opened with dlopen, never linked. FASTGRAD_CUBLAS=0 turns
+// it off, FASTGRAD_CUBLAS=<path> names the library.
 #pragma once
 #include "core/backend.h"
 

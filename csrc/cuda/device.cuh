@@ -1,8 +1,9 @@
 // The ground every .cu file stands on: CUDA runtime or emulator, launches, errors, scratch memory.
 //
-// FG_LAUNCH(kernel, grid, block, smem, stream, args...) launches a kernel that may use barriers; FG_LAUNCH_FREE promises
-// that it uses none, which lets the emulator run it as a plain loop. FG_SHARED declares shared memory (NaN at first in the
-// emulator). Device code and host code see plain operands only, nothing throws, errors are kept for take_error().
+// FG_LAUNCH(kernel, grid, block, smem, stream, args...) launches a kernel that may use barriers; FG_LAUNCH_FREE
+// promises that it uses none, which lets the emulator run it as a plain loop. FG_SHARED declares shared memory (NaN at
+// first in the emulator). Device code and host code see plain operands only, nothing throws, errors are kept for
+// take_error().
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -20,7 +21,7 @@
 #define FG_HD FG_DEVICE  // the words of ops/formula.h run in kernels only
 
 #ifdef FG_CUDA_EMULATE
-#define FG_SHARED(type, name, count)  \
+#define FG_SHARED(type, name, count)    \
   static thread_local type name[count]; \
   ::emu::poison(name, sizeof name)
 #define FG_DYNAMIC_SHARED(type, name) type* name = static_cast<type*>(::emu::dynamic_shared())
@@ -28,7 +29,7 @@
 #define FG_NO_UNROLL
 #else
 #define FG_SHARED(type, name, count) __shared__ type name[count]
-#define FG_DYNAMIC_SHARED(type, name)                      \
+#define FG_DYNAMIC_SHARED(type, name)                         \
   extern __shared__ __align__(16) unsigned char fg_dynamic[]; \
   type* name = reinterpret_cast<type*>(fg_dynamic)
 #define FG_UNROLL _Pragma("unroll")
@@ -37,7 +38,8 @@
 
 namespace fg::cuda {
 
-// ---- backend.cpp and memory.cpp ---------------------------------------------------------------------------------------
+// ---- backend.cpp and memory.cpp
+// ---------------------------------------------------------------------------------------
 void set_error(const char* where, const char* what);  // the first one since take_error() is kept
 bool check(cudaError_t error, const char* where);     // true when it is cudaSuccess
 void use_device(int device);                          // makes it current in this thread
@@ -50,7 +52,8 @@ inline cudaStream_t handle(Stream stream) { return static_cast<cudaStream_t>(str
 // Memory for one operation. It may be given back right after the launch: the stream keeps the order.
 class Scratch {
  public:
-  Scratch(size_t bytes, Stream stream) : data_(bytes ? allocate(bytes, stream) : nullptr), bytes_(bytes), stream_(stream) {
+  Scratch(size_t bytes, Stream stream)
+      : data_(bytes ? allocate(bytes, stream) : nullptr), bytes_(bytes), stream_(stream) {
     if (bytes && !data_) set_error("scratch", "out of memory");
   }
   ~Scratch() {
@@ -73,17 +76,20 @@ template <class T> bool fetch(T* to, const T* from, Stream stream) {
          check(cudaStreamSynchronize(handle(stream)), "synchronize");
 }
 
-// ---- launch -----------------------------------------------------------------------------------------------------------
+// ---- launch
+// -----------------------------------------------------------------------------------------------------------
 #ifdef FG_CUDA_EMULATE
 template <class... P>
 void launch(const char* name, bool barriers, void (*kernel)(P...), dim3 grid, dim3 block, size_t smem, Stream,
             std::type_identity_t<P>... values) {
   auto call = [&] { kernel(values...); };
-  const char* error = emu::run(name, grid, block, smem, barriers, [](void* c) { (*static_cast<decltype(call)*>(c))(); }, &call);
+  const char* error =
+      emu::run(name, grid, block, smem, barriers, [](void* c) { (*static_cast<decltype(call)*>(c))(); }, &call);
   if (error) set_error("emulator", error);
 }
 #else
-void launch_kernel(const char* name, const void* kernel, dim3 grid, dim3 block, size_t smem, Stream stream, void** args);
+void launch_kernel(const char* name, const void* kernel, dim3 grid, dim3 block, size_t smem, Stream stream,
+                   void** args);
 template <class... P>
 void launch(const char* name, bool, void (*kernel)(P...), dim3 grid, dim3 block, size_t smem, Stream stream,
             std::type_identity_t<P>... values) {

@@ -1,5 +1,5 @@
-// The rows of ops/*.def as functors for loops.cuh, and the entry of a table for each. The four elementwise_*.cu files expand
-// the tables with it, one family each, so that they compile side by side.
+// The rows of ops/*.def as functors for loops.cuh, and the entry of a table for each. The four elementwise_*.cu files
+// expand the tables with it, one family each, so that they compile side by side.
 #pragma once
 #include "cuda/loops.cuh"
 #include "ops/formula.h"

@@ -4,11 +4,11 @@
 
 namespace fg::cuda {
 void fill_elementwise_grad_binary(Backend& table) {
-#define FG_ROW2(name, ...)                     \
+#define FG_ROW2(name, ...)                       \
   fill_gradient<name##_row, 0>(table, Op::name); \
   fill_gradient<name##_row, 1>(table, Op::name);
-#define FG_ROW3(name, ...)                       \
-  FG_ROW2(name)                                  \
+#define FG_ROW3(name, ...) \
+  FG_ROW2(name)            \
   fill_gradient<name##_row, 2>(table, Op::name);
 #define BINARY_FLOAT FG_ROW2
 #define BINARY_ANY FG_ROW2

@@ -1,5 +1,5 @@
-// The emulator's scheduler: one fiber per thread of a block, see emulator.h. run() starts there; schedule_block() is the idea:
-// resume every thread that may run until none can, then see which barrier has everybody.
+// The emulator's scheduler: one fiber per thread of a block, see emulator.h. run() starts there; schedule_block() is
+// the idea: resume every thread that may run until none can, then see which barrier has everybody.
 #include "cuda/emulator.h"
 
 #include <sys/mman.h>
@@ -14,8 +14,8 @@
 #include <sanitizer/common_interface_defs.h>
 #endif
 
-// swapcontext costs two system calls; on x86-64 a switch is eight registers. AddressSanitizer wants to be told of switches and
-// gets the portable form.
+// swapcontext costs two system calls; on x86-64 a switch is eight registers. AddressSanitizer wants to be told of
+// switches and gets the portable form.
 #if defined(__x86_64__) && !defined(__SANITIZE_ADDRESS__)
 #define FG_EMU_ASM 1
 extern "C" void fg_emu_switch(void** save, void* to) __attribute__((visibility("hidden")));
@@ -145,7 +145,8 @@ void fiber_main() {
 
 void prepare(Fiber& fiber) {
   if (!fiber.stack) {
-    fiber.stack = static_cast<char*>(mmap(nullptr, kStackBytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+    fiber.stack =
+        static_cast<char*>(mmap(nullptr, kStackBytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
   }
 #ifdef FG_EMU_ASM
   // Six registers and the address that `ret` takes; the stack is then as after a call.
@@ -265,7 +266,8 @@ void poison(void* memory, size_t bytes) {
 }
 void* dynamic_shared() { return machine.dynamic_aligned; }
 
-const char* run(const char* name, dim3 grid, dim3 block, size_t dynamic_bytes, bool barriers, Body body, void* context) {
+const char* run(const char* name, dim3 grid, dim3 block, size_t dynamic_bytes, bool barriers, Body body,
+                void* context) {
   static thread_local Owner owner;
   static_cast<void>(&owner);
   if (!current_machine) current_machine = new Machine;
@@ -278,8 +280,8 @@ const char* run(const char* name, dim3 grid, dim3 block, size_t dynamic_bytes, b
   uint64_t blocks = uint64_t(grid.x) * grid.y * grid.z;
   if (m.threads == 0 || m.threads > 1024 || blocks == 0 || grid.y > 65535 || grid.z > 65535 || grid.x > 0x7fffffffu ||
       dynamic_bytes > (48 << 10)) {
-    std::snprintf(m.error, sizeof m.error, "%s: invalid launch, grid (%u, %u, %u), block (%u, %u, %u)", name, grid.x, grid.y,
-                  grid.z, block.x, block.y, block.z);
+    std::snprintf(m.error, sizeof m.error, "%s: invalid launch, grid (%u, %u, %u), block (%u, %u, %u)", name, grid.x,
+                  grid.y, grid.z, block.x, block.y, block.z);
     return m.error;
   }
   Order order = order_wanted();
@@ -294,7 +296,8 @@ const char* run(const char* name, dim3 grid, dim3 block, size_t dynamic_bytes, b
   unsigned warps = (m.threads + kWarp - 1) / kWarp;
   m.slots.resize(size_t(warps) * 2 * kWarp * 64);
   m.dynamic.resize(dynamic_bytes + 128);
-  m.dynamic_aligned = reinterpret_cast<unsigned char*>((reinterpret_cast<uintptr_t>(m.dynamic.data()) + 127) / 128 * 128);
+  m.dynamic_aligned =
+      reinterpret_cast<unsigned char*>((reinterpret_cast<uintptr_t>(m.dynamic.data()) + 127) / 128 * 128);
   auto thread_at = [&](unsigned t) { return Index{t % block.x, t / block.x % block.y, t / (block.x * block.y)}; };
   if (barriers) {
     for (unsigned t = 0; t < m.threads; ++t) m.fibers[t].thread = thread_at(t);

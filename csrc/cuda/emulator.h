@@ -2,9 +2,10 @@
 // cuda_runtime.h when the .cu files are compiled as C++ with -DFG_CUDA_EMULATE.
 //
 // Blocks run in turn. The threads of a block are fibers that yield at __syncthreads, __syncwarp and shuffles; kernels
-// launched as barrier-free run as plain loops. FASTGRAD_EMU_ORDER=ascending|descending|shuffled sets the order of threads
-// and blocks: a missing barrier shows in one of them. Shared memory starts as NaN in every block, a barrier that not all
-// threads reach is an error. It cannot see memory-model races, bank conflicts or speed. The scheduler is in emulator.cpp.
+// launched as barrier-free run as plain loops. FASTGRAD_EMU_ORDER=ascending|descending|shuffled sets the order of
+// threads and blocks: a missing barrier shows in one of them. Shared memory starts as NaN in every block, a barrier
+// that not all threads reach is an error. It cannot see memory-model races, bank conflicts or speed. The scheduler is
+// in emulator.cpp.
 #pragma once
 #include <cmath>
 #include <cstdint>
@@ -45,7 +46,7 @@ void sync_warp();
 // A slot for one value per lane. Slots alternate, so one barrier per exchange is enough.
 void* exchange_slots();
 int lane();
-int lanes();  // of the current warp; the last one may be partial
+int lanes();                              // of the current warp; the last one may be partial
 void poison(void* memory, size_t bytes);  // once per block
 void* dynamic_shared();
 
@@ -74,7 +75,9 @@ template <class T> T __shfl_down_sync(unsigned, T value, int delta, int width = 
   int lane = emu::lane(), from = lane + delta;
   return emu::exchange(value, (from & ~(width - 1)) == (lane & ~(width - 1)) ? from : lane);
 }
-template <class T> T __shfl_xor_sync(unsigned, T value, int mask, int = 32) { return emu::exchange(value, emu::lane() ^ mask); }
+template <class T> T __shfl_xor_sync(unsigned, T value, int mask, int = 32) {
+  return emu::exchange(value, emu::lane() ^ mask);
+}
 template <class T> T __shfl_sync(unsigned, T value, int from, int width = 32) {
   return emu::exchange(value, (emu::lane() & ~(width - 1)) | (from & (width - 1)));
 }
@@ -91,9 +94,16 @@ template <class T> T atomicMin(T* p, T value) {
 }
 inline void __threadfence() {}
 
-// ---- the part of the CUDA runtime that host code uses; device memory is host memory ----------------------------------
+// ---- the part of the CUDA runtime that host code uses; device memory is host memory
+// ----------------------------------
 enum cudaError_t { cudaSuccess = 0, cudaErrorMemoryAllocation = 2, cudaErrorLaunchFailure = 719 };
-enum cudaMemcpyKind { cudaMemcpyHostToHost, cudaMemcpyHostToDevice, cudaMemcpyDeviceToHost, cudaMemcpyDeviceToDevice, cudaMemcpyDefault };
+enum cudaMemcpyKind {
+  cudaMemcpyHostToHost,
+  cudaMemcpyHostToDevice,
+  cudaMemcpyDeviceToHost,
+  cudaMemcpyDeviceToDevice,
+  cudaMemcpyDefault
+};
 using cudaStream_t = void*;
 using cudaEvent_t = void*;
 constexpr unsigned cudaStreamNonBlocking = 1, cudaEventDisableTiming = 2;

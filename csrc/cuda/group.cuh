@@ -1,9 +1,9 @@
 // Lines and the groups of threads that work on them: the shape shared by reductions, softmax, scans and norms.
 //
-// An array is (outer, size, inner); a line is the `size` elements of one (outer, inner). A block of kThreads is cut into
-// groups of `lanes` threads, one line each. With inner == 1 the lanes of a group are neighbours in the block (they read
-// neighbours in memory), otherwise neighbouring groups are (the lines are neighbours in memory). group_reduce combines one
-// value per lane in a fixed order: the same bits in every run.
+// An array is (outer, size, inner); a line is the `size` elements of one (outer, inner). A block of kThreads is cut
+// into groups of `lanes` threads, one line each. With inner == 1 the lanes of a group are neighbours in the block (they
+// read neighbours in memory), otherwise neighbouring groups are (the lines are neighbours in memory). group_reduce
+// combines one value per lane in a fixed order: the same bits in every run.
 #pragma once
 #include "cuda/convert.cuh"
 
@@ -53,10 +53,11 @@ template <class S> FG_DEVICE S shuffle_down(S value, int delta, int width) {
 #endif
 }
 
-// Combines the lanes of every group; lane 0 has the result. Every thread of the block must call it. combine(a, b): a comes
-// first in the order of lanes, so it need not commute. shared: kThreads elements, free to use on entry and, after a barrier
-// of the caller, on return.
-template <class S, class Combine> FG_DEVICE S group_reduce(const Lines& lines, Group group, S value, S* shared, Combine combine) {
+// Combines the lanes of every group; lane 0 has the result. Every thread of the block must call it. combine(a, b): a
+// comes first in the order of lanes, so it need not commute. shared: kThreads elements, free to use on entry and, after
+// a barrier of the caller, on return.
+template <class S, class Combine>
+FG_DEVICE S group_reduce(const Lines& lines, Group group, S value, S* shared, Combine combine) {
   int width = lines.lanes, stride = lines.by_row ? 1 : kThreads / lines.lanes;
   int stop = lines.by_row ? 32 : 1;
   if (width > stop) {

@@ -1,9 +1,9 @@
-// gather, scatter, nonzero, triangle. Index values are checked on the device and the verdict fetched, which waits for the
-// stream: an index out of range must raise before anything is written.
+// gather, scatter, nonzero, triangle. Index values are checked on the device and the verdict fetched, which waits for
+// the stream: an index out of range must raise before anything is written.
 //
 // scatter is deterministic. Dimensions along which dst moves cannot collide: threads share those. Along the others (the
-// indexed dimension) one thread walks in row-major order. When the index is the same for all those threads (index_add, the
-// gradient of an embedding) positions are sorted by index instead and every target gets its own threads.
+// indexed dimension) one thread walks in row-major order. When the index is the same for all those threads (index_add,
+// the gradient of an embedding) positions are sorted by index instead and every target gets its own threads.
 #include <cstring>
 
 #include "cuda/loops.cuh"
@@ -19,8 +19,8 @@ constexpr long long kNone = 0x7f7f7f7f7f7f7f7f;  // what memset can write, beyon
 FG_DEVICE int64_t wrap(int64_t index, int64_t size) { return index < 0 ? index + size : index; }
 
 template <class U>
-__global__ void __launch_bounds__(kThreads)
-    gather_kernel(const __grid_constant__ StridedArgs<3> args, int64_t size, int64_t stride, long long base, long long* bad) {
+__global__ void __launch_bounds__(kThreads) gather_kernel(const __grid_constant__ StridedArgs<3> args, int64_t size,
+                                                          int64_t stride, long long base, long long* bad) {
   for (int64_t i = global_thread(); i < args.n; i += global_threads()) {
     int64_t at[3];
     args.offsets(static_cast<uint32_t>(i), at);
@@ -56,7 +56,8 @@ int64_t value_at(const IndexArgs& args, int64_t position) {
   return value;
 }
 
-// Launches per part and tells where each part begins in row-major order: split() cuts the outermost dimensions in order.
+// Launches per part and tells where each part begins in row-major order: split() cuts the outermost dimensions in
+// order.
 template <class Fn> int64_t with_check(IndexArgs& args, Fn&& launch_part) {
   Scratch bad(sizeof(long long), args.iter.stream);
   if (!bad) return -1;
@@ -82,19 +83,34 @@ int64_t gather(IndexArgs& args) {
   if (args.iter.numel == 0) return -1;
   args.iter.inputs = 2;
   switch (item_size(args.iter.out.dtype)) {
-    case 1: return gather_as<uint8_t>(args);
-    case 2: return gather_as<uint16_t>(args);
-    case 4: return gather_as<uint32_t>(args);
-    default: return gather_as<uint64_t>(args);
+    case 1:
+      return gather_as<uint8_t>(args);
+    case 2:
+      return gather_as<uint16_t>(args);
+    case 4:
+      return gather_as<uint32_t>(args);
+    default:
+      return gather_as<uint64_t>(args);
   }
 }
 
-// ---- scatter ----------------------------------------------------------------------------------------------------------
-template <class S> struct Wide { using type = int64_t; };
-template <> struct Wide<float> { using type = float; };
-template <> struct Wide<Half> { using type = float; };
-template <> struct Wide<BHalf> { using type = float; };
-template <> struct Wide<double> { using type = double; };
+// ---- scatter
+// ----------------------------------------------------------------------------------------------------------
+template <class S> struct Wide {
+  using type = int64_t;
+};
+template <> struct Wide<float> {
+  using type = float;
+};
+template <> struct Wide<Half> {
+  using type = float;
+};
+template <> struct Wide<BHalf> {
+  using type = float;
+};
+template <> struct Wide<double> {
+  using type = double;
+};
 
 template <class S> FG_DEVICE void apply(S* to, S value, Scatter mode) {
   using W = typename Wide<S>::type;
@@ -103,15 +119,18 @@ template <class S> FG_DEVICE void apply(S* to, S value, Scatter mode) {
     return;
   }
   Num<W> a = convert<W>(*to), b = convert<W>(value);
-  Num<W> y = mode == Scatter::add ? a + b : mode == Scatter::mul ? a * b : mode == Scatter::amax ? max(a, b) : min(a, b);
+  Num<W> y = mode == Scatter::add    ? a + b
+             : mode == Scatter::mul  ? a * b
+             : mode == Scatter::amax ? max(a, b)
+                                     : min(a, b);
   *to = convert<S>(y.v);
 }
 
 // free: dimensions shared by threads; serial: those one thread walks.
 template <class S>
 __global__ void __launch_bounds__(kThreads)
-    scatter_kernel(const __grid_constant__ StridedArgs<3> free, const __grid_constant__ StridedArgs<3> serial, int64_t size,
-                   int64_t stride, Scatter mode) {
+    scatter_kernel(const __grid_constant__ StridedArgs<3> free, const __grid_constant__ StridedArgs<3> serial,
+                   int64_t size, int64_t stride, Scatter mode) {
   for (int64_t i = global_thread(); i < free.n; i += global_threads()) {
     int64_t base[3];
     free.offsets(static_cast<uint32_t>(i), base);
@@ -119,7 +138,8 @@ __global__ void __launch_bounds__(kThreads)
       int64_t at[3];
       serial.offsets(k, at);
       int64_t index = wrap(static_cast<const int64_t*>(free.data[1])[base[1] + at[1]], size);
-      apply(static_cast<S*>(free.data[0]) + base[0] + index * stride, static_cast<const S*>(free.data[2])[base[2] + at[2]], mode);
+      apply(static_cast<S*>(free.data[0]) + base[0] + index * stride,
+            static_cast<const S*>(free.data[2])[base[2] + at[2]], mode);
     }
   }
 }
@@ -177,31 +197,34 @@ template <class S> void scatter_part(const Iter& it, const IndexArgs& args) {
     Scratch scratch(4 * bytes, it.stream);
     if (!scratch) return;
     uint32_t *keys = scratch.as<uint32_t>(), *values = keys + serial.numel;
-    FG_LAUNCH_FREE(keys_kernel, grid_for(serial.numel, it.stream), kThreads, 0, it.stream, by_step, args.size, keys, values);
+    FG_LAUNCH_FREE(keys_kernel, grid_for(serial.numel, it.stream), kThreads, 0, it.stream, by_step, args.size, keys,
+                   values);
     int bits = 1;
     while (bits < 32 && (int64_t(1) << bits) < args.size) ++bits;
-    if (!sort_pairs(keys, values, values + serial.numel, values + 2 * serial.numel, serial.numel, bits, it.stream)) return;
+    if (!sort_pairs(keys, values, values + serial.numel, values + 2 * serial.numel, serial.numel, bits, it.stream))
+      return;
     FG_LAUNCH_FREE(scatter_sorted_kernel<S>, grid_for(it.numel, it.stream), kThreads, 0, it.stream, by_thread, by_step,
                    keys, values, args.stride, args.mode);
     return;
   }
-  FG_LAUNCH_FREE(scatter_kernel<S>, grid_for(free.numel, it.stream), kThreads, 0, it.stream, by_thread, by_step, args.size,
-                 args.stride, args.mode);
+  FG_LAUNCH_FREE(scatter_kernel<S>, grid_for(free.numel, it.stream), kThreads, 0, it.stream, by_thread, by_step,
+                 args.size, args.stride, args.mode);
 }
 
 int64_t scatter(IndexArgs& args) {
   if (args.iter.numel == 0) return -1;
   args.iter.inputs = 2;
   int64_t verdict = with_check(args, [&](const Iter& part, long long base, long long* bad) {
-    FG_LAUNCH_FREE(check_kernel, grid_for(part.numel, part.stream), kThreads, 0, part.stream, strided_args<3>(part), args.size,
-                   base, bad);
+    FG_LAUNCH_FREE(check_kernel, grid_for(part.numel, part.stream), kThreads, 0, part.stream, strided_args<3>(part),
+                   args.size, base, bad);
   });
   if (verdict != -1) return verdict;
   split(args.iter, [&](const Iter& part) { FG_SWITCH(part.out.dtype, S, scatter_part<S>(part, args)) });
   return -1;
 }
 
-// ---- nonzero ----------------------------------------------------------------------------------------------------------
+// ---- nonzero
+// ----------------------------------------------------------------------------------------------------------
 FG_DEVICE int count_own(const uint8_t* mask, int64_t n, int64_t first) {
   int count = 0;
   for (int k = 0; k < kItems; ++k) count += first + k < n && mask[first + k] != 0;
@@ -213,7 +236,8 @@ __global__ void __launch_bounds__(kThreads) nonzero_count_kernel(const uint8_t* 
   block_exclusive_scan(count_own(mask, n, int64_t(blockIdx.x) * kTileItems + threadIdx.x * kItems), shared, &all);
   if (threadIdx.x == 0) counts[blockIdx.x] = all;
 }
-__global__ void __launch_bounds__(kThreads) nonzero_write_kernel(const uint8_t* mask, int64_t n, const int64_t* starts, int64_t* out) {
+__global__ void __launch_bounds__(kThreads)
+    nonzero_write_kernel(const uint8_t* mask, int64_t n, const int64_t* starts, int64_t* out) {
   FG_SHARED(int, shared, kThreads);
   int all;
   int64_t first = int64_t(blockIdx.x) * kTileItems + threadIdx.x * kItems;
@@ -236,9 +260,11 @@ int64_t nonzero(const uint8_t* mask, int64_t n, int64_t* out, Stream stream) {
   return total;
 }
 
-// ---- triangle ---------------------------------------------------------------------------------------------------------
+// ---- triangle
+// ---------------------------------------------------------------------------------------------------------
 template <class U>
-__global__ void __launch_bounds__(kThreads) triangle_kernel(U* out, const U* in, int64_t n, int64_t rows, int64_t cols, int64_t diagonal, int upper) {
+__global__ void __launch_bounds__(kThreads)
+    triangle_kernel(U* out, const U* in, int64_t n, int64_t rows, int64_t cols, int64_t diagonal, int upper) {
   for (int64_t i = global_thread(); i < n; i += global_threads()) {
     int64_t line = n <= UINT32_MAX ? static_cast<uint32_t>(i) / static_cast<uint32_t>(cols) : i / cols;
     int64_t row = n <= UINT32_MAX ? static_cast<uint32_t>(line) % static_cast<uint32_t>(rows) : line % rows;
@@ -248,19 +274,24 @@ __global__ void __launch_bounds__(kThreads) triangle_kernel(U* out, const U* in,
   }
 }
 template <class U>
-void triangle_as(void* out, const void* in, int64_t n, int64_t rows, int64_t cols, int64_t diagonal, int upper, Stream stream) {
-  FG_LAUNCH_FREE(triangle_kernel<U>, grid_for(n, stream), kThreads, 0, stream, static_cast<U*>(out), static_cast<const U*>(in), n,
-                 rows, cols, diagonal, upper);
+void triangle_as(void* out, const void* in, int64_t n, int64_t rows, int64_t cols, int64_t diagonal, int upper,
+                 Stream stream) {
+  FG_LAUNCH_FREE(triangle_kernel<U>, grid_for(n, stream), kThreads, 0, stream, static_cast<U*>(out),
+                 static_cast<const U*>(in), n, rows, cols, diagonal, upper);
 }
-void triangle(void* out, const void* in, int64_t bytes, int64_t batch, int64_t rows, int64_t cols, int64_t diagonal, int upper,
-              Stream stream) {
+void triangle(void* out, const void* in, int64_t bytes, int64_t batch, int64_t rows, int64_t cols, int64_t diagonal,
+              int upper, Stream stream) {
   int64_t n = batch * rows * cols;
   if (n == 0) return;
   switch (bytes) {
-    case 1: return triangle_as<uint8_t>(out, in, n, rows, cols, diagonal, upper, stream);
-    case 2: return triangle_as<uint16_t>(out, in, n, rows, cols, diagonal, upper, stream);
-    case 4: return triangle_as<uint32_t>(out, in, n, rows, cols, diagonal, upper, stream);
-    default: return triangle_as<uint64_t>(out, in, n, rows, cols, diagonal, upper, stream);
+    case 1:
+      return triangle_as<uint8_t>(out, in, n, rows, cols, diagonal, upper, stream);
+    case 2:
+      return triangle_as<uint16_t>(out, in, n, rows, cols, diagonal, upper, stream);
+    case 4:
+      return triangle_as<uint32_t>(out, in, n, rows, cols, diagonal, upper, stream);
+    default:
+      return triangle_as<uint64_t>(out, in, n, rows, cols, diagonal, upper, stream);
   }
 }
 

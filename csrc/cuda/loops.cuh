@@ -1,7 +1,8 @@
 // The elementwise driver: two kernels per (row, compute type).
-//   contiguous_kernel  every operand contiguous, or one number for all; vectors of 16 bytes; dtypes of the compute family
-//   strided_kernel     any strides, any dtypes; indices by multiplication instead of division
-// A row comes as a functor F: kInputs, kUses (bit k: input k is read), kTest, apply(x, p, q). Start with launch_elementwise.
+//   contiguous_kernel  every operand contiguous, or one number for all; vectors of 16 bytes; dtypes of the compute
+//   family strided_kernel     any strides, any dtypes; indices by multiplication instead of division
+// A row comes as a functor F: kInputs, kUses (bit k: input k is read), kTest, apply(x, p, q). Start with
+// launch_elementwise.
 #pragma once
 #include "cuda/convert.cuh"
 #include "cuda/num.cuh"
@@ -19,9 +20,7 @@ struct FastDiv {
     uint64_t magic = ((uint64_t(1) << 32) * ((uint64_t(1) << shift) - d)) / d + 1;
     return {d, static_cast<uint32_t>(magic), shift};
   }
-  FG_DEVICE uint32_t div(uint32_t n) const {
-    return static_cast<uint32_t>(((uint64_t(n) * magic >> 32) + n) >> shift);
-  }
+  FG_DEVICE uint32_t div(uint32_t n) const { return static_cast<uint32_t>(((uint64_t(n) * magic >> 32) + n) >> shift); }
 };
 
 // Operand 0 is the output. `host` bit k: operand k is a number of the host, its value is `values[k]`.
@@ -70,10 +69,11 @@ template <class T> FG_DEVICE T result(Num<T> y) { return y.v; }
 template <class T> FG_DEVICE T result(Mask y) { return static_cast<T>(y.v); }
 
 template <class F, class T>
-__global__ void __launch_bounds__(kThreads) contiguous_kernel(const __grid_constant__ FlatArgs<T, F::kInputs + 1> args, int64_t n) {
+__global__ void __launch_bounds__(kThreads)
+    contiguous_kernel(const __grid_constant__ FlatArgs<T, F::kInputs + 1> args, int64_t n) {
   constexpr int kN = F::kInputs, kV = kVector<T>;
   const Num<T> p = param<T>(args.params[0]), q = param<T>(args.params[1]);
-  T x[kN + 1][kV];
+  T x[kN + 1][kV] = {};
   FG_UNROLL
   for (int k = 0; k < kN; ++k) {
     if (F::kUses >> k & 1 && args.single[k + 1]) {
@@ -103,14 +103,17 @@ __global__ void __launch_bounds__(kThreads) contiguous_kernel(const __grid_const
     Num<T> in[kN + 1];
     FG_UNROLL
     for (int k = 0; k < kN; ++k) {
-      in[k] = !(F::kUses >> k & 1) ? T(0) : args.single[k + 1] ? x[k][0] : load<T>(args.data[k + 1], i, args.dtype[k + 1]);
+      in[k] = !(F::kUses >> k & 1) ? T(0)
+              : args.single[k + 1] ? x[k][0]
+                                   : load<T>(args.data[k + 1], i, args.dtype[k + 1]);
     }
     store<T>(args.data[0], i, args.dtype[0], result<T>(F::apply(in, p, q)));
   }
 }
 
 template <class F, class T>
-__global__ void __launch_bounds__(kThreads) strided_kernel(const __grid_constant__ StridedArgs<F::kInputs + 1, T> args) {
+__global__ void __launch_bounds__(kThreads)
+    strided_kernel(const __grid_constant__ StridedArgs<F::kInputs + 1, T> args) {
   constexpr int kN = F::kInputs;
   const Num<T> p = param<T>(args.params[0]), q = param<T>(args.params[1]);
   for (int64_t i = global_thread(); i < args.n; i += global_threads()) {
@@ -119,7 +122,7 @@ __global__ void __launch_bounds__(kThreads) strided_kernel(const __grid_constant
     Num<T> in[kN + 1];
     FG_UNROLL
     for (int k = 0; k < kN; ++k) {
-      in[k] = !(F::kUses >> k & 1)           ? T(0)
+      in[k] = !(F::kUses >> k & 1)       ? T(0)
               : args.host >> (k + 1) & 1 ? args.values[k + 1]
                                          : load<T>(args.data[k + 1], at[k + 1], args.dtype[k + 1]);
     }
@@ -127,10 +130,12 @@ __global__ void __launch_bounds__(kThreads) strided_kernel(const __grid_constant
   }
 }
 
-// ---- host -------------------------------------------------------------------------------------------------------------
+// ---- host
+// -------------------------------------------------------------------------------------------------------------
 inline char* move(void* data, int64_t elements, DType t) { return static_cast<char*>(data) + elements * item_size(t); }
 
-// An Iter with more than kStridedDims dimensions or 2^31 elements becomes several, each passed to fn in row-major order.
+// An Iter with more than kStridedDims dimensions or 2^31 elements becomes several, each passed to fn in row-major
+// order.
 template <class Fn> void split(const Iter& it, Fn&& fn) {
   bool deep = it.ndim > kStridedDims, large = it.numel > INT32_MAX;
   if (!deep && !large) return fn(it);
@@ -157,14 +162,22 @@ template <class Fn> void split(const Iter& it, Fn&& fn) {
 // A number in host memory, by the rules of convert() for what a number can be: bool, int64, float or double.
 template <class T> T host_value(const Operand& operand) {
   switch (operand.dtype) {
-    case DType::Bool: return static_cast<T>(*static_cast<const uint8_t*>(operand.data) != 0);
-    case DType::UInt8: return static_cast<T>(*static_cast<const uint8_t*>(operand.data));
-    case DType::Int8: return static_cast<T>(*static_cast<const int8_t*>(operand.data));
-    case DType::Int16: return static_cast<T>(*static_cast<const int16_t*>(operand.data));
-    case DType::Int32: return static_cast<T>(*static_cast<const int32_t*>(operand.data));
-    case DType::Int64: return static_cast<T>(*static_cast<const int64_t*>(operand.data));
-    case DType::Float32: return static_cast<T>(*static_cast<const float*>(operand.data));
-    case DType::Float64: return static_cast<T>(*static_cast<const double*>(operand.data));
+    case DType::Bool:
+      return static_cast<T>(*static_cast<const uint8_t*>(operand.data) != 0);
+    case DType::UInt8:
+      return static_cast<T>(*static_cast<const uint8_t*>(operand.data));
+    case DType::Int8:
+      return static_cast<T>(*static_cast<const int8_t*>(operand.data));
+    case DType::Int16:
+      return static_cast<T>(*static_cast<const int16_t*>(operand.data));
+    case DType::Int32:
+      return static_cast<T>(*static_cast<const int32_t*>(operand.data));
+    case DType::Int64:
+      return static_cast<T>(*static_cast<const int64_t*>(operand.data));
+    case DType::Float32:
+      return static_cast<T>(*static_cast<const float*>(operand.data));
+    case DType::Float64:
+      return static_cast<T>(*static_cast<const double*>(operand.data));
     case DType::BFloat16: {
       uint32_t bits = uint32_t(*static_cast<const uint16_t*>(operand.data)) << 16;
       float value;
@@ -185,7 +198,8 @@ template <class T> T host_value(const Operand& operand) {
   }
 }
 template <class T, int N> uint32_t host_values(const Iter& it, T (&values)[N]) {
-  for (int k = 1; k < N; ++k) values[k] = it.host >> (k - 1) & 1 && it.in[k - 1].data ? host_value<T>(it.in[k - 1]) : T(0);
+  for (int k = 1; k < N; ++k)
+    values[k] = it.host >> (k - 1) & 1 && it.in[k - 1].data ? host_value<T>(it.in[k - 1]) : T(0);
   values[0] = T(0);
   return it.host << 1;
 }

@@ -9,12 +9,24 @@
 namespace fg::cuda {
 namespace {
 
-template <class S> struct Accumulator { using type = int32_t; };
-template <> struct Accumulator<int64_t> { using type = int64_t; };
-template <> struct Accumulator<float> { using type = float; };
-template <> struct Accumulator<Half> { using type = float; };
-template <> struct Accumulator<BHalf> { using type = float; };
-template <> struct Accumulator<double> { using type = double; };
+template <class S> struct Accumulator {
+  using type = int32_t;
+};
+template <> struct Accumulator<int64_t> {
+  using type = int64_t;
+};
+template <> struct Accumulator<float> {
+  using type = float;
+};
+template <> struct Accumulator<Half> {
+  using type = float;
+};
+template <> struct Accumulator<BHalf> {
+  using type = float;
+};
+template <> struct Accumulator<double> {
+  using type = double;
+};
 
 // a * b + c; integers wrap.
 template <class A> FG_DEVICE A multiply_add(A a, A b, A c) {
@@ -107,7 +119,8 @@ template <class S, class T> __global__ void __launch_bounds__(kThreads) gemm_ker
 }
 
 // A line (group.cuh) is the k products of one element of C. by_column: C is walked along its columns.
-template <class S> __global__ void __launch_bounds__(kThreads) dot_kernel(const __grid_constant__ Gemm<S> g, Lines lines, bool by_column) {
+template <class S>
+__global__ void __launch_bounds__(kThreads) dot_kernel(const __grid_constant__ Gemm<S> g, Lines lines, bool by_column) {
   using A = typename Gemm<S>::A;
   FG_SHARED(A, shared, kThreads);
   Group group = Group::of(lines);
@@ -130,10 +143,26 @@ template <class S> __global__ void __launch_bounds__(kThreads) dot_kernel(const 
 
 template <class S> void gemm_as(const GemmArgs& args) {
   using A = typename Gemm<S>::A;
-  Gemm<S> g{static_cast<const S*>(args.a), static_cast<const S*>(args.b), static_cast<S*>(args.c),
-            static_cast<const S*>(args.bias), args.m, args.n, args.k, args.batch,
-            args.a_rs, args.a_cs, args.a_bs, args.b_rs, args.b_cs, args.b_bs, args.c_rs, args.c_bs,
-            args.bias_rs, args.bias_cs, static_cast<A>(args.alpha), static_cast<A>(args.beta)};
+  Gemm<S> g{static_cast<const S*>(args.a),
+            static_cast<const S*>(args.b),
+            static_cast<S*>(args.c),
+            static_cast<const S*>(args.bias),
+            args.m,
+            args.n,
+            args.k,
+            args.batch,
+            args.a_rs,
+            args.a_cs,
+            args.a_bs,
+            args.b_rs,
+            args.b_cs,
+            args.b_bs,
+            args.c_rs,
+            args.c_bs,
+            args.bias_rs,
+            args.bias_cs,
+            static_cast<A>(args.alpha),
+            static_cast<A>(args.beta)};
   int64_t least = g.m < g.n ? g.m : g.n, elements = g.m * g.n * g.batch;
   if (least <= 4 || (elements <= 4096 && g.k >= 512)) {
     bool vector_is_a = g.m <= g.n;  // the other operand is the large one
@@ -144,9 +173,11 @@ template <class S> void gemm_as(const GemmArgs& args) {
     return;
   }
   // Both kinds of tile give the same sums: every element is added up in the order of k.
-  bool large = (std::is_same_v<A, float>) && ceil_div(g.m, 128) * ceil_div(g.n, 128) * g.batch >= 2 * multiprocessors(args.stream.device);
+  bool large = (std::is_same_v<A, float>) &&
+               ceil_div(g.m, 128) * ceil_div(g.n, 128) * g.batch >= 2 * multiprocessors(args.stream.device);
   int64_t m = large ? LargeTile::kM : SmallTile::kM, n = large ? LargeTile::kN : SmallTile::kN;
-  dim3 grid(static_cast<unsigned>(ceil_div(g.m, m) * ceil_div(g.n, n)), static_cast<unsigned>(g.batch < 32768 ? g.batch : 32768));
+  dim3 grid(static_cast<unsigned>(ceil_div(g.m, m) * ceil_div(g.n, n)),
+            static_cast<unsigned>(g.batch < 32768 ? g.batch : 32768));
   if constexpr (std::is_same_v<A, float>) {
     if (large) {
       FG_LAUNCH((gemm_kernel<S, LargeTile>), grid, kThreads, 0, args.stream, g);
@@ -174,12 +205,18 @@ template <class S> void spread_bias(const GemmArgs& args) {
 
 bool try_library(const GemmArgs& args) {
   constexpr int64_t kLeastWork = 32 * 32 * 32;
-  if (!is_float(args.dtype) || args.m * args.n * args.k * args.batch < kLeastWork || !cublas_accepts(args)) return false;
+  if (!is_float(args.dtype) || args.m * args.n * args.k * args.batch < kLeastWork || !cublas_accepts(args))
+    return false;
   if (!args.bias) return cublas_gemm(args);
   switch (item_size(args.dtype)) {
-    case 2: spread_bias<uint16_t>(args); break;
-    case 4: spread_bias<int32_t>(args); break;
-    default: spread_bias<int64_t>(args);
+    case 2:
+      spread_bias<uint16_t>(args);
+      break;
+    case 4:
+      spread_bias<int32_t>(args);
+      break;
+    default:
+      spread_bias<int64_t>(args);
   }
   GemmArgs with = args;
   with.beta = 1;
@@ -190,16 +227,26 @@ void gemm(const GemmArgs& args) {
   if (args.m == 0 || args.n == 0 || args.batch == 0) return;
   if (try_library(args)) return;
   switch (args.dtype) {
-    case DType::UInt8: return gemm_as<uint8_t>(args);
-    case DType::Int8: return gemm_as<int8_t>(args);
-    case DType::Int16: return gemm_as<int16_t>(args);
-    case DType::Int32: return gemm_as<int32_t>(args);
-    case DType::Int64: return gemm_as<int64_t>(args);
-    case DType::Float16: return gemm_as<Half>(args);
-    case DType::BFloat16: return gemm_as<BHalf>(args);
-    case DType::Float32: return gemm_as<float>(args);
-    case DType::Float64: return gemm_as<double>(args);
-    default: set_error("matmul", "dtype not supported");
+    case DType::UInt8:
+      return gemm_as<uint8_t>(args);
+    case DType::Int8:
+      return gemm_as<int8_t>(args);
+    case DType::Int16:
+      return gemm_as<int16_t>(args);
+    case DType::Int32:
+      return gemm_as<int32_t>(args);
+    case DType::Int64:
+      return gemm_as<int64_t>(args);
+    case DType::Float16:
+      return gemm_as<Half>(args);
+    case DType::BFloat16:
+      return gemm_as<BHalf>(args);
+    case DType::Float32:
+      return gemm_as<float>(args);
+    case DType::Float64:
+      return gemm_as<double>(args);
+    default:
+      set_error("matmul", "dtype not supported");
   }
 }
 

@@ -1,5 +1,5 @@
-// Layer norm and negative log likelihood, forward and gradient side by side. Sums run in a fixed order, in two stages where
-// they go over rows.
+// Layer norm and negative log likelihood, forward and gradient side by side. Sums run in a fixed order, in two stages
+// where they go over rows.
 #include <cmath>
 
 #include "cuda/group.cuh"
@@ -61,7 +61,8 @@ template <class T> __global__ void __launch_bounds__(kThreads) layer_norm_gx_ker
   Group group = Group::of(lines);
   int64_t row = int64_t(blockIdx.x) * (kThreads / lines.lanes) + group.index, start = row * lines.size;
   bool active = row < lines.count;
-  T mean = active ? static_cast<const T*>(p.mean)[row] : T(0), rstd = active ? static_cast<const T*>(p.rstd)[row] : T(0);
+  T mean = active ? static_cast<const T*>(p.mean)[row] : T(0),
+    rstd = active ? static_cast<const T*>(p.rstd)[row] : T(0);
   Two<T> sum{0, 0};
   if (active) {
     for (int64_t i = group.lane; i < lines.size; i += lines.lanes) {
@@ -82,7 +83,8 @@ template <class T> __global__ void __launch_bounds__(kThreads) layer_norm_gx_ker
 
 // gbias = sum of g, gweight = sum of g * h over rows. Threads along columns; blockIdx.y: a part of the rows.
 template <class T>
-__global__ void __launch_bounds__(kThreads) layer_norm_columns_kernel(NormOperands p, Two<T>* partial, int64_t rows, int64_t size, int64_t part) {
+__global__ void __launch_bounds__(kThreads)
+    layer_norm_columns_kernel(NormOperands p, Two<T>* partial, int64_t rows, int64_t size, int64_t part) {
   int64_t column = global_thread();
   if (column >= size) return;
   int64_t first = blockIdx.y * part, last = first + part < rows ? first + part : rows;
@@ -96,7 +98,8 @@ __global__ void __launch_bounds__(kThreads) layer_norm_columns_kernel(NormOperan
 }
 template <class T>
 __global__ void __launch_bounds__(kThreads)
-    layer_norm_finish_kernel(void* gweight, void* gbias, DType dtype, const Two<T>* partial, int64_t parts, int64_t size) {
+    layer_norm_finish_kernel(void* gweight, void* gbias, DType dtype, const Two<T>* partial, int64_t parts,
+                             int64_t size) {
   int64_t column = global_thread();
   if (column >= size) return;
   Two<T> sum{0, 0};
@@ -111,7 +114,8 @@ NormOperands operands(const LayerNormArgs& args, void* out) {
 
 template <class T> void layer_norm_as(const LayerNormArgs& args) {
   Lines lines = Lines::of(args.outer, args.size, 1);
-  FG_LAUNCH(layer_norm_kernel<T>, static_cast<unsigned>(lines.blocks()), kThreads, 0, args.stream, operands(args, args.out), lines);
+  FG_LAUNCH(layer_norm_kernel<T>, static_cast<unsigned>(lines.blocks()), kThreads, 0, args.stream,
+            operands(args, args.out), lines);
 }
 void layer_norm(const LayerNormArgs& args) {
   if (args.outer == 0) return;
@@ -141,7 +145,8 @@ void layer_norm_grad(const LayerNormArgs& args) {
   return args.dtype == DType::Float64 ? layer_norm_grad_as<double>(args) : layer_norm_grad_as<float>(args);
 }
 
-// ---- negative log likelihood ------------------------------------------------------------------------------------------
+// ---- negative log likelihood
+// ------------------------------------------------------------------------------------------
 struct NllOperands {
   void *out, *total_weight;
   const void *in, *weight, *g;
@@ -173,7 +178,8 @@ __global__ void __launch_bounds__(kThreads) nll_kernel(NllOperands p, Two<T>* pa
     if (p.reduction == 0) store_float<T>(p.out, i, p.dtype, loss);
   }
   if (p.reduction == 0) return;
-  sum = group_reduce(lines, Group{static_cast<int>(threadIdx.x), 0}, sum, shared, [](Two<T> a, Two<T> b) { return plus(a, b); });
+  sum = group_reduce(lines, Group{static_cast<int>(threadIdx.x), 0}, sum, shared,
+                     [](Two<T> a, Two<T> b) { return plus(a, b); });
   if (threadIdx.x == 0) partial[blockIdx.x] = sum;
 }
 template <class T> __global__ void nll_finish_kernel(NllOperands p, const Two<T>* partial, int parts) {
@@ -195,9 +201,18 @@ template <class T> __global__ void __launch_bounds__(kThreads) nll_grad_kernel(N
 }
 
 NllOperands operands(const NllArgs& args, void* out) {
-  return {out,          args.total_weight, args.in,      args.weight,  args.grad,
-          args.target,  args.dtype,        args.classes, args.spatial, args.batch * args.spatial,
-          args.ignore_index, args.reduction};
+  return {out,
+          args.total_weight,
+          args.in,
+          args.weight,
+          args.grad,
+          args.target,
+          args.dtype,
+          args.classes,
+          args.spatial,
+          args.batch * args.spatial,
+          args.ignore_index,
+          args.reduction};
 }
 
 template <class T> int64_t nll_as(const NllArgs& args) {
@@ -218,7 +233,9 @@ template <class T> int64_t nll_as(const NllArgs& args) {
   if (!fetch(&position, bad, args.stream)) return -1;
   return position == kNone ? -1 : position;
 }
-int64_t nll_loss(const NllArgs& args) { return args.dtype == DType::Float64 ? nll_as<double>(args) : nll_as<float>(args); }
+int64_t nll_loss(const NllArgs& args) {
+  return args.dtype == DType::Float64 ? nll_as<double>(args) : nll_as<float>(args);
+}
 
 void nll_loss_grad(const NllArgs& args) {
   NllOperands p = operands(args, args.gx);

@@ -25,9 +25,10 @@ template <class T> struct Num {
 
 #define FG_OP(op) \
   friend FG_DEVICE Num operator op(Num a, Num b) { return static_cast<T>(static_cast<U>(a.v) op static_cast<U>(b.v)); }
-  FG_OP(+) FG_OP(-) FG_OP(*)
+  FG_OP(+)
+  FG_OP(-) FG_OP(*)
 #undef FG_OP
-  friend FG_DEVICE Num operator/(Num a, Num b) {
+      friend FG_DEVICE Num operator/(Num a, Num b) {
     if constexpr (kFloat) return a.v / b.v;
     return trunc_divide(a, b);
   }
@@ -37,41 +38,48 @@ template <class T> struct Num {
   }
 #define FG_OP(op) \
   friend FG_DEVICE Mask operator op(Num a, Num b) { return {a.v op b.v}; }
-  FG_OP(<) FG_OP(<=) FG_OP(>) FG_OP(>=) FG_OP(==) FG_OP(!=)
+  FG_OP(<)
+  FG_OP(<=) FG_OP(>) FG_OP(>=) FG_OP(==) FG_OP(!=)
 #undef FG_OP
-  friend FG_DEVICE Num where(Mask m, Num a, Num b) { return m.v ? a.v : b.v; }
+      friend FG_DEVICE Num where(Mask m, Num a, Num b) {
+    return m.v ? a.v : b.v;
+  }
   friend FG_DEVICE Num zero(Num) { return T(0); }
 
-#define FG_WORD(word, fn)                   \
-  friend FG_DEVICE Num word(Num a) {       \
-    if constexpr (sizeof(T) == 4) {        \
-      return ::fn##f(a.v);                  \
-    } else {                               \
-      return ::fn(a.v);                     \
-    }                                      \
+#define FG_WORD(word, fn)            \
+  friend FG_DEVICE Num word(Num a) { \
+    if constexpr (sizeof(T) == 4) {  \
+      return ::fn##f(a.v);           \
+    } else {                         \
+      return ::fn(a.v);              \
+    }                                \
   }
-  FG_WORD(exp, exp) FG_WORD(exp2, exp2) FG_WORD(expm1, expm1) FG_WORD(log, log) FG_WORD(log2, log2)
-  FG_WORD(log10, log10) FG_WORD(log1p, log1p) FG_WORD(sqrt, sqrt) FG_WORD(sin, sin) FG_WORD(cos, cos) FG_WORD(tan, tan)
-  FG_WORD(asin, asin) FG_WORD(acos, acos) FG_WORD(atan, atan) FG_WORD(sinh, sinh) FG_WORD(cosh, cosh)
-  FG_WORD(asinh, asinh) FG_WORD(acosh, acosh) FG_WORD(atanh, atanh) FG_WORD(tanh, tanh) FG_WORD(erf, erf)
-  FG_WORD(erfc, erfc)
+  FG_WORD(exp, exp)
+  FG_WORD(exp2, exp2) FG_WORD(expm1, expm1) FG_WORD(log, log) FG_WORD(log2, log2) FG_WORD(log10, log10)
+      FG_WORD(log1p, log1p) FG_WORD(sqrt, sqrt) FG_WORD(sin, sin) FG_WORD(cos, cos) FG_WORD(tan, tan)
+          FG_WORD(asin, asin) FG_WORD(acos, acos) FG_WORD(atan, atan) FG_WORD(sinh, sinh) FG_WORD(cosh, cosh)
+              FG_WORD(asinh, asinh) FG_WORD(acosh, acosh) FG_WORD(atanh, atanh) FG_WORD(tanh, tanh) FG_WORD(erf, erf)
+                  FG_WORD(erfc, erfc)
 #undef FG_WORD
-  friend FG_DEVICE Num sigmoid(Num a) { return 1 / (1 + exp(-a)); }
+                      friend FG_DEVICE Num sigmoid(Num a) {
+    return 1 / (1 + exp(-a));
+  }
 
   // Words that are the identity on integers.
-#define FG_WORD(word, fn)                   \
+#define FG_WORD(word, fn)                  \
   friend FG_DEVICE Num word(Num a) {       \
     if constexpr (!kFloat) {               \
       return a;                            \
     } else if constexpr (sizeof(T) == 4) { \
-      return ::fn##f(a.v);                  \
+      return ::fn##f(a.v);                 \
     } else {                               \
-      return ::fn(a.v);                     \
+      return ::fn(a.v);                    \
     }                                      \
   }
-  FG_WORD(floor, floor) FG_WORD(ceil, ceil) FG_WORD(round, rint) FG_WORD(trunc, trunc)
+  FG_WORD(floor, floor)
+  FG_WORD(ceil, ceil) FG_WORD(round, rint) FG_WORD(trunc, trunc)
 #undef FG_WORD
-  friend FG_DEVICE Num abs(Num a) {
+      friend FG_DEVICE Num abs(Num a) {
     if constexpr (!kFloat) {
       return a.v < 0 ? -a : a;
     } else if constexpr (sizeof(T) == 4) {
@@ -86,16 +94,16 @@ template <class T> struct Num {
 
 #define FG_WORD(word, fn)                   \
   friend FG_DEVICE Num word(Num a, Num b) { \
-    if constexpr (sizeof(T) == 4) {        \
+    if constexpr (sizeof(T) == 4) {         \
       return ::fn##f(a.v, b.v);             \
-    } else {                               \
+    } else {                                \
       return ::fn(a.v, b.v);                \
-    }                                      \
+    }                                       \
   }
-  FG_WORD(atan2, atan2) FG_WORD(hypot, hypot) FG_WORD(copysign, copysign) FG_WORD(float_pow, pow)
-  FG_WORD(float_fmod, fmod)
+  FG_WORD(atan2, atan2)
+  FG_WORD(hypot, hypot) FG_WORD(copysign, copysign) FG_WORD(float_pow, pow) FG_WORD(float_fmod, fmod)
 #undef FG_WORD
-  friend FG_DEVICE Num pow(Num a, Num b) {
+      friend FG_DEVICE Num pow(Num a, Num b) {
     if constexpr (kFloat) {
       return float_pow(a, b);
     } else {

@@ -1,5 +1,5 @@
-// Optimizer steps: one launch updates many parameters. Their pointers travel in the kernel's arguments; a block finds its
-// tensor by where its blocks begin.
+// Optimizer steps: one launch updates many parameters. Their pointers travel in the kernel's arguments; a block finds
+// its tensor by where its blocks begin.
 #include <cmath>
 
 #include "cuda/convert.cuh"
@@ -81,7 +81,8 @@ template <class T> FG_DEVICE void update(const Rule& r, const Entry& e, int64_t 
   }
 }
 
-__global__ void __launch_bounds__(kThreads) optim_kernel(const __grid_constant__ Batch batch, const __grid_constant__ Rule rule) {
+__global__ void __launch_bounds__(kThreads)
+    optim_kernel(const __grid_constant__ Batch batch, const __grid_constant__ Rule rule) {
   int low = 0, high = batch.count;
   while (high - low > 1) {
     int middle = (low + high) / 2;
@@ -99,8 +100,10 @@ __global__ void __launch_bounds__(kThreads) optim_kernel(const __grid_constant__
 }
 
 void optim_step(const OptimArgs& args) {
-  Rule rule{args.kind, args.lr, args.momentum, args.dampening, args.weight_decay, args.beta1, args.beta2, args.eps, args.alpha,
-            args.nesterov != 0, args.maximize != 0, args.decoupled != 0, args.amsgrad != 0, args.centered != 0};
+  Rule rule{
+      args.kind,         args.lr,           args.momentum, args.dampening,     args.weight_decay,  args.beta1,
+      args.beta2,        args.eps,          args.alpha,    args.nesterov != 0, args.maximize != 0, args.decoupled != 0,
+      args.amsgrad != 0, args.centered != 0};
   static_assert(sizeof(Batch) + sizeof(Rule) <= 4096);
   Batch batch{};
   auto flush = [&] {
@@ -112,9 +115,16 @@ void optim_step(const OptimArgs& args) {
     Entry& e = batch.entries[batch.count];
     auto state = [&](void* const* states) { return states ? states[k] : nullptr; };
     double step = args.steps ? static_cast<double>(args.steps[k]) : 1;
-    e = {args.params[k], state(args.state1), state(args.state2), state(args.state3), args.grads[k], args.numels[k],
+    e = {args.params[k],
+         state(args.state1),
+         state(args.state2),
+         state(args.state3),
+         args.grads[k],
+         args.numels[k],
          args.kind == Optim::adam ? args.lr / (1 - std::pow(args.beta1, step)) : 0,
-         args.kind == Optim::adam ? std::sqrt(1 - std::pow(args.beta2, step)) : 1, args.dtypes[k], step == 0};
+         args.kind == Optim::adam ? std::sqrt(1 - std::pow(args.beta2, step)) : 1,
+         args.dtypes[k],
+         step == 0};
     uint32_t blocks = static_cast<uint32_t>(ceil_div(e.n, kChunk));
     batch.starts[batch.count + 1] = batch.starts[batch.count] + blocks;
     if (++batch.count == kTensors) flush();

@@ -1,8 +1,9 @@
-// Random numbers: Philox 4x32-10, a counter instead of a state, so that element i needs nothing from its neighbours and the
-// numbers do not depend on the launch. A generator is a seed and how many counters are used up.
+// Random numbers: Philox 4x32-10, a counter instead of a state, so that element i needs nothing from its neighbours and
+// the numbers do not depend on the launch. A generator is a seed and how many counters are used up.
 //
-// Thread i makes elements 4 i .. 4 i + 3 from kWords words each: 1 where 24 bits suffice, 2 for two floats or 53 bits, 4 for
-// two doubles. Not the stream of the CPU generator, nor torch's on CUDA: same seed, same numbers holds within this device.
+// Thread i makes elements 4 i .. 4 i + 3 from kWords words each: 1 where 24 bits suffice, 2 for two floats or 53 bits,
+// 4 for two doubles. Not the stream of the CPU generator, nor torch's on CUDA: same seed, same numbers holds within
+// this device.
 #include <cmath>
 #include <mutex>
 
@@ -37,8 +38,8 @@ FG_DEVICE Words philox(uint64_t seed, uint64_t low, uint32_t high) {
   FG_UNROLL
   for (int round = 0; round < 10; ++round) {
     uint64_t a = uint64_t(0xD2511F53u) * c.v[0], b = uint64_t(0xCD9E8D57u) * c.v[2];
-    c = {{static_cast<uint32_t>(b >> 32) ^ c.v[1] ^ k0, static_cast<uint32_t>(b), static_cast<uint32_t>(a >> 32) ^ c.v[3] ^ k1,
-          static_cast<uint32_t>(a)}};
+    c = {{static_cast<uint32_t>(b >> 32) ^ c.v[1] ^ k0, static_cast<uint32_t>(b),
+          static_cast<uint32_t>(a >> 32) ^ c.v[3] ^ k1, static_cast<uint32_t>(a)}};
     k0 += 0x9E3779B9u, k1 += 0xBB67AE85u;
   }
   return c;
@@ -91,14 +92,18 @@ template <class T, int kWords> FG_DEVICE T draw(const RandomOperands& p, const u
       T y = rounded(u * (b - a) + a, p.dtype);
       return y >= rounded(b, p.dtype) ? a : y;
     }
-    case Random::bernoulli: return static_cast<T>(w[0] < p.threshold);
-    case Random::bernoulli_tensor: return static_cast<T>(u < load<T>(p.probs, i, p.probs_dtype));
-    case Random::exponential: return -log1p_of(-(u > 0 ? u : kLeast)) / a;  // never 0: quotients by it are common
+    case Random::bernoulli:
+      return static_cast<T>(w[0] < p.threshold);
+    case Random::bernoulli_tensor:
+      return static_cast<T>(u < load<T>(p.probs, i, p.probs_dtype));
+    case Random::exponential:
+      return -log1p_of(-(u > 0 ? u : kLeast)) / a;  // never 0: quotients by it are common
     case Random::geometric: {
       T y = ceil_of(log_of(u > 0 ? u : kLeast) / log1p_of(-a));
       return y >= 1 ? y : T(1);
     }
-    case Random::cauchy: return a + b * tan_of(kPi * (u - T(0.5)));
+    case Random::cauchy:
+      return a + b * tan_of(kPi * (u - T(0.5)));
     default:
       if constexpr (kWords * sizeof(T) >= 8 && kWords >= 2) {
         T v = u;
@@ -139,29 +144,41 @@ __global__ void __launch_bounds__(kThreads)
     for (int j = 0; j < 2; ++j) {
       uint64_t word = uint64_t(w.v[2 * j]) << 32 | w.v[2 * j + 1];
       int64_t at = 2 * i + j;
-      if (at < n) store<int64_t>(out, at, dtype, static_cast<int64_t>((range ? word % range : word) + static_cast<uint64_t>(lo)));
+      if (at < n)
+        store<int64_t>(out, at, dtype, static_cast<int64_t>((range ? word % range : word) + static_cast<uint64_t>(lo)));
     }
   }
 }
 
 template <class T, int kWords> void launch_random(const RandomOperands& p, const RandomArgs& args) {
   int64_t groups = ceil_div(args.n, 4);
-  FG_LAUNCH_FREE((random_kernel<T, kWords>), grid_for(groups, args.stream), kThreads, 0, args.stream, p, take(args.generator, groups));
+  FG_LAUNCH_FREE((random_kernel<T, kWords>), grid_for(groups, args.stream), kThreads, 0, args.stream, p,
+                 take(args.generator, groups));
 }
 
 // random_(): from 0 to the largest number up to which the dtype has every integer.
 uint64_t natural_range(DType t) {
   switch (t) {
-    case DType::Bool: return 2;
-    case DType::UInt8: return 256;
-    case DType::Int8: return 128;
-    case DType::Int16: return 32768;
-    case DType::Int32: return uint64_t(1) << 31;
-    case DType::Int64: return uint64_t(1) << 63;
-    case DType::Float16: return 2049;
-    case DType::BFloat16: return 257;
-    case DType::Float32: return (uint64_t(1) << 24) + 1;
-    default: return (uint64_t(1) << 53) + 1;
+    case DType::Bool:
+      return 2;
+    case DType::UInt8:
+      return 256;
+    case DType::Int8:
+      return 128;
+    case DType::Int16:
+      return 32768;
+    case DType::Int32:
+      return uint64_t(1) << 31;
+    case DType::Int64:
+      return uint64_t(1) << 63;
+    case DType::Float16:
+      return 2049;
+    case DType::BFloat16:
+      return 257;
+    case DType::Float32:
+      return (uint64_t(1) << 24) + 1;
+    default:
+      return (uint64_t(1) << 53) + 1;
   }
 }
 
@@ -175,22 +192,26 @@ void random(const RandomArgs& args) {
       lo = 0;
     }
     int64_t counters = ceil_div(args.n, 2);
-    FG_LAUNCH_FREE(integers_kernel, grid_for(counters, args.stream), kThreads, 0, args.stream, args.out, args.n, args.dtype, lo,
-                   range, take(args.generator, counters));
+    FG_LAUNCH_FREE(integers_kernel, grid_for(counters, args.stream), kThreads, 0, args.stream, args.out, args.n,
+                   args.dtype, lo, range, take(args.generator, counters));
     return;
   }
   double share = args.a < 0 ? 0 : args.a > 1 ? 1 : args.a;
-  RandomOperands p{args.out, args.probs, args.n, args.dtype, args.probs_dtype, args.kind, args.a, args.b,
-                   static_cast<uint64_t>(std::ceil(share * 4294967296.0))};
+  RandomOperands p{args.out,   args.probs,       args.n,
+                   args.dtype, args.probs_dtype, args.kind,
+                   args.a,     args.b,           static_cast<uint64_t>(std::ceil(share * 4294967296.0))};
   bool two = args.kind == Random::normal || args.kind == Random::log_normal;
   DType decides = args.kind == Random::bernoulli_tensor ? args.probs_dtype : args.dtype;
   if (args.kind == Random::bernoulli) return launch_random<float, 1>(p, args);
-  if (decides == DType::Float64 || !is_float(decides)) return two ? launch_random<double, 4>(p, args) : launch_random<double, 2>(p, args);
+  if (decides == DType::Float64 || !is_float(decides))
+    return two ? launch_random<double, 4>(p, args) : launch_random<double, 2>(p, args);
   return two ? launch_random<float, 2>(p, args) : launch_random<float, 1>(p, args);
 }
 
-// ---- permutations: random keys, sorted --------------------------------------------------------------------------------
-__global__ void __launch_bounds__(kThreads) random_keys_kernel(uint32_t* keys, uint32_t* values, int64_t n, Counter counter) {
+// ---- permutations: random keys, sorted
+// --------------------------------------------------------------------------------
+__global__ void __launch_bounds__(kThreads)
+    random_keys_kernel(uint32_t* keys, uint32_t* values, int64_t n, Counter counter) {
   for (int64_t i = global_thread(); i < (n + 3) / 4; i += global_threads()) {
     Words w = philox(counter.seed, counter.offset + i, 0);
     FG_UNROLL

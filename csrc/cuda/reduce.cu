@@ -22,18 +22,34 @@ FG_DEVICE double pow_of(double x, double p) { return ::pow(x, p); }
 template <class T> FG_DEVICE T abs_of(T x) { return x < 0 ? -x : x == 0 ? T(0) : x; }
 // Integer sums wrap.
 template <class T> FG_DEVICE T plus(T a, T b) {
-  if constexpr (std::is_integral_v<T>) return static_cast<T>(static_cast<std::make_unsigned_t<T>>(a) + static_cast<std::make_unsigned_t<T>>(b));
-  else return a + b;
+  if constexpr (std::is_integral_v<T>)
+    return static_cast<T>(static_cast<std::make_unsigned_t<T>>(a) + static_cast<std::make_unsigned_t<T>>(b));
+  else
+    return a + b;
 }
 template <class T> FG_DEVICE T times(T a, T b) {
-  if constexpr (std::is_integral_v<T>) return static_cast<T>(static_cast<std::make_unsigned_t<T>>(a) * static_cast<std::make_unsigned_t<T>>(b));
-  else return a * b;
+  if constexpr (std::is_integral_v<T>)
+    return static_cast<T>(static_cast<std::make_unsigned_t<T>>(a) * static_cast<std::make_unsigned_t<T>>(b));
+  else
+    return a * b;
 }
 template <class T> struct Limits;
-template <> struct Limits<float> { static FG_DEVICE float low() { return -INFINITY; } static FG_DEVICE float high() { return INFINITY; } };
-template <> struct Limits<double> { static FG_DEVICE double low() { return -INFINITY; } static FG_DEVICE double high() { return INFINITY; } };
-template <> struct Limits<int32_t> { static FG_DEVICE int32_t low() { return INT32_MIN; } static FG_DEVICE int32_t high() { return INT32_MAX; } };
-template <> struct Limits<int64_t> { static FG_DEVICE int64_t low() { return INT64_MIN; } static FG_DEVICE int64_t high() { return INT64_MAX; } };
+template <> struct Limits<float> {
+  static FG_DEVICE float low() { return -INFINITY; }
+  static FG_DEVICE float high() { return INFINITY; }
+};
+template <> struct Limits<double> {
+  static FG_DEVICE double low() { return -INFINITY; }
+  static FG_DEVICE double high() { return INFINITY; }
+};
+template <> struct Limits<int32_t> {
+  static FG_DEVICE int32_t low() { return INT32_MIN; }
+  static FG_DEVICE int32_t high() { return INT32_MAX; }
+};
+template <> struct Limits<int64_t> {
+  static FG_DEVICE int64_t low() { return INT64_MIN; }
+  static FG_DEVICE int64_t high() { return INT64_MAX; }
+};
 
 struct Context {
   int64_t size;
@@ -61,7 +77,9 @@ template <class T> struct SumAbs : Sum<T> {
   static FG_DEVICE T add(T s, T x, int64_t, const Context&) { return plus(s, abs_of(x)); }
 };
 template <class T> struct SumPow : Sum<T> {
-  static FG_DEVICE T add(T s, T x, int64_t, const Context& c) { return s + pow_of(abs_of(x), static_cast<T>(c.params[0].f)); }
+  static FG_DEVICE T add(T s, T x, int64_t, const Context& c) {
+    return s + pow_of(abs_of(x), static_cast<T>(c.params[0].f));
+  }
 };
 template <class T, bool kMax> struct Extreme : Sum<T> {
   static FG_DEVICE T identity() { return kMax ? Limits<T>::low() : Limits<T>::high(); }
@@ -116,7 +134,8 @@ template <class T> struct CountNonzero {
   static FG_DEVICE Out finish(State s, const Context&) { return s; }
 };
 
-// Squares of floats cannot overflow a double; squares of doubles are taken relative to the largest seen (LAPACK's dnrm2).
+// Squares of floats cannot overflow a double; squares of doubles are taken relative to the largest seen (LAPACK's
+// dnrm2).
 template <class T> struct Norm2 {
   struct State {
     double scale, sum;
@@ -190,18 +209,18 @@ template <class T> struct LogSumExp {
     // Equal infinities would give inf - inf.
     return {a.max, a.max == b.max ? a.sum + b.sum : a.sum + b.sum * exp_of(b.max - a.max)};
   }
-  static FG_DEVICE Out finish(State s, const Context&) {
-    return s.max - s.max != 0 ? s.max : s.max + log_of(s.sum);
-  }
+  static FG_DEVICE Out finish(State s, const Context&) { return s.max - s.max != 0 ? s.max : s.max + log_of(s.sum); }
 };
 
-// ---- kernels ----------------------------------------------------------------------------------------------------------
+// ---- kernels
+// ----------------------------------------------------------------------------------------------------------
 struct Target {
   void* out;
   int64_t* indices;
   DType dtype;
 };
-template <class R> FG_DEVICE void finish(const Target& target, int64_t line, typename R::State s, const Context& context) {
+template <class R>
+FG_DEVICE void finish(const Target& target, int64_t line, typename R::State s, const Context& context) {
   if constexpr (std::is_same_v<typename R::State, At<typename R::Out>>) {
     if (target.indices) target.indices[line] = s.index < 0 ? 0 : s.index;
   }
@@ -210,8 +229,8 @@ template <class R> FG_DEVICE void finish(const Target& target, int64_t line, typ
 
 // blockIdx.y: the part of the line, `part` elements each. One part: the result is written; else its state.
 template <class R, class T>
-__global__ void __launch_bounds__(kThreads)
-    reduce_kernel(Target target, typename R::State* states, const void* in, DType dtype, Lines lines, int64_t part, Context context) {
+__global__ void __launch_bounds__(kThreads) reduce_kernel(Target target, typename R::State* states, const void* in,
+                                                          DType dtype, Lines lines, int64_t part, Context context) {
   using State = typename R::State;
   FG_SHARED(State, shared, kThreads);
   Group group = Group::of(lines);
@@ -283,8 +302,8 @@ template <template <class> class Monoid, class T> void reduce(const ReduceArgs& 
   }
   Scratch scratch(static_cast<size_t>(parts * count) * sizeof(State), args.stream);
   if (!scratch) return;
-  FG_LAUNCH((reduce_kernel<R, T>), grid, kThreads, 0, args.stream, target, scratch.as<State>(), args.in, args.in_dtype, lines,
-            part, context);
+  FG_LAUNCH((reduce_kernel<R, T>), grid, kThreads, 0, args.stream, target, scratch.as<State>(), args.in, args.in_dtype,
+            lines, part, context);
   Lines second{count, parts, 1, count > 1024 ? 8 : kThreads, 0};
   if (count <= 1024) second.by_row = 1;
   FG_LAUNCH(combine_kernel<R>, static_cast<unsigned>(second.blocks()), kThreads, 0, args.stream, target,

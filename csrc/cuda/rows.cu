@@ -52,7 +52,8 @@ __global__ void __launch_bounds__(kThreads) softmax_kernel(void* out, const void
 
 // softmax: (g - sum(g * y)) * y;  log_softmax: g - exp(y) * sum(g)
 template <class T, bool kLog>
-__global__ void __launch_bounds__(kThreads) softmax_grad_kernel(void* out, const void* y, const void* g, DType dtype, Lines lines) {
+__global__ void __launch_bounds__(kThreads)
+    softmax_grad_kernel(void* out, const void* y, const void* g, DType dtype, Lines lines) {
   FG_SHARED(T, shared, kThreads);
   Group group = Group::of(lines);
   int64_t line = int64_t(blockIdx.x) * (kThreads / lines.lanes) + group.index;
@@ -75,8 +76,10 @@ __global__ void __launch_bounds__(kThreads) softmax_grad_kernel(void* out, const
   }
 }
 
-// ---- cumulative -------------------------------------------------------------------------------------------------------
-template <class T> using Unsigned = typename std::conditional_t<std::is_integral_v<T>, std::make_unsigned<T>, std::type_identity<T>>::type;
+// ---- cumulative
+// -------------------------------------------------------------------------------------------------------
+template <class T>
+using Unsigned = typename std::conditional_t<std::is_integral_v<T>, std::make_unsigned<T>, std::type_identity<T>>::type;
 
 template <class T> struct CumSum {
   using State = T;
@@ -146,7 +149,8 @@ __global__ void __launch_bounds__(kThreads)
   }
 }
 
-// ---- host -------------------------------------------------------------------------------------------------------------
+// ---- host
+// -------------------------------------------------------------------------------------------------------------
 template <bool kLog> void softmax(const RowArgs& args) {
   if (args.outer * args.inner == 0 || args.size == 0) return;
   Lines lines = Lines::of(args.outer, args.size, args.inner);
@@ -163,9 +167,11 @@ template <bool kLog> void softmax_grad(const RowArgs& args) {
   Lines lines = Lines::of(args.outer, args.size, args.inner);
   dim3 grid(static_cast<unsigned>(lines.blocks()));
   if (args.dtype == DType::Float64) {
-    FG_LAUNCH((softmax_grad_kernel<double, kLog>), grid, kThreads, 0, args.stream, args.out, args.in, args.grad, args.dtype, lines);
+    FG_LAUNCH((softmax_grad_kernel<double, kLog>), grid, kThreads, 0, args.stream, args.out, args.in, args.grad,
+              args.dtype, lines);
   } else {
-    FG_LAUNCH((softmax_grad_kernel<float, kLog>), grid, kThreads, 0, args.stream, args.out, args.in, args.grad, args.dtype, lines);
+    FG_LAUNCH((softmax_grad_kernel<float, kLog>), grid, kThreads, 0, args.stream, args.out, args.in, args.grad,
+              args.dtype, lines);
   }
 }
 
@@ -177,12 +183,16 @@ template <template <class> class Monoid, class T> void scan_as(const RowArgs& ar
 template <template <class> class Monoid> void scan(const RowArgs& args) {
   if (args.outer * args.inner == 0 || args.size == 0) return;
   switch (args.dtype) {
-    case DType::Float64: return scan_as<Monoid, double>(args);
-    case DType::Int64: return scan_as<Monoid, int64_t>(args);
+    case DType::Float64:
+      return scan_as<Monoid, double>(args);
+    case DType::Int64:
+      return scan_as<Monoid, int64_t>(args);
     case DType::Float32:
     case DType::Float16:
-    case DType::BFloat16: return scan_as<Monoid, float>(args);
-    default: return scan_as<Monoid, int32_t>(args);
+    case DType::BFloat16:
+      return scan_as<Monoid, float>(args);
+    default:
+      return scan_as<Monoid, int32_t>(args);
   }
 }
 

@@ -1,5 +1,6 @@
-// The scan and the radix sort of sort.cuh. The sort takes 4 bits a pass: blocks count their digits, the counts are scanned,
-// blocks move their items to where the scan says. Each thread has neighbouring items in their order, hence stable.
+// The scan and the radix sort of sort.cuh. The sort takes 4 bits a pass: blocks count their digits, the counts are
+// scanned, blocks move their items to where the scan says. Each thread has neighbouring items in their order, hence
+// stable.
 #include "cuda/sort.cuh"
 
 namespace fg::cuda {
@@ -42,7 +43,7 @@ FG_DEVICE void count_digits(uint32_t* counters, const uint32_t* keys, int64_t fi
 
 // counts: (digit, block)
 __global__ void __launch_bounds__(kThreads) count_kernel(const uint32_t* keys, int64_t n, int shift, int64_t* counts) {
-  FG_SHARED(uint32_t, counters, kDigits * kThreads);
+  FG_SHARED(uint32_t, counters, kDigits* kThreads);
   count_digits(counters, keys, int64_t(blockIdx.x) * kTileItems + threadIdx.x * kItems, n, shift);
   if (threadIdx.x < kDigits) {
     uint32_t sum = 0;
@@ -51,9 +52,10 @@ __global__ void __launch_bounds__(kThreads) count_kernel(const uint32_t* keys, i
   }
 }
 
-__global__ void __launch_bounds__(kThreads) move_kernel(const uint32_t* keys, const uint32_t* values, uint32_t* to_keys,
-                                                       uint32_t* to_values, int64_t n, int shift, const int64_t* starts) {
-  FG_SHARED(uint32_t, counters, kDigits * kThreads);
+__global__ void __launch_bounds__(kThreads)
+    move_kernel(const uint32_t* keys, const uint32_t* values, uint32_t* to_keys, uint32_t* to_values, int64_t n,
+                int shift, const int64_t* starts) {
+  FG_SHARED(uint32_t, counters, kDigits* kThreads);
   FG_SHARED(uint32_t, shared, kThreads);
   int64_t first = int64_t(blockIdx.x) * kTileItems + threadIdx.x * kItems;
   count_digits(counters, keys, first, n, shift);
@@ -84,8 +86,8 @@ __global__ void __launch_bounds__(kThreads) move_kernel(const uint32_t* keys, co
   }
 }
 
-__global__ void __launch_bounds__(kThreads) copy_pairs_kernel(const uint32_t* keys, const uint32_t* values, uint32_t* to_keys,
-                                                             uint32_t* to_values, int64_t n) {
+__global__ void __launch_bounds__(kThreads)
+    copy_pairs_kernel(const uint32_t* keys, const uint32_t* values, uint32_t* to_keys, uint32_t* to_values, int64_t n) {
   for (int64_t i = global_thread(); i < n; i += global_threads()) to_keys[i] = keys[i], to_values[i] = values[i];
 }
 
@@ -95,7 +97,8 @@ void exclusive_scan(int64_t* counts, int64_t n, int64_t* total, Stream stream) {
   FG_LAUNCH(scan_counts_kernel, 1, kThreads, 0, stream, counts, n, total);
 }
 
-bool sort_pairs(uint32_t* keys, uint32_t* values, uint32_t* other_keys, uint32_t* other_values, int64_t n, int bits, Stream stream) {
+bool sort_pairs(uint32_t* keys, uint32_t* values, uint32_t* other_keys, uint32_t* other_values, int64_t n, int bits,
+                Stream stream) {
   if (n == 0) return true;
   unsigned blocks = static_cast<unsigned>(ceil_div(n, kTileItems));
   Scratch counts(size_t(blocks) * kDigits * sizeof(int64_t), stream);
@@ -110,7 +113,9 @@ bool sort_pairs(uint32_t* keys, uint32_t* values, uint32_t* other_keys, uint32_t
     from_keys = other_keys, from_values = other_values;
     other_keys = t, other_values = u;
   }
-  if (from_keys != keys) FG_LAUNCH_FREE(copy_pairs_kernel, grid_for(n, stream), kThreads, 0, stream, from_keys, from_values, keys, values, n);
+  if (from_keys != keys)
+    FG_LAUNCH_FREE(copy_pairs_kernel, grid_for(n, stream), kThreads, 0, stream, from_keys, from_values, keys, values,
+                   n);
   return true;
 }
 

@@ -120,7 +120,7 @@ PyTypeObject* type_for(const char* name) {
   auto found = node_types.find(name);
   if (found != node_types.end()) return found->second;
   PyType_Slot none[] = {{Py_tp_dealloc, reinterpret_cast<void*>(node_dealloc)}, {0, nullptr}};
-  auto* full = new std::string(name);  // CPython keeps the pointer
+  auto* full = new std::string(std::string("fastgrad.autograd.") + name);  // CPython keeps the pointer
   PyType_Spec spec = {full->c_str(), sizeof(PyNode), 0, Py_TPFLAGS_DEFAULT, none};
   PyObject* bases = PyTuple_Pack(1, node_base);
   PyObject* type = PyType_FromSpecWithBases(&spec, bases);

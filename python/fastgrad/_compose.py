@@ -36,7 +36,7 @@ def broadcast_shapes(*shapes):
     from ._size import Size
     shapes = [(s,) if isinstance(s, int) else tuple(s) for s in shapes]
     result = [1] * max(map(len, shapes), default=0)
-    for shape in shapes:
+    for k, shape in enumerate(shapes):
         for i in range(-1, -1 - len(shape), -1):
             if shape[i] < 0:
                 raise RuntimeError(f"Trying to create tensor with negative dimension ({shape[i]}): ({shape[i]})")
@@ -44,7 +44,8 @@ def broadcast_shapes(*shapes):
                 continue
             if result[i] != 1:
                 raise RuntimeError(
-                    "Shape mismatch: objects cannot be broadcast to a single shape: " + ", ".join(map(str, shapes)))
+                    f"Attempting to broadcast a dimension of length {shape[i]} at {i}! Mismatching argument at index "
+                    f"{k} had {shape}; but expected shape should be broadcastable to {result}")
             result[i] = shape[i]
     return Size(result)
 
@@ -82,15 +83,11 @@ def meshgrid(*tensors, indexing=None):
             raise RuntimeError(f"torch.meshgrid: Expected 0D or 1D tensor in the tensor list but got: {t.dim()}")
         if t.dtype != tensors[0].dtype:
             raise RuntimeError("torch.meshgrid expects all tensors to have the same dtype")
-    swap = indexing == "xy" and len(tensors) > 1
-    if swap:
-        tensors = (tensors[1], tensors[0], *tensors[2:])
     shape = [t.numel() for t in tensors]
     grids = [t.reshape([-1 if i == j else 1 for j in range(len(shape))]).expand(shape)
              for i, t in enumerate(tensors)]
-    if swap:
+    if indexing == "xy" and len(tensors) > 1:
         grids = [g.swapaxes(0, 1) for g in grids]
-        grids[0], grids[1] = grids[1], grids[0]
     return tuple(grids)
 
 
@@ -201,8 +198,8 @@ def tensor_split(input, indices_or_sections, dim=0):
 
 def _split_along(name, input, by, dim, least):
     if input.dim() < least:
-        raise RuntimeError(f"torch.{name} requires a tensor with at least {least} dimension"
-                           f"{'s' if least > 1 else ''}, but got a tensor with {input.dim()} dimensions!")
+        raise RuntimeError(f"torch.{name} requires a tensor with at least {least} dimension, but got a tensor with "
+                           f"{input.dim()} dimensions!")
     if isinstance(by, int) and (by == 0 or input.shape[dim] % by):
         raise RuntimeError(
             f"torch.{name} attempted to split along dimension {dim}, but the size of the dimension {input.shape[dim]} "
@@ -259,7 +256,7 @@ def diagflat(input, offset=0):
 def trace(input):
     """Return the sum of the diagonal of a matrix."""
     if input.dim() != 2:
-        raise RuntimeError("trace: expected a matrix")
+        raise RuntimeError(f"trace: expected a matrix, but got tensor with dim {input.dim()}")
     return input.diagonal().sum()
 
 
@@ -357,7 +354,9 @@ def repeat_interleave(input, repeats=None, dim=None, *, output_size=None):
         shape[dim] *= repeats
         return wide.reshape(shape)
     if repeats.dim() != 1 or repeats.numel() != input.shape[dim]:
-        raise RuntimeError("repeats must have the same size as input along dim")
+        raise RuntimeError(
+            f"repeats must have the same size as input along dim, but got repeats.size(0) = {repeats.numel()} and "
+            f"input.size(0) = {input.shape[dim]}")
     if bool((repeats < 0).any()):
         raise RuntimeError("repeats can not be negative")
     return input.index_select(dim, repeat_interleave(repeats).to(input.device))

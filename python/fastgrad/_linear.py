@@ -1,6 +1,6 @@
 """Products that are compositions of matmul: inner products, tensordot, kron, distances; einsum is in `_einsum.py`."""
 from . import _C
-from ._compose import _wrapped
+from ._compose import _wrapped, broadcast_tensors
 from ._einsum import einsum
 
 Tensor = _C.Tensor
@@ -99,7 +99,7 @@ def kron(input, other, *, out=None):
 
 def cross(input, other, dim=None, *, out=None):
     """Return the cross product of vectors of 3 elements along `dim`, by default the first dimension of size 3."""
-    a, b = _C.broadcast_tensors(input, other) if hasattr(_C, "broadcast_tensors") else _pair(input, other)
+    a, b = broadcast_tensors(input, other)
     if dim is None:
         dim = next((d for d, size in enumerate(a.shape) if size == 3), None)
         if dim is None:
@@ -110,11 +110,6 @@ def cross(input, other, dim=None, *, out=None):
             f"linalg.cross: inputs dimension {dim} must have length 3. Got {input.shape[dim]} and {other.shape[dim]}")
     result = a.roll(-1, dim) * b.roll(-2, dim) - a.roll(-2, dim) * b.roll(-1, dim)
     return _done(result, out)
-
-
-def _pair(input, other):
-    from ._compose import broadcast_tensors
-    return broadcast_tensors(input, other)
 
 
 def addbmm(input, batch1, batch2, *, beta=1, alpha=1, out=None):

@@ -187,6 +187,7 @@ for _method in _METHODS:
 Tensor.__str__ = __repr__
 Tensor.__array_priority__ = 1000  # numpy leaves `array * tensor` to the tensor
 Tensor.type = _legacy.cast
+Tensor._make_subclass = staticmethod(_C._make_subclass)
 for _name, _value in (("layout", _type_info.strided), ("names", property(lambda self: (None,) * self.dim())),
                       ("real", property(lambda self: self)), ("H", property(_compose.adjoint)),
                       ("mH", property(lambda self: self.mT)), ("is_xpu", False), ("is_mps", False), ("is_mkldnn", False),
@@ -195,3 +196,6 @@ for _name, _value in (("layout", _type_info.strided), ("names", property(lambda 
 for _module in (_compose, _linear, _statistics):
     for _name in _module.METHODS:
         setattr(Tensor, _name, getattr(_module, _name))
+for _name, _native in _statistics.ALIASES.items():
+    setattr(Tensor, _name, getattr(Tensor, _native))
+    setattr(Tensor, _name + "_", getattr(Tensor, _native + "_"))

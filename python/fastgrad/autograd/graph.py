@@ -9,14 +9,7 @@ __all__ = ["Node", "GradientEdge", "get_gradient_edge", "saved_tensors_hooks", "
 _state = _local()  # .stack: the active hooks of this thread; the native nodes have the same stack in `_C`
 
 
-class _NodeMeta(type):
-    def __instancecheck__(cls, instance):
-        # Each kind of node has a Python type of its own, with no base that could be named here.
-        return hasattr(type(instance), "next_functions") and hasattr(type(instance), "name")
-
-
-class Node(metaclass=_NodeMeta):
-    """A recorded operation: what `tensor.grad_fn` is."""
+Node = _C.Node  # a recorded operation: what `tensor.grad_fn` is
 
 
 def current_hooks():

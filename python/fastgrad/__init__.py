@@ -1,0 +1,100 @@
+"""fastgrad: small, fast tensors with automatic differentiation; `import fastgrad as torch` runs torch programs.
+
+The tensor, its operations and the gradient engine are native (`fastgrad._C`); their names are taken over below. What is
+not needed for that is imported when first used, by `__getattr__`.
+"""
+from math import e, inf, nan, pi
+
+from . import _C
+
+__version__ = "0.1.0"
+newaxis = None
+
+# Native names that torch keeps elsewhere (nn.functional, autograd, cuda, Tensor), or does not have.
+_NOT_HERE = frozenset("""
+    Node RemovableHandle available_isas backward binary_cross_entropy cpu_isa cuda_device_count cuda_device_name
+    cuda_reason default_generator elu elu_ empty_cache function_names gelu gelu_ hardsigmoid hardsigmoid_ hardswish
+    hardswish_ hardtanh hardtanh_ huber_loss is_anomaly_enabled leaky_relu leaky_relu_ linear log_sigmoid log_sigmoid_
+    memory_stats mish mish_ mse_loss nll_loss op_table relu6 relu6_ reset_peak_memory set_anomaly_ set_cuda_library
+    set_grad_enabled_ set_inference_ set_types silu silu_ smooth_l1_loss softplus softplus_ softshrink softshrink_
+    synchronize uses
+    """.split())
+globals().update({name: value for name, value in vars(_C).items() if name[0] != "_" and name not in _NOT_HERE})
+
+from ._size import Size
+from ._tensor_str import set_printoptions
+from ._type_info import (
+    channels_last, channels_last_3d, contiguous_format, finfo, iinfo, layout, memory_format, preserve_format, strided)
+from . import _compose, _linear, _statistics, _tensor
+
+for _module in (_compose, _linear, _statistics):
+    globals().update({name: getattr(_module, name) for name in _module.FUNCTIONS})
+for _name, _native in _statistics.ALIASES.items():
+    globals().update({_name: globals()[_native], _name + "_": getattr(_C, _native + "_", None)})
+
+from . import autograd
+from .autograd import (
+    enable_grad, inference_mode, is_grad_enabled, is_inference_mode_enabled, no_grad, set_grad_enabled)
+from .random import default_generator, get_rng_state, initial_seed, manual_seed, seed, set_rng_state
+from ._settings import (
+    are_deterministic_algorithms_enabled, get_default_device, get_num_interop_threads, is_anomaly_enabled,
+    is_autocast_enabled, is_deterministic_algorithms_warn_only_enabled, is_inference, is_storage, is_tensor, scalar_tensor,
+    set_default_device, set_num_interop_threads, typename, use_deterministic_algorithms)
+
+# Other names of dtypes. From here on `float`, `int` and `bool` are dtypes in this module.
+for _name, _dtype in (("float", "float32"), ("double", "float64"), ("half", "float16"), ("short", "int16"),
+                      ("int", "int32"), ("long", "int64")):
+    globals()[_name] = getattr(_C, _dtype)
+del _module, _name, _native, _dtype
+
+# Imported when first used: name -> module, or (module, name in it).
+_LAZY = {name: name for name in ("cuda", "nn", "optim", "random", "safetensors", "serialization", "testing", "utils",
+                                 "viz")}
+_LAZY.update({name: ("serialization", name) for name in ("load", "save")})
+_LAZY["set_default_tensor_type"] = ("_legacy", "set_default_tensor_type")
+
+
+def __getattr__(name):
+    if name in _LAZY:
+        import importlib
+        where = _LAZY[name]
+        if where == name:
+            value = importlib.import_module("." + name, __name__)
+        else:
+            value = getattr(importlib.import_module("." + where[0], __name__), where[1])
+    elif name.endswith("Tensor"):
+        from . import _legacy
+        if name.removesuffix("Tensor") not in _legacy.KINDS:
+            raise _unknown(name)
+        value = _legacy.tensor_type(name)
+    else:
+        raise _unknown(name)
+    globals()[name] = value
+    return value
+
+
+def _unknown(name):
+    text = f"module 'fastgrad' has no attribute '{name}'"
+    if not name.startswith("_"):
+        from difflib import get_close_matches
+        near = get_close_matches(name, [n for n in __dir__() if not n.startswith("_")], 1, 0.6)
+        if near:
+            text += f"; the nearest name is '{near[0]}'"
+    return AttributeError(text)
+
+
+def __dir__():
+    return sorted({*globals(), *_LAZY})
+
+
+def _open_cuda():
+    """Tells the native module where the CUDA backend would be; it is opened when a device is first asked for."""
+    from os.path import exists, join
+    for folder in __path__:
+        path = join(folder, "libfastgrad_cuda.so")
+        if exists(path):
+            _C.set_cuda_library(path)
+            return
+
+
+_open_cuda()

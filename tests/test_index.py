@@ -1,0 +1,167 @@
+"""Indexing: every form of key against torch and NumPy, reading and writing, gradients, refusals."""
+import itertools
+
+import numpy as np
+import pytest
+from checks import assert_same
+
+import fastgrad as fg
+
+SHAPE = (4, 3, 5)
+PARTS = {
+    "number": lambda m: 1, "last": lambda m: -1, "slice": lambda m: slice(0, 2), "step": lambda m: slice(None, None, 2),
+    "all": lambda m: slice(None), "none": lambda m: None, "ellipsis": lambda m: ..., "list": lambda m: [0, 2],
+    "tensor": lambda m: m.tensor([2, 0]), "matrix": lambda m: m.tensor([[0, 1], [2, 0]]),
+    "negative": lambda m: m.tensor([-1, 0]), "int32": lambda m: m.tensor([1, 0], dtype=m.int32),
+    "scalar": lambda m: m.tensor(1), "true": lambda m: True, "array": lambda m: np.array([1, 2]),
+}
+MASKS = {
+    "mask": lambda m: (m.arange(60).view(SHAPE) % 3 == 0), "mask_rows": lambda m: m.tensor([True, False, True, True]),
+    "mask_two": lambda m: (m.arange(12).view(4, 3) % 2 == 0),
+    "rows_list": lambda m: [True, False, False, True],
+    "mask_last": lambda m: (slice(None), slice(None), m.tensor([True, False, True, False, True])),
+    "mask_and_number": lambda m: (m.tensor([True, False, True, True]), 1),
+    "mask_and_tensor": lambda m: (m.tensor([True, False, True, False]), m.tensor([0, 2])),
+    "empty_mask": lambda m: m.zeros(4, dtype=m.bool), "false": lambda m: False, "empty_list": lambda m: [],
+    "nested": lambda m: ([0, 1], slice(None), [2, 3]),
+}
+KEYS = {n: (lambda m, n=n: PARTS[n](m)) for n in PARTS}
+KEYS |= {f"{a},{b}": (lambda m, a=a, b=b: (PARTS[a](m), PARTS[b](m))) for a, b in itertools.product(PARTS, PARTS)}
+KEYS |= {f"{a},{b},{c}": (lambda m, k=(a, b, c): tuple(PARTS[p](m) for p in k))
+         for a, b, c in itertools.product(("number", "slice", "tensor", "none", "list"), ("all", "matrix", "scalar"),
+                                          ("step", "tensor", "negative", "ellipsis"))}
+KEYS |= MASKS
+
+
+def attempt(call):
+    try:
+        return call(), None
+    except (IndexError, TypeError, RuntimeError, ValueError) as error:
+        return None, error
+
+
+def both(torch, device, call):
+    results = []
+    for m in (torch, fg):
+        x = m.arange(60.0).view(SHAPE)
+        results.append(attempt(lambda: call(m, x if m is torch else x.to(device))))
+    (expected, failure), (actual, error) = results
+    if failure is not None:
+        assert error is not None, f"torch raises {failure!r}"
+        assert isinstance(error, type(failure)), f"{error!r}, torch raises {failure!r}"
+    else:
+        assert error is None, f"{error!r}"
+        assert_same(actual, expected)
+
+
+@pytest.mark.sanitize
+@pytest.mark.parametrize("key", KEYS)
+def test_read(key, device, torch):
+    both(torch, device, lambda m, x: x[KEYS[key](m)])
+
+
+@pytest.mark.sanitize
+@pytest.mark.parametrize("key", KEYS)
+def test_write(key, device, torch):
+    def write(m, x, number):
+        x = x.clone()
+        k = KEYS[key](m)
+        x[k] = 7 if number else m.arange(float(x[k].numel()), device=x.device).view(x[k].shape)
+        return x
+
+    both(torch, device, lambda m, x: write(m, x, True))
+    both(torch, device, lambda m, x: write(m, x, False))
+
+
+@pytest.mark.parametrize("key", list(KEYS)[::3])
+def test_gradient_of_reading(key, device, torch):
+    def gradient(m, x):
+        x = x.requires_grad_()
+        y = x[KEYS[key](m)]
+        return m.autograd.grad((y * y).sum(), x)[0]
+
+    both(torch, device, gradient)
+
+
+@pytest.mark.parametrize("key", list(KEYS)[1::5])
+def test_gradient_of_writing(key, device, torch):
+    def gradient(m, x):
+        x = x.requires_grad_()
+        y, v = x * 2, m.ones((), device=x.device, requires_grad=True)
+        y[KEYS[key](m)] = v
+        return m.autograd.grad((y * x).sum(), (x, v))
+
+    both(torch, device, gradient)
+
+
+@pytest.mark.emulate
+def test_against_numpy(device):
+    x = np.arange(60.0).reshape(SHAPE)
+    t = fg.tensor(x, device=device)
+    index = np.array([3, 0, 0])
+    for key in (2, -1, slice(1, 3), (slice(None), 1), (..., slice(None, None, 2)), index, (index, [0, 1, 2]), x > 20):
+        given = tuple(fg.tensor(k, device=device) if isinstance(k, np.ndarray) else k for k in key) \
+            if isinstance(key, tuple) else fg.tensor(key, device=device) if isinstance(key, np.ndarray) else key
+        assert np.array_equal(t[given].cpu().numpy(), x[key])
+
+
+@pytest.mark.parametrize("key, kind", [
+    ((4,), IndexError), ((-5,), IndexError), ((0, 0, 0, 0), IndexError), ((0, 3), IndexError), ((1.5,), IndexError),
+    (("a",), TypeError), ((slice(None, None, -1),), ValueError), ((slice(None, None, 0),), ValueError), (([9],), IndexError),
+])
+def test_refused_keys(key, kind, device, torch):
+    key = key if len(key) > 1 else key[0]
+    for m in (torch, fg):
+        x = m.zeros(SHAPE)
+        with pytest.raises(kind):
+            x[key]
+        with pytest.raises(kind):
+            x[key] = 1.0
+        assert not x.any()
+
+
+def test_mask_of_another_shape_is_refused(device):
+    x = fg.zeros(3, 4, device=device)
+    with pytest.raises(IndexError):
+        x[fg.ones(4, 3, dtype=fg.bool, device=device)]
+
+
+def test_zero_dimensional(device):
+    x = fg.tensor(3.0, device=device)
+    assert x[()].item() == 3.0 and x[...].item() == 3.0 and x[None].tolist() == [3.0]
+    with pytest.raises(IndexError):
+        x[0]
+
+
+def test_iteration_and_length(device):
+    x = fg.arange(6, device=device).view(3, 2)
+    assert len(x) == 3 and [row.tolist() for row in x] == [[0, 1], [2, 3], [4, 5]]
+    for call in (lambda: len(fg.tensor(1)), lambda: iter(fg.tensor(1))):
+        with pytest.raises(TypeError):
+            call()
+
+
+def test_contains(device):
+    x = fg.tensor([1.0, 2.0], device=device)
+    assert 2 in x and 3 not in x
+
+
+def test_repeated_indices_accumulate_in_the_gradient(device):
+    x = fg.zeros(3, device=device, requires_grad=True)
+    x[fg.tensor([1, 1, 2], device=device)].sum().backward()
+    assert x.grad.tolist() == [0.0, 2.0, 1.0]
+
+
+def test_index_put_accumulates(device):
+    x = fg.zeros(3, device=device)
+    x.index_put_((fg.tensor([1, 1, 2], device=device),), fg.tensor([1.0, 2.0, 4.0], device=device), accumulate=True)
+    assert x.tolist() == [0.0, 3.0, 4.0]
+
+
+def test_values_are_not_half_written(device):
+    """An index out of range in the middle of a write leaves everything as it was."""
+    x = fg.zeros(4, device=device)
+    with pytest.raises((IndexError, RuntimeError)):
+        x[fg.tensor([0, 1, 9, 2], device=device)] = 5.0
+    if x.device.type == "cpu":
+        assert x.tolist() == [0.0] * 4

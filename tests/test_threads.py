@@ -1,0 +1,157 @@
+"""The same bits for any number of threads; use from many threads at once; fork."""
+import os
+import subprocess
+import sys
+import threading
+
+import numpy as np
+import pytest
+
+import fastgrad as fg
+
+THREADS = (1, 2, 3, 7)
+
+
+def data(*shape, seed=0):
+    return fg.tensor(np.random.default_rng(seed).standard_normal(shape).astype(np.float32))
+
+
+def positive(*shape):
+    return data(*shape).abs() + 0.1
+
+
+F = fg.nn.functional
+WORK = {
+    "add": lambda: data(300001) + data(300001, seed=1), "exp": lambda: data(300001).exp(), "gelu": lambda: F.gelu(data(300001)),
+    "strided": lambda: data(701, 503).t() * 2, "broadcast": lambda: data(701, 1) + data(1, 503), "sum": lambda: data(1000003).sum(),
+    "sum_rows": lambda: data(1003, 701).sum(1), "sum_cols": lambda: data(1003, 701).sum(0), "sum_few": lambda: data(3, 400001).sum(1),
+    "mean": lambda: data(700001).mean(), "prod": lambda: (data(100001) * 0.001 + 1).prod(), "var": lambda: data(700001).var(),
+    "var_cols": lambda: data(1003, 701).var(0), "norm": lambda: data(700001).norm(), "max": lambda: data(1003, 701).max(1),
+    "argmax": lambda: data(1003, 701).argmax(0), "softmax": lambda: data(1003, 701).softmax(1), "softmax0": lambda: data(1003, 701).softmax(0),
+    "logsumexp": lambda: data(1003, 701).logsumexp(1), "cumsum": lambda: data(1003, 701).cumsum(1), "cumsum0": lambda: data(1003, 701).cumsum(0),
+    "cumsum_one": lambda: data(700001).cumsum(0), "matmul": lambda: data(257, 383) @ data(383, 301), "matvec": lambda: data(1001, 999) @ data(999),
+    "dot": lambda: data(700001) @ data(700001), "bmm": lambda: data(40, 33, 65) @ data(40, 65, 31), "big_k": lambda: data(8, 50001) @ data(50001, 8),
+    "transposed_matmul": lambda: data(383, 257).t() @ data(301, 383).t(), "double": lambda: data(257, 257).double() @ data(257, 257).double(),
+    "bf16": lambda: (data(257, 257).bfloat16() @ data(257, 257).bfloat16()).float(), "layer_norm": lambda: F.layer_norm(data(1003, 701), (701,)),
+    "cross_entropy": lambda: F.cross_entropy(data(2003, 101), fg.arange(2003) % 101), "mse": lambda: F.mse_loss(data(500001), data(500001, seed=1)),
+    "index_add": lambda: fg.zeros(1000, 33).index_add_(0, fg.arange(50000) % 1000, data(50000, 33)),
+    "scatter_add": lambda: fg.zeros(1000).scatter_add_(0, fg.arange(300000) % 1000, data(300000)),
+    "gather": lambda: data(1003, 701).gather(1, fg.arange(701).expand(1003, 701).contiguous()), "cat": lambda: fg.cat([data(501, 301), data(501, 401)], 1),
+    "transpose": lambda: data(1003, 701).t().contiguous(), "mask": lambda: (lambda x: x[x > 0])(data(700001)), "nonzero": lambda: (data(700001) > 0).nonzero(),
+    "masked_fill": lambda: (lambda x: x.masked_fill(x > 0, 1.0))(data(700001)), "to_half": lambda: data(700001).half().float(),
+}
+
+
+def trained():
+    fg.manual_seed(0)
+    model = fg.nn.Sequential(fg.nn.Linear(200, 300), fg.nn.GELU(), fg.nn.LayerNorm(300), fg.nn.Dropout(0.1), fg.nn.Linear(300, 50))
+    optimizer = fg.optim.Adam(model.parameters(), lr=1e-3)
+    x, y = data(600, 200), fg.arange(600) % 50
+    for _ in range(3):
+        optimizer.zero_grad()
+        F.cross_entropy(model(x), y).backward()
+        optimizer.step()
+    return [p.detach().numpy().tobytes() for p in model.parameters()]
+
+
+def bits(result):
+    parts = result if isinstance(result, tuple) else (result,)
+    return [p.numpy().tobytes() for p in parts]
+
+
+@pytest.mark.isa
+@pytest.mark.parametrize("name", WORK)
+def test_same_bits(name):
+    found = []
+    for threads in THREADS:
+        fg.set_num_threads(threads)
+        assert fg.get_num_threads() == threads
+        found.append(bits(WORK[name]()))
+    assert all(f == found[0] for f in found), f"{name}: the result depends on the number of threads"
+
+
+@pytest.mark.parametrize("name", ("gelu", "matmul", "softmax", "layer_norm", "cross_entropy", "broadcast", "sum_cols"))
+def test_same_bits_of_gradients(name):
+    calls = {
+        "gelu": lambda x: F.gelu(x), "matmul": lambda x: x @ x.t(), "softmax": lambda x: x.softmax(1).exp(),
+        "layer_norm": lambda x: F.layer_norm(x, (301,), x[0], x[1]), "cross_entropy": lambda x: F.cross_entropy(x, fg.arange(801) % 301),
+        "broadcast": lambda x: x * x[:1] * x[:, :1], "sum_cols": lambda x: x.sum(0).exp(),
+    }
+    found = []
+    for threads in THREADS:
+        fg.set_num_threads(threads)
+        x = (data(801, 301) * 0.1).requires_grad_()
+        calls[name](x).sum().backward()
+        found.append(x.grad.numpy().tobytes())
+    assert all(f == found[0] for f in found)
+
+
+def test_same_bits_of_training():
+    found = []
+    for threads in THREADS:
+        fg.set_num_threads(threads)
+        found.append(trained())
+    assert all(f == found[0] for f in found)
+
+
+@pytest.mark.sanitize
+def test_many_python_threads_at_once():
+    """Large parallel work from several Python threads: everyone gets the right answer."""
+    x = data(400, 400)
+    expected, total = (x @ x).numpy().tobytes(), x.sum().item()
+    failures = []
+
+    def work():
+        for _ in range(20):
+            if (x @ x).numpy().tobytes() != expected or x.sum().item() != total:
+                failures.append(1)
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    assert not failures
+
+
+def test_set_num_threads_refuses(torch):
+    for m in (torch, fg):
+        for bad in (0, -1):
+            with pytest.raises(RuntimeError):
+                m.set_num_threads(bad)
+        with pytest.raises(TypeError):
+            m.set_num_threads("2")
+
+
+def child(program, **environment):
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120,
+                          env={**os.environ, **environment})
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+@pytest.mark.parametrize("environment, expected", [
+    ({"FASTGRAD_NUM_THREADS": "3"}, "3"), ({"OMP_NUM_THREADS": "2", "FASTGRAD_NUM_THREADS": ""}, "2"),
+    ({"FASTGRAD_NUM_THREADS": "1", "OMP_NUM_THREADS": "4"}, "1"),
+])
+def test_environment(environment, expected):
+    assert child("import fastgrad; print(fastgrad.get_num_threads())", **environment) == expected
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_fork():
+    """After parallel work a forked child computes too, with threads, and the parent goes on."""
+    text = child("""
+import os, fastgrad as fg
+fg.set_num_threads(2)
+x = fg.ones(500, 500)
+(x @ x).sum().item()
+pid = os.fork()
+good = (x @ x).sum().item() == 500.0 ** 3 and (x * 2).exp().shape == (500, 500)
+if pid == 0:
+    y = fg.ones(300, requires_grad=True)
+    (y * y).sum().backward()
+    os._exit(0 if good and y.grad.tolist() == [2.0] * 300 else 1)
+print(os.waitpid(pid, 0)[1] == 0 and good)
+""")
+    assert text == "True"
