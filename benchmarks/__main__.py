@@ -6,6 +6,7 @@
 Each library runs in a process of its own (two thread pools in one process disturb each other); they take turns on one
 case, several rounds; the best time of all rounds counts. Results: a table here; JSON, the table and a chart in --out.
 """
+
 import argparse
 import importlib.util
 import json
@@ -23,7 +24,9 @@ HERE = Path(__file__).resolve().parent
 class Worker:
     def __init__(self, library, device, threads):
         command = [sys.executable, "-m", "benchmarks.worker", library, device, str(threads)]
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=HERE.parent)
+        self.process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=HERE.parent
+        )
         self.library = library
         hello = self.process.stdout.readline()
         if not hello:

@@ -1,8 +1,9 @@
 """The benchmark cases, by group: overhead, elementwise, reduction, matmul, layout, train.
 
-A case is a function of the library (fastgrad or torch, as module `m`) and a device; it returns the closure that is timed.
-`numpy` and `cupy` give the same thing for the array libraries where there is something to compare.
+`make` takes the library (fastgrad or torch, as module `m`) and a device and returns the closure that is timed; `array`
+does so for NumPy and CuPy, where there is something to compare.
 """
+
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -14,9 +15,9 @@ GROUPS = ("overhead", "elementwise", "reduction", "matmul", "layout", "train")
 class Case:
     group: str
     name: str
-    make: Callable                  # make(m, device) -> closure
-    array: Callable | None = None   # array(np) -> closure, for NumPy and CuPy
-    target: float | None = None     # the ratio to torch that is asked for
+    make: Callable  # make(m, device) -> closure
+    array: Callable | None = None  # array(np) -> closure, for NumPy and CuPy
+    target: float | None = None  # the ratio to torch that is asked for
 
     def __str__(self):
         return f"{self.group}/{self.name}"

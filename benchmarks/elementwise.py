@@ -1,4 +1,5 @@
 """16M floats (2^24, as 4096 x 4096 where there are rows) into a fresh tensor; gradients on 4M."""
+
 import numpy
 
 from benchmarks.cases import case
@@ -63,10 +64,16 @@ two("bf16_add_16M", lambda m, x, y: x + y, dtype="bfloat16")
 two("int64_add_16M", lambda m, x, y: x + y, dtype="int64")
 two("add_64K", lambda m, x, y: x + y, lambda np, x, y: x + y, n=1 << 16)
 one("exp_64K", lambda m, x: x.exp(), lambda np, x: np.exp(x), n=1 << 16)
-two("add_transposed_16M", lambda m, x, y: x.view(4096, 4096).t() + y.view(4096, 4096),
-    lambda np, x, y: x.reshape(4096, 4096).T + y.reshape(4096, 4096))
-two("broadcast_row_16M", lambda m, x, y: x.view(4096, 4096) + y[:4096],
-    lambda np, x, y: x.reshape(4096, 4096) + y[:4096])
+two(
+    "add_transposed_16M",
+    lambda m, x, y: x.view(4096, 4096).t() + y.view(4096, 4096),
+    lambda np, x, y: x.reshape(4096, 4096).T + y.reshape(4096, 4096),
+)
+two(
+    "broadcast_row_16M",
+    lambda m, x, y: x.view(4096, 4096) + y[:4096],
+    lambda np, x, y: x.reshape(4096, 4096) + y[:4096],
+)
 
 
 @case("elementwise", "gelu_forward_backward_4M")

@@ -1,4 +1,5 @@
 """Copies out of other layouts, joins, gathers, scatters, masks."""
+
 import numpy
 
 from benchmarks.cases import case
@@ -30,19 +31,39 @@ def mask(*shape):
 
 
 matrix("transpose_copy_16M", lambda m, x, e: x.t().contiguous(), lambda np, x, e: np.ascontiguousarray(x.T))
-matrix("permute_nchw_nhwc", lambda m, x, e: x.view(32, 64, 56, 56).permute(0, 2, 3, 1).contiguous(), None,
-       (32 * 64, 56 * 56))
+matrix(
+    "permute_nchw_nhwc",
+    lambda m, x, e: x.view(32, 64, 56, 56).permute(0, 2, 3, 1).contiguous(),
+    None,
+    (32 * 64, 56 * 56),
+)
 matrix("heads_transpose_copy", lambda m, x, e: x.view(16, 128, 8, 64).transpose(1, 2).contiguous(), None, (2048, 512))
 matrix("cat_dim1", lambda m, x, e: m.cat([x, x], 1), lambda np, x, e: np.concatenate([x, x], 1), (2048, 1024))
-matrix("index_select_rows", lambda m, x, e: x.index_select(0, e), lambda np, x, e: np.take(x, e, 0), (8192, 512),
-       integers(8192, 8192))
-matrix("gather_dim1", lambda m, x, e: x.gather(1, e), lambda np, x, e: np.take_along_axis(x, e, 1), (4096, 1024),
-       integers(1024, 4096, 256))
-matrix("scatter_add", lambda m, x, e: m.zeros_like(x).scatter_add_(1, e, x), None, (1024, 512),
-       integers(512, 1024, 512))
+matrix(
+    "index_select_rows",
+    lambda m, x, e: x.index_select(0, e),
+    lambda np, x, e: np.take(x, e, 0),
+    (8192, 512),
+    integers(8192, 8192),
+)
+matrix(
+    "gather_dim1",
+    lambda m, x, e: x.gather(1, e),
+    lambda np, x, e: np.take_along_axis(x, e, 1),
+    (4096, 1024),
+    integers(1024, 4096, 256),
+)
+matrix(
+    "scatter_add", lambda m, x, e: m.zeros_like(x).scatter_add_(1, e, x), None, (1024, 512), integers(512, 1024, 512)
+)
 matrix("boolean_mask", lambda m, x, e: x[e], lambda np, x, e: x[e], (2048, 2048), mask(2048, 2048))
-matrix("masked_fill", lambda m, x, e: x.masked_fill(e, 0.0), lambda np, x, e: np.where(e, np.float32(0), x),
-       (2048, 2048), mask(2048, 2048))
+matrix(
+    "masked_fill",
+    lambda m, x, e: x.masked_fill(e, 0.0),
+    lambda np, x, e: np.where(e, np.float32(0), x),
+    (2048, 2048),
+    mask(2048, 2048),
+)
 matrix("tril_2048", lambda m, x, e: x.tril(), lambda np, x, e: np.tril(x), (2048, 2048))
 matrix("flip_16M", lambda m, x, e: x.flip(1), lambda np, x, e: np.ascontiguousarray(x[:, ::-1]))
 matrix("repeat", lambda m, x, e: x.repeat(4, 2), lambda np, x, e: np.tile(x, (4, 2)), (1024, 512))

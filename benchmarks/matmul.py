@@ -1,4 +1,5 @@
 """Matrix products: square ones of float32, transposed, batched, thin, other dtypes, with gradients."""
+
 from benchmarks.cases import case
 from benchmarks.elementwise import values
 
@@ -55,8 +56,9 @@ def linear(m, device):
 
 @case("matmul", "attention_forward_backward")
 def attention(m, device):
-    q, k, v = (m.tensor(values(32 * 128 * 64, -1, 1).reshape(32, 128, 64)).to(device).requires_grad_()
-               for _ in range(3))
+    q, k, v = (
+        m.tensor(values(32 * 128 * 64, -1, 1).reshape(32, 128, 64)).to(device).requires_grad_() for _ in range(3)
+    )
     g = m.ones(32, 128, 64, device=device)
 
     def run():

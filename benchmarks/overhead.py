@@ -1,4 +1,5 @@
 """Calls on scalars and on 8 elements: the price of an op, not of its work."""
+
 import numpy
 
 from benchmarks.cases import case

@@ -1,4 +1,5 @@
 """Reductions, scans and row-wise functions over 16M floats as 4096 x 4096."""
+
 from benchmarks.cases import case
 from benchmarks.elementwise import values
 

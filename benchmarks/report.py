@@ -1,4 +1,5 @@
 """What is made of the measurements: a table, JSON with the machine's description, a bar chart as SVG."""
+
 import math
 import os
 import platform
@@ -9,11 +10,18 @@ def machine(threads, device, versions):
     model = platform.processor() or platform.machine()
     info = Path("/proc/cpuinfo")
     if info.exists():
-        names = [line.split(":", 1)[1].strip() for line in info.read_text().splitlines() if line.startswith("model name")]
+        names = [
+            line.split(":", 1)[1].strip() for line in info.read_text().splitlines() if line.startswith("model name")
+        ]
         model = names[0] if names else model
     return {
-        "cpu": model, "cores": os.cpu_count(), "threads": threads, "device": device, "system": platform.platform(),
-        "python": platform.python_version(), "versions": versions,
+        "cpu": model,
+        "cores": os.cpu_count(),
+        "threads": threads,
+        "device": device,
+        "system": platform.platform(),
+        "python": platform.python_version(),
+        "versions": versions,
     }
 
 
@@ -60,7 +68,9 @@ def table(results, libraries):
 
 def chart(results, other="torch"):
     """Bars of the ratio per case, on a logarithmic axis; 1 is the middle line."""
-    rows = [(group, name, r) for group, cases in results.items() for name, row in cases.items() if (r := ratio(row, other))]
+    rows = [
+        (group, name, r) for group, cases in results.items() for name, row in cases.items() if (r := ratio(row, other))
+    ]
     if not rows:
         return None
     left, right, top, step = 330, 620, 44, 15
@@ -70,15 +80,19 @@ def chart(results, other="torch"):
     x = lambda r: left + math.log(r / low) * scale
     groups = list(dict.fromkeys(g for g, *_ in rows))
     height = top + step * len(rows) + 22 * len(groups) + 20
-    out = [f'<svg xmlns="http://www.w3.org/2000/svg" width="{left + right}" height="{height}" '
-           f'font-family="sans-serif" font-size="11">',
-           f'<rect width="100%" height="100%" fill="white"/><text x="12" y="20" font-size="14">fastgrad against {other}: '
-           f'how many times faster (logarithmic)</text>']
+    out = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{left + right}" height="{height}" '
+        f'font-family="sans-serif" font-size="11">',
+        f'<rect width="100%" height="100%" fill="white"/><text x="12" y="20" font-size="14">fastgrad against {other}: '
+        f"how many times faster (logarithmic)</text>",
+    ]
     for tick in (0.1, 0.25, 0.5, 1, 2, 5, 10, 20, 50, 100):
         if low <= tick <= high:
             colour = "#444" if tick == 1 else "#ddd"
-            out.append(f'<line x1="{x(tick):.1f}" x2="{x(tick):.1f}" y1="{top - 8}" y2="{height - 12}" stroke="{colour}"/>'
-                       f'<text x="{x(tick):.1f}" y="{top - 11}" text-anchor="middle" fill="#666">{tick:g}</text>')
+            out.append(
+                f'<line x1="{x(tick):.1f}" x2="{x(tick):.1f}" y1="{top - 8}" y2="{height - 12}" stroke="{colour}"/>'
+                f'<text x="{x(tick):.1f}" y="{top - 11}" text-anchor="middle" fill="#666">{tick:g}</text>'
+            )
     y = top
     for group in groups:
         found = [r for g, _, r in rows if g == group]
@@ -87,8 +101,10 @@ def chart(results, other="torch"):
         for _, name, r in (row for row in rows if row[0] == group):
             a, b = sorted((x(1), x(r)))
             colour = "#2a7" if r >= 1 else "#c54"
-            out.append(f'<text x="{left - 8}" y="{y + 10}" text-anchor="end">{name}</text><rect x="{a:.1f}" y="{y + 1}" '
-                       f'width="{max(b - a, 1):.1f}" height="{step - 4}" fill="{colour}"/>'
-                       f'<text x="{b + 4:.1f}" y="{y + 10}" fill="#333">{r:.2f}</text>')
+            out.append(
+                f'<text x="{left - 8}" y="{y + 10}" text-anchor="end">{name}</text><rect x="{a:.1f}" y="{y + 1}" '
+                f'width="{max(b - a, 1):.1f}" height="{step - 4}" fill="{colour}"/>'
+                f'<text x="{b + 4:.1f}" y="{y + 10}" fill="#333">{r:.2f}</text>'
+            )
             y += step
     return "\n".join([*out, "</svg>\n"])

@@ -1,4 +1,5 @@
 """Whole training steps: zero_grad, forward, loss, backward, optimizer step."""
+
 import numpy
 
 from benchmarks.cases import case

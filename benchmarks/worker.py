@@ -1,7 +1,8 @@
 """One library in a process of its own. Reads "case name" lines, answers one JSON line each; see __main__.py.
 
-    python -m benchmarks.worker LIBRARY DEVICE THREADS
+python -m benchmarks.worker LIBRARY DEVICE THREADS
 """
+
 import gc
 import json
 import os

@@ -6,14 +6,16 @@ The data are 1797 real scans of 8 x 8 pixels that scikit-learn carries. For each
 accuracy on the 360 held-out scans, a picture of the loss, and a safetensors checkpoint that is read into a fresh model,
 which must then give the same accuracy. Runs unchanged with torch in place of fastgrad, but for the safetensors import.
 """
+
 import argparse
 import sys
 import time
 from pathlib import Path
 
+import numpy as np
+
 import fastgrad as torch
 import fastgrad.nn.functional as F
-import numpy as np
 from fastgrad import nn
 from fastgrad.safetensors import load_file, save_file
 from fastgrad.utils.data import DataLoader, TensorDataset
@@ -34,7 +36,8 @@ class MLP(nn.Module):
     def __init__(self):
         super().__init__()
         self.layers = nn.Sequential(
-            nn.Linear(64, 128), nn.ReLU(), nn.Dropout(0.2), nn.Linear(128, 64), nn.ReLU(), nn.Linear(64, 10))
+            nn.Linear(64, 128), nn.ReLU(), nn.Dropout(0.2), nn.Linear(128, 64), nn.ReLU(), nn.Linear(64, 10)
+        )
 
     def forward(self, x):
         return self.layers(x)

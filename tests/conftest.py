@@ -2,6 +2,7 @@
 
 FASTGRAD_REQUIRE_TORCH=1 makes a missing torch an error; FASTGRAD_DEVICE=cuda runs the device tests there only.
 """
+
 import os
 import sys
 from pathlib import Path

@@ -1,4 +1,5 @@
-"""The one list of op cases that the generic tests and the benchmarks read."""
+"""The one list of op cases that the generic tests read."""
+
 from fastgrad import _C
 from op_index import INDEXING
 from op_loss import LOSSES
@@ -17,7 +18,7 @@ COVERED = {row for op in OPS for row in op.rows}
 
 def differentiable():
     """What the gradient tests run over: records that say so, and whatever the tables call differentiable."""
-    return [op for op in OPS if op.grad or any(TABLE[r]["differentiable"] and op.name == r for r in op.rows if r in TABLE)]
+    return [op for op in OPS if op.grad or (op.name in op.rows and TABLE.get(op.name, {}).get("differentiable"))]
 
 
 __all__ = ["BY_NAME", "COVERED", "OPS", "TABLE", "Op", "Sample", "differentiable"]

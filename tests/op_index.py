@@ -1,5 +1,7 @@
 """Records of gathering, scattering, masking and indexing with tensors."""
+
 import numpy as np
+
 from checks import Constant
 from op_record import DTYPES, FLOATS, NUMBERS, Op, Sample
 
@@ -22,8 +24,12 @@ def unique_rows(a, high, rows, columns):
 
 
 def scatter_samples(a):
-    return [Sample(a(3, 5), 1, unique_rows(a, 5, 3, 4), a(3, 4)), Sample(a(5), 0, np.array([4, 0, 2]), a(3)),
-            Sample(a(3, 5), 1, unique_rows(a, 5, 2, 3), Constant(a(3, 4))), Sample(a(5), 0, np.zeros(0, np.int64), a(0))]
+    return [
+        Sample(a(3, 5), 1, unique_rows(a, 5, 3, 4), a(3, 4)),
+        Sample(a(5), 0, np.array([4, 0, 2]), a(3)),
+        Sample(a(3, 5), 1, unique_rows(a, 5, 2, 3), Constant(a(3, 4))),
+        Sample(a(5), 0, np.zeros(0, np.int64), a(0)),
+    ]
 
 
 def index_add(x, dim, index, source, alpha=1):
@@ -43,8 +49,9 @@ def advanced(name, make, dtypes=DTYPES):
     def key(parts, m):
         return tuple(parts) if len(parts) > 1 else parts[0]
 
-    return Op(f"index_{name}", samples, lambda x, parts: x[key(parts, np)],
-              lambda m, x, parts: x[key(parts, m)], dtypes)
+    return Op(
+        f"index_{name}", samples, lambda x, parts: x[key(parts, np)], lambda m, x, parts: x[key(parts, m)], dtypes
+    )
 
 
 def put(name, make, accumulate):
@@ -64,37 +71,106 @@ def put(name, make, accumulate):
 
 
 INDEXING = [
-    Op("gather", lambda a: [Sample(a(3, 5), 1, a.index(5, 3, 4)), Sample(a(3, 5), 0, a.index(3, 2, 5)),
-                            Sample(a(6), 0, a.index(6, 9)), Sample(a(2, 3, 4), -1, a.index(4, 2, 3, 1)),
-                            Sample(a(3, 2), 1, np.zeros((0, 2), np.int64))],
-       lambda x, d, i: np.take_along_axis(x[tuple(slice(0, n) if k != d % x.ndim else slice(None)
-                                                   for k, n in enumerate(i.shape))], i, d), dtypes=DTYPES),
-    Op("take_along_dim", lambda a: [Sample(a(3, 5), a.index(5, 3, 4), 1), Sample(a(3, 5), a.index(5, 1, 2), 1)],
-       lambda x, i, d: np.take_along_axis(x, np.broadcast_to(i, (x.shape[0], i.shape[1])), d), dtypes=DTYPES),
+    Op(
+        "gather",
+        lambda a: [
+            Sample(a(3, 5), 1, a.index(5, 3, 4)),
+            Sample(a(3, 5), 0, a.index(3, 2, 5)),
+            Sample(a(6), 0, a.index(6, 9)),
+            Sample(a(2, 3, 4), -1, a.index(4, 2, 3, 1)),
+            Sample(a(3, 2), 1, np.zeros((0, 2), np.int64)),
+        ],
+        lambda x, d, i: np.take_along_axis(
+            x[tuple(slice(0, n) if k != d % x.ndim else slice(None) for k, n in enumerate(i.shape))], i, d
+        ),
+        dtypes=DTYPES,
+    ),
+    Op(
+        "take_along_dim",
+        lambda a: [Sample(a(3, 5), a.index(5, 3, 4), 1), Sample(a(3, 5), a.index(5, 1, 2), 1)],
+        lambda x, i, d: np.take_along_axis(x, np.broadcast_to(i, (x.shape[0], i.shape[1])), d),
+        dtypes=DTYPES,
+    ),
     Op("scatter", scatter_samples, lambda x, d, i, s: put_along(x, d, i, s, False), dtypes=DTYPES, inplace="scatter_"),
-    Op("scatter_value", lambda a: [Sample(a(3, 5), 1, unique_rows(a, 5, 3, 2), 1)],
-       lambda x, d, i, s: put_along(x, d, i, s, False), "scatter", DTYPES),
-    Op("scatter_add", lambda a: [*scatter_samples(a), Sample(a(4), 0, np.array([1, 1, 1, 0]), a(4))],
-       lambda x, d, i, s: put_along(x, d, i, s, True), dtypes=NUMBERS, inplace="scatter_add_"),
-    Op("index_select", lambda a: [Sample(a(4, 3), 0, a.index(4, 6)), Sample(a(4, 3), 1, a.index(3, 2)),
-                                  Sample(a(5), 0, np.zeros(0, np.int64)), Sample(a(2, 3, 4), -2, a.index(3, 5))],
-       lambda x, d, i: np.take(x, i, d), dtypes=DTYPES),
-    Op("index_add", lambda a: [Sample(a(4, 3), 0, a.index(4, 6), a(6, 3)), Sample(a(4, 3), 1, a.index(3, 2), a(4, 2)),
-                               Sample(a(4), 0, a.index(4, 3), a(3), alpha=2)], index_add, dtypes=NUMBERS,
-       inplace="index_add_"),
-    Op("masked_fill", lambda a: [Sample(a(3, 4), a.mask(3, 4), 2), Sample(a(3, 4), a.mask(4), 0),
-                                 Sample(a(), a.mask(), 1), Sample(a(0, 3), a.mask(0, 3), 1)],
-       lambda x, m, v: np.where(m, np.asarray(v).astype(x.dtype), x), dtypes=DTYPES, inplace="masked_fill_"),
-    Op("masked_fill_tensor", lambda a: [Sample(a(3, 4), a.mask(3, 4), a())],
-       lambda x, m, v: np.where(m, v, x), "masked_fill", DTYPES),
-    Op("masked_select", lambda a: [Sample(a(3, 4), a.mask(3, 4)), Sample(a(3, 4), a.mask(4)), Sample(a(5), a.mask(5))],
-       lambda x, m: x[np.broadcast_to(m, x.shape)], dtypes=DTYPES),
-    Op("nonzero", lambda a: [Sample(a(3, 4)), Sample(a(5)), Sample(a(0, 2)), Sample(a(2, 2, 3))],
-       lambda x: np.stack(np.nonzero(x), 1) if x.ndim else np.zeros((int(x != 0), 0), np.int64), dtypes=DTYPES,
-       grad=False),
-    Op("embedding", lambda a: [Sample(a.index(5, 4), a(5, 3)), Sample(a.index(5, 2, 3), a(5, 3)),
-                               Sample(np.zeros((0,), np.int64), a(5, 3))],
-       lambda i, w: w[i], "nn.functional.embedding", FLOATS),
+    Op(
+        "scatter_value",
+        lambda a: [Sample(a(3, 5), 1, unique_rows(a, 5, 3, 2), 1)],
+        lambda x, d, i, s: put_along(x, d, i, s, False),
+        "scatter",
+        DTYPES,
+    ),
+    Op(
+        "scatter_add",
+        lambda a: [*scatter_samples(a), Sample(a(4), 0, np.array([1, 1, 1, 0]), a(4))],
+        lambda x, d, i, s: put_along(x, d, i, s, True),
+        dtypes=NUMBERS,
+        inplace="scatter_add_",
+    ),
+    Op(
+        "index_select",
+        lambda a: [
+            Sample(a(4, 3), 0, a.index(4, 6)),
+            Sample(a(4, 3), 1, a.index(3, 2)),
+            Sample(a(5), 0, np.zeros(0, np.int64)),
+            Sample(a(2, 3, 4), -2, a.index(3, 5)),
+        ],
+        lambda x, d, i: np.take(x, i, d),
+        dtypes=DTYPES,
+    ),
+    Op(
+        "index_add",
+        lambda a: [
+            Sample(a(4, 3), 0, a.index(4, 6), a(6, 3)),
+            Sample(a(4, 3), 1, a.index(3, 2), a(4, 2)),
+            Sample(a(4), 0, a.index(4, 3), a(3), alpha=2),
+        ],
+        index_add,
+        dtypes=NUMBERS,
+        inplace="index_add_",
+    ),
+    Op(
+        "masked_fill",
+        lambda a: [
+            Sample(a(3, 4), a.mask(3, 4), 2),
+            Sample(a(3, 4), a.mask(4), 0),
+            Sample(a(), a.mask(), 1),
+            Sample(a(0, 3), a.mask(0, 3), 1),
+        ],
+        lambda x, m, v: np.where(m, np.asarray(v).astype(x.dtype), x),
+        dtypes=DTYPES,
+        inplace="masked_fill_",
+    ),
+    Op(
+        "masked_fill_tensor",
+        lambda a: [Sample(a(3, 4), a.mask(3, 4), a())],
+        lambda x, m, v: np.where(m, v, x),
+        "masked_fill",
+        DTYPES,
+    ),
+    Op(
+        "masked_select",
+        lambda a: [Sample(a(3, 4), a.mask(3, 4)), Sample(a(3, 4), a.mask(4)), Sample(a(5), a.mask(5))],
+        lambda x, m: x[np.broadcast_to(m, x.shape)],
+        dtypes=DTYPES,
+    ),
+    Op(
+        "nonzero",
+        lambda a: [Sample(a(3, 4)), Sample(a(5)), Sample(a(0, 2)), Sample(a(2, 2, 3))],
+        lambda x: np.stack(np.nonzero(x), 1) if x.ndim else np.zeros((int(x != 0), 0), np.int64),
+        dtypes=DTYPES,
+        grad=False,
+    ),
+    Op(
+        "embedding",
+        lambda a: [
+            Sample(a.index(5, 4), a(5, 3)),
+            Sample(a.index(5, 2, 3), a(5, 3)),
+            Sample(np.zeros((0,), np.int64), a(5, 3)),
+        ],
+        lambda i, w: w[i],
+        "nn.functional.embedding",
+        FLOATS,
+    ),
     advanced("one", lambda a: (a(5, 3), a.index(5, 4))),
     advanced("negative", lambda a: (a(5, 3), a.index(5, 4) - 5)),
     advanced("two", lambda a: (a(5, 3), a.index(5, 4), a.index(3, 4))),
@@ -102,8 +178,13 @@ INDEXING = [
     advanced("then_slice", lambda a: (a(5, 3, 2), a.index(5, 4), slice(1, 3))),
     advanced("after_slice", lambda a: (a(5, 3, 2), slice(0, 4), a.index(3, 6))),
     advanced("apart", lambda a: (a(5, 3, 4), a.index(5, 2), slice(None), a.index(4, 2))),
-    Op("index_number", lambda a: [Sample(a(5, 3, 4), a.index(4, 2))], lambda x, i: x[1][:, i],
-       lambda m, x, i: x[1, :, i], DTYPES),
+    Op(
+        "index_number",
+        lambda a: [Sample(a(5, 3, 4), a.index(4, 2))],
+        lambda x, i: x[1][:, i],
+        lambda m, x, i: x[1, :, i],
+        DTYPES,
+    ),
     advanced("mask", lambda a: (a(5, 3), a.mask(5, 3))),
     advanced("mask_rows", lambda a: (a(5, 3), a.mask(5))),
     advanced("mask_column", lambda a: (a(5, 3), slice(None), a.mask(3))),

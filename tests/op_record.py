@@ -1,8 +1,9 @@
 """One record per op: how it is called, what NumPy says, on which data, with which dtypes.
 
-A record is all that the generic tests and the benchmarks need; `op_db.OPS` is the list of them. Adding an op means adding
-a record to op_rows.py (elementwise) or to op_shapes.py, op_reduce.py, op_index.py, op_loss.py.
+A record is all that the generic tests need; `op_db.OPS` is the list of them. Adding an op means adding a record to
+op_rows.py (elementwise) or to op_shapes.py, op_reduce.py, op_index.py, op_loss.py.
 """
+
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -34,21 +35,21 @@ def resolve(m, path):
 
 @dataclass(frozen=True)
 class Op:
-    name: str                                   # id of the case, unique
-    samples: Callable                           # samples(Maker) -> list of Sample
-    ref: Callable | None = None                 # the NumPy function, of the same arguments
-    call: Callable | str | None = None          # call(m, *args, **kwargs), or a path below the module; default: name
-    dtypes: tuple = NUMBERS                     # those that must work
+    name: str  # id of the case, unique
+    samples: Callable  # samples(Maker) -> list of Sample
+    ref: Callable | None = None  # the NumPy function, of the same arguments
+    call: Callable | str | None = None  # call(m, *args, **kwargs), or a path below the module; default: name
+    dtypes: tuple = NUMBERS  # those that must work
     grad: bool = True
-    inplace: str | None = None                  # name of the method that does it in place
-    out: bool = False                           # takes out=
-    domain: tuple = (-3.0, 3.0)                 # where the data lie
-    corners: tuple = ()                         # further values, for float inputs: value and gradient equal torch's
+    inplace: str | None = None  # name of the method that does it in place
+    out: bool = False  # takes out=
+    domain: tuple = (-3.0, 3.0)  # where the data lie
+    corners: tuple = ()  # further values, for float inputs: value and gradient equal torch's
     tolerance: dict = field(default_factory=dict)
-    rows: tuple = ()                            # rows of csrc/ops/*.def that this record covers
+    rows: tuple = ()  # rows of csrc/ops/*.def that this record covers
     layouts: bool = True
     elementwise: bool = False
-    second: bool = True                         # has a gradient of the gradient
+    second: bool = True  # has a gradient of the gradient
 
     def __call__(self, m, *args, **kwargs):
         if callable(self.call):

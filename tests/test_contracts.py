@@ -1,4 +1,5 @@
-"""The contracts of the core: identity, dict, weak references, subclasses, pickles, collection, leaves, strides, modes."""
+"""The contracts of the core: identity, weak references, subclasses, pickles, collection, leaves, strides, modes."""
+
 import copy
 import gc
 import pickle
@@ -108,11 +109,18 @@ def test_parameter_is_a_tensor_and_stays():
     assert isinstance(p.data, fg.Tensor) and not isinstance(p.data, fg.nn.Parameter)
 
 
-@pytest.mark.parametrize("make", [
-    lambda: fg.arange(6.0).view(2, 3), lambda: fg.arange(6.0).view(2, 3).t(), lambda: fg.tensor(3),
-    lambda: fg.ones(2, requires_grad=True), lambda: fg.zeros(0, 3, dtype=fg.bool), lambda: fg.ones(3, dtype=fg.bfloat16),
-    lambda: fg.nn.Parameter(fg.ones(2)),
-])
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: fg.arange(6.0).view(2, 3),
+        lambda: fg.arange(6.0).view(2, 3).t(),
+        lambda: fg.tensor(3),
+        lambda: fg.ones(2, requires_grad=True),
+        lambda: fg.zeros(0, 3, dtype=fg.bool),
+        lambda: fg.ones(3, dtype=fg.bfloat16),
+        lambda: fg.nn.Parameter(fg.ones(2)),
+    ],
+)
 def test_pickle_and_copy(make):
     x = make()
     for y in (pickle.loads(pickle.dumps(x)), copy.deepcopy(x), copy.copy(x)):
@@ -147,8 +155,10 @@ def test_leaves_are_saved_by_reference(m_name, request):
 
 LAYOUTS = {
     "channels_last": lambda m: m.arange(24.0).view(1, 3, 4, 2).permute(0, 3, 1, 2),
-    "transposed": lambda m: m.arange(12.0).view(3, 4).t(), "permuted": lambda m: m.arange(24.0).view(2, 3, 4).permute(1, 2, 0),
-    "sliced": lambda m: m.arange(48.0).view(4, 12)[::2, ::3], "expanded": lambda m: m.arange(3.0).expand(2, 3),
+    "transposed": lambda m: m.arange(12.0).view(3, 4).t(),
+    "permuted": lambda m: m.arange(24.0).view(2, 3, 4).permute(1, 2, 0),
+    "sliced": lambda m: m.arange(48.0).view(4, 12)[::2, ::3],
+    "expanded": lambda m: m.arange(3.0).expand(2, 3),
     "row_expanded": lambda m: m.arange(3.0).view(3, 1).expand(3, 4),
 }
 
@@ -160,8 +170,18 @@ def test_strides_of_outputs_and_gradients(name, torch):
     for m in (torch, fg):
         x = LAYOUTS[name](m)
         dense = x.clone()
-        results = [x + 1, x.exp(), x * x, m.where(x > 0, x, x), x + LAYOUTS[name](m).contiguous(), x.clone(), m.zeros_like(x),
-                   x.to(m.float64), x + x[:1], x > 0]
+        results = [
+            x + 1,
+            x.exp(),
+            x * x,
+            m.where(x > 0, x, x),
+            x + LAYOUTS[name](m).contiguous(),
+            x.clone(),
+            m.zeros_like(x),
+            x.to(m.float64),
+            x + x[:1],
+            x > 0,
+        ]
         leaf = dense.detach().requires_grad_()
         (leaf * 2).exp().sum().backward()
         found.append([r.stride() for r in results] + [dense.stride(), leaf.grad.stride()])
@@ -238,9 +258,17 @@ def test_float32_numbers_are_exact_to_two_ulp():
     import math
 
     for name, low, high, ref in (
-        ("exp", -80, 80, np.exp), ("log", 1e-6, 1e6, np.log), ("tanh", -9, 9, np.tanh), ("sin", -100, 100, np.sin),
-        ("cos", -100, 100, np.cos), ("expm1", -5, 5, np.expm1), ("log1p", -0.9, 10, np.log1p), ("atan", -9, 9, np.arctan),
-        ("sigmoid", -30, 30, lambda x: 1 / (1 + np.exp(-x))), ("erf", -4, 4, np.vectorize(math.erf)), ("sqrt", 0, 9, np.sqrt),
+        ("exp", -80, 80, np.exp),
+        ("log", 1e-6, 1e6, np.log),
+        ("tanh", -9, 9, np.tanh),
+        ("sin", -100, 100, np.sin),
+        ("cos", -100, 100, np.cos),
+        ("expm1", -5, 5, np.expm1),
+        ("log1p", -0.9, 10, np.log1p),
+        ("atan", -9, 9, np.arctan),
+        ("sigmoid", -30, 30, lambda x: 1 / (1 + np.exp(-x))),
+        ("erf", -4, 4, np.vectorize(math.erf)),
+        ("sqrt", 0, 9, np.sqrt),
     ):
         x = random.uniform(low, high, 20000).astype(np.float32)
         expected = ref(x.astype(np.float64))

@@ -1,12 +1,13 @@
 """Making tensors: from numbers, lists, arrays, other tensors; ranges; like-forms; dtypes, devices, flags."""
+
 import math
 import warnings
 
 import numpy as np
 import pytest
-from checks import DTYPES, assert_same, dtype_name
 
 import fastgrad as fg
+from checks import DTYPES, assert_same, dtype_name
 
 
 def check(torch, call):
@@ -20,10 +21,35 @@ def check(torch, call):
 
 
 DATA = [
-    1, 2.5, True, [1, 2], [1.0, 2], [[1, 2], [3, 4]], [True, False], [], [[]], [[], []], (1, 2), [(1, 2), (3, 4)],
-    [[True], [0.5]], [1, 2**40], -3, float("nan"), [math.inf, -math.inf], range(4), [np.float32(1.5), np.float64(2)],
-    [np.int64(3)], np.float64(1.5), np.float32(1.5), np.int32(4), np.bool_(True), np.arange(6).reshape(2, 3),
-    np.zeros((0, 3), np.float32), np.array(2.0), [np.arange(3), np.arange(3)], np.arange(6.0).reshape(2, 3).T,
+    1,
+    2.5,
+    True,
+    [1, 2],
+    [1.0, 2],
+    [[1, 2], [3, 4]],
+    [True, False],
+    [],
+    [[]],
+    [[], []],
+    (1, 2),
+    [(1, 2), (3, 4)],
+    [[True], [0.5]],
+    [1, 2**40],
+    -3,
+    float("nan"),
+    [math.inf, -math.inf],
+    range(4),
+    [np.float32(1.5), np.float64(2)],
+    [np.int64(3)],
+    np.float64(1.5),
+    np.float32(1.5),
+    np.int32(4),
+    np.bool_(True),
+    np.arange(6).reshape(2, 3),
+    np.zeros((0, 3), np.float32),
+    np.array(2.0),
+    [np.arange(3), np.arange(3)],
+    np.arange(6.0).reshape(2, 3).T,
     np.arange(5)[::-1].copy(),
 ]
 
@@ -91,7 +117,7 @@ def test_filled(name, device, torch):
             t = getattr(m, name)(*args)
             assert tuple(t.shape) == tuple(np.zeros(args[0] if isinstance(args[0], (tuple, list)) else args).shape)
         if name != "empty" and args:
-            check(torch, lambda m: getattr(m, name)(*args))
+            check(torch, lambda m, args=args: getattr(m, name)(*args))
     for dtype in DTYPES:
         assert dtype_name(getattr(fg, name)(2, dtype=getattr(fg, dtype), device=device)) == dtype
     assert getattr(fg, name)(2, requires_grad=True).requires_grad
@@ -99,9 +125,9 @@ def test_filled(name, device, torch):
 
 def test_full(torch):
     for value in (1, 2.5, True):
-        check(torch, lambda m: m.full((2, 3), value))
-        check(torch, lambda m: m.full((2,), value, dtype=m.float64))
-        check(torch, lambda m: m.full((), value))
+        check(torch, lambda m, value=value: m.full((2, 3), value))
+        check(torch, lambda m, value=value: m.full((2,), value, dtype=m.float64))
+        check(torch, lambda m, value=value: m.full((), value))
 
 
 @pytest.mark.parametrize("layout", ("contiguous", "transposed", "sliced", "expanded"))
@@ -111,8 +137,8 @@ def test_like_forms(layout, torch):
         return {"contiguous": x, "transposed": x.t(), "sliced": x[::2, 1:], "expanded": x[:1].expand(3, 4)}[layout]
 
     for name in ("zeros_like", "ones_like"):
-        check(torch, lambda m: getattr(m, name)(base(m)))
-        check(torch, lambda m: getattr(m, name)(base(m), dtype=m.int64))
+        check(torch, lambda m, name=name: getattr(m, name)(base(m)))
+        check(torch, lambda m, name=name: getattr(m, name)(base(m), dtype=m.int64))
     check(torch, lambda m: m.full_like(base(m), 3))
     check(torch, lambda m: m.empty_like(base(m)).zero_())
     check(torch, lambda m: base(m).new_zeros(2, 3))
@@ -122,8 +148,20 @@ def test_like_forms(layout, torch):
     check(torch, lambda m: base(m).new_empty((2, 2)).fill_(1))
 
 
-RANGES = [(5,), (2, 7), (2, 9, 3), (0.5,), (0, 1, 0.1), (-5, 5, 0.1), (5, 0, -1), (0,), (1, 1), (1.0, 4.0, 1.0),
-          (0, 10, 2.5), (3, 3.0001, 1)]
+RANGES = [
+    (5,),
+    (2, 7),
+    (2, 9, 3),
+    (0.5,),
+    (0, 1, 0.1),
+    (-5, 5, 0.1),
+    (5, 0, -1),
+    (0,),
+    (1, 1),
+    (1.0, 4.0, 1.0),
+    (0, 10, 2.5),
+    (3, 3.0001, 1),
+]
 
 
 @pytest.mark.parametrize("args", RANGES, ids=str)
@@ -142,23 +180,39 @@ def test_linspace(args, torch):
 
 def test_eye_and_triangles(torch):
     for args in ((3,), (2, 3), (0,), (3, 0)):
-        check(torch, lambda m: m.eye(*args))
+        check(torch, lambda m, args=args: m.eye(*args))
     check(torch, lambda m: m.eye(2, dtype=m.int64))
 
 
-@pytest.mark.parametrize("call, kind", [
-    (lambda m: m.zeros(-1), RuntimeError), (lambda m: m.ones(2, -3), RuntimeError), (lambda m: m.full((-1,), 0), RuntimeError),
-    (lambda m: m.tensor([[1, 2], [3]]), ValueError), (lambda m: m.tensor("a"), TypeError),
-    (lambda m: m.tensor([1, "a"]), (TypeError, ValueError)), (lambda m: m.tensor(None), (RuntimeError, TypeError)),
-    (lambda m: m.tensor([None]), (RuntimeError, TypeError)), (lambda m: m.tensor(object()), (RuntimeError, TypeError)),
-    (lambda m: m.arange(0, 5, 0), RuntimeError), (lambda m: m.arange(0, 5, -1), RuntimeError),
-    (lambda m: m.arange(0, float("inf")), RuntimeError), (lambda m: m.linspace(0, 1, -1), RuntimeError),
-    (lambda m: m.eye(-1), RuntimeError), (lambda m: m.zeros("a"), TypeError), (lambda m: m.zeros(2.5), TypeError),
-    (lambda m: m.zeros(2, dtype="float"), TypeError), (lambda m: m.zeros(2, device="nowhere"), RuntimeError),
-    (lambda m: m.tensor([1], requires_grad=True), RuntimeError), (lambda m: m.zeros(2, nonsense=1), TypeError),
-    (lambda m: m.tensor(), TypeError), (lambda m: m.tensor(2**64), (RuntimeError, OverflowError, ValueError)),
-    (lambda m: m.tensor([1.0], dtype=m.uint8).fill_("x"), TypeError), (lambda m: m.tensor({}), (RuntimeError, TypeError)),
-])
+@pytest.mark.parametrize(
+    "call, kind",
+    [
+        (lambda m: m.zeros(-1), RuntimeError),
+        (lambda m: m.ones(2, -3), RuntimeError),
+        (lambda m: m.full((-1,), 0), RuntimeError),
+        (lambda m: m.tensor([[1, 2], [3]]), ValueError),
+        (lambda m: m.tensor("a"), TypeError),
+        (lambda m: m.tensor([1, "a"]), (TypeError, ValueError)),
+        (lambda m: m.tensor(None), (RuntimeError, TypeError)),
+        (lambda m: m.tensor([None]), (RuntimeError, TypeError)),
+        (lambda m: m.tensor(object()), (RuntimeError, TypeError)),
+        (lambda m: m.arange(0, 5, 0), RuntimeError),
+        (lambda m: m.arange(0, 5, -1), RuntimeError),
+        (lambda m: m.arange(0, float("inf")), RuntimeError),
+        (lambda m: m.linspace(0, 1, -1), RuntimeError),
+        (lambda m: m.eye(-1), RuntimeError),
+        (lambda m: m.zeros("a"), TypeError),
+        (lambda m: m.zeros(2.5), TypeError),
+        (lambda m: m.zeros(2, dtype="float"), TypeError),
+        (lambda m: m.zeros(2, device="nowhere"), RuntimeError),
+        (lambda m: m.tensor([1], requires_grad=True), RuntimeError),
+        (lambda m: m.zeros(2, nonsense=1), TypeError),
+        (lambda m: m.tensor(), TypeError),
+        (lambda m: m.tensor(2**64), (RuntimeError, OverflowError, ValueError)),
+        (lambda m: m.tensor([1.0], dtype=m.uint8).fill_("x"), TypeError),
+        (lambda m: m.tensor({}), (RuntimeError, TypeError)),
+    ],
+)
 def test_refusals(call, kind, torch):
     for m in (torch, fg):
         with pytest.raises(kind):
@@ -175,7 +229,7 @@ def test_absurd_sizes_raise(torch):
 def test_class_constructors(torch):
     for name in ("Tensor", "FloatTensor", "LongTensor", "DoubleTensor"):
         if hasattr(fg, name):
-            check(torch, lambda m: getattr(m, name)([1, 2]))
+            check(torch, lambda m, name=name: getattr(m, name)([1, 2]))
     check(torch, lambda m: m.Tensor([[1, 2], [3, 4]]))
     check(torch, lambda m: m.Tensor([1]))
     assert tuple(fg.Tensor(2, 3).shape) == (2, 3)
@@ -184,7 +238,7 @@ def test_class_constructors(torch):
 
 def test_conversions(torch):
     for name in ("float", "double", "half", "bfloat16", "int", "long", "short", "char", "byte", "bool"):
-        check(torch, lambda m: getattr(m.tensor([0.0, 1.7, -0.0, 3.2]), name)())
+        check(torch, lambda m, name=name: getattr(m.tensor([0.0, 1.7, -0.0, 3.2]), name)())
     check(torch, lambda m: m.tensor([1, 2]).to(m.tensor([1.0], dtype=m.float64)))
     check(torch, lambda m: m.tensor([1, 2]).type_as(m.zeros(1)))
     x = fg.zeros(2)
@@ -196,15 +250,21 @@ def test_conversions(torch):
 def test_every_conversion(one, torch):
     values = [0, 1, 2, 3, 100] if one in ("bool", "uint8", "int8") else [0, 1, -2, 3, 100, -100]
     for two in DTYPES:
-        check(torch, lambda m: m.tensor(values, dtype=getattr(m, one)).to(getattr(m, two)) if one != "bool"
-              else m.tensor([True, False]).to(getattr(m, two)))
+        check(
+            torch,
+            lambda m, two=two: (
+                m.tensor(values, dtype=getattr(m, one)).to(getattr(m, two))
+                if one != "bool"
+                else m.tensor([True, False]).to(getattr(m, two))
+            ),
+        )
 
 
 def test_half_rounding(torch):
     a = np.random.default_rng(0).standard_normal(5000).astype(np.float32) * np.logspace(-8, 6, 5000, dtype=np.float32)
     for dtype in ("float16", "bfloat16"):
-        check(torch, lambda m: m.tensor(a).to(getattr(m, dtype)))
-        check(torch, lambda m: m.tensor(a.astype(np.float64)).to(getattr(m, dtype)))
+        check(torch, lambda m, dtype=dtype: m.tensor(a).to(getattr(m, dtype)))
+        check(torch, lambda m, dtype=dtype: m.tensor(a.astype(np.float64)).to(getattr(m, dtype)))
 
 
 def test_scalars_out(torch):
@@ -216,8 +276,13 @@ def test_scalars_out(torch):
     t = fg.tensor(2.5)
     assert float(t) == 2.5 and int(t) == 2 and bool(t) and f"{t:.2f}" == "2.50"
     assert [10, 20, 30][fg.tensor(1)] == 20
-    for call in (lambda m: m.zeros(2).item(), lambda m: float(m.zeros(2)), lambda m: bool(m.zeros(2)),
-                 lambda m: bool(m.zeros(0)), lambda m: [1, 2][m.zeros(1)]):
+    for call in (
+        lambda m: m.zeros(2).item(),
+        lambda m: float(m.zeros(2)),
+        lambda m: bool(m.zeros(2)),
+        lambda m: bool(m.zeros(0)),
+        lambda m: [1, 2][m.zeros(1)],
+    ):
         with pytest.raises((RuntimeError, ValueError, TypeError)) as expected:
             call(torch)
         with pytest.raises(expected.type):

@@ -1,4 +1,5 @@
 """Wrong calls: torch's class of error, a text that names the op and what clashes, and nothing half-changed."""
+
 import numpy as np
 import pytest
 
@@ -89,14 +90,17 @@ CASES = {
     "nll target range": (lambda m: m.nn.functional.nll_loss(f(m, 2, 3), i(m, 0, 3)), ("nll_loss", "arget")),
     "nll target shape": (lambda m: m.nn.functional.nll_loss(f(m, 2, 3), i(m, 0, 1, 2)), ("nll_loss", "atch")),
     "nll target dtype": (lambda m: m.nn.functional.nll_loss(f(m, 2, 3), f(m, 2)), ("nll_loss",)),
-    "bce range": (lambda m: m.nn.functional.binary_cross_entropy(f(m, 3), f(m, 3)), ("binary_cross_entropy", "between")),
+    "bce range": (
+        lambda m: m.nn.functional.binary_cross_entropy(f(m, 3), f(m, 3)),
+        ("binary_cross_entropy", "between"),
+    ),
     "bce shape": (lambda m: m.nn.functional.binary_cross_entropy(f(m, 1), f(m, 2)), ("arget",)),
     "layer_norm shape": (lambda m: m.nn.functional.layer_norm(f(m, 2, 3), (2,)), ("layer_norm", "normalized_shape")),
     "bitwise of floats": (lambda m: f(m, 2) & f(m, 2), ("bitwise_and",)),
     "shift of floats": (lambda m: m.bitwise_left_shift(f(m, 2), 1.5), ("shift",)),
     "sub of bools": (lambda m: (f(m, 2) > 0) - (f(m, 2) > 0), ("sub", "Subtract")),
     "neg of bools": (lambda m: -(f(m, 2) > 0), ("neg", "Neg")),
-    "integers to negative powers": (lambda m: i(m, 2)**-1, ("pow", "power")),
+    "integers to negative powers": (lambda m: i(m, 2) ** -1, ("pow", "power")),
     "integer division by zero": (lambda m: i(m, 2) // 0, ("divi", "zero", "ZeroDivision")),
     "remainder by zero": (lambda m: i(m, 2) % i(m, 0), ("divi", "zero", "ZeroDivision")),
     "add of text": (lambda m: m.add(f(m, 2), "a"), ("add",)),
@@ -132,21 +136,35 @@ def test_class_and_text(name, torch):
         call(torch)
     with pytest.raises(Exception) as actual:
         call(fg)
-    kinds = (expected.type, *((RuntimeError,) if expected.type is NotImplementedError else ()),
-             *((IndexError,) if name == "embedding range" else ()))
+    kinds = (
+        expected.type,
+        *((RuntimeError,) if expected.type is NotImplementedError else ()),
+        *((IndexError,) if name == "embedding range" else ()),
+    )
     assert isinstance(actual.value, kinds), f"{actual.value!r}, torch raises {expected.value!r}"
     text = str(actual.value)
     assert text and any(w in text for w in words), f"text {text!r} has none of {words}"
 
 
 @pytest.mark.sanitize
-@pytest.mark.parametrize("call", [
-    lambda m, x: x.add_(f(m, 2, 3, 4)), lambda m, x: x.mul_(f(m, 5)), lambda m, x: x.copy_(f(m, 7)),
-    lambda m, x: x.index_add_(0, i(m, 0, 9), f(m, 2, 3)), lambda m, x: x.scatter_(1, i(m, 9).view(1, 1), 5.0),
-    lambda m, x: x.masked_fill_(f(m, 5) > 0, 1.0), lambda m, x: x.__setitem__(5, 1.0), lambda m, x: x.uniform_(3, 1),
-    lambda m, x: x.__setitem__((0, m.tensor([0, 8])), 1.0), lambda m, x: x.normal_(0, -1), lambda m, x: x.addmm_(f(m, 2, 2), f(m, 3, 3)),
-    lambda m, x: x.index_put_((i(m, 4),), m.ones(3)), lambda m, x: x.scatter_add_(0, i(m, 5).view(1, 1), m.ones(1, 1)),
-])
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda m, x: x.add_(f(m, 2, 3, 4)),
+        lambda m, x: x.mul_(f(m, 5)),
+        lambda m, x: x.copy_(f(m, 7)),
+        lambda m, x: x.index_add_(0, i(m, 0, 9), f(m, 2, 3)),
+        lambda m, x: x.scatter_(1, i(m, 9).view(1, 1), 5.0),
+        lambda m, x: x.masked_fill_(f(m, 5) > 0, 1.0),
+        lambda m, x: x.__setitem__(5, 1.0),
+        lambda m, x: x.uniform_(3, 1),
+        lambda m, x: x.__setitem__((0, m.tensor([0, 8])), 1.0),
+        lambda m, x: x.normal_(0, -1),
+        lambda m, x: x.addmm_(f(m, 2, 2), f(m, 3, 3)),
+        lambda m, x: x.index_put_((i(m, 4),), m.ones(3)),
+        lambda m, x: x.scatter_add_(0, i(m, 5).view(1, 1), m.ones(1, 1)),
+    ],
+)
 def test_nothing_is_changed_by_a_refused_write(call, device):
     x = f(fg, 2, 3).to(device)
     before, version = x.tolist(), x._version
@@ -180,9 +198,18 @@ def test_deep_lists_are_refused_without_a_crash(torch):
 @pytest.mark.sanitize
 def test_sizes_that_overflow():
     x = fg.zeros(1)
-    for call in (lambda: x.expand(2**62, 4), lambda: x.expand(2**40, 2**40), lambda: fg.empty(2**61), lambda: fg.arange(2**62),
-                 lambda: x.repeat(2**62), lambda: x.as_strided((2**62, 2**62), (0, 0)), lambda: fg.zeros(0, 2**62, 2**62),
-                 lambda: x.narrow(0, 0, 2**62), lambda: x.view(2**63 - 1), lambda: fg.linspace(0, 1, 2**60)):
+    for call in (
+        lambda: x.expand(2**62, 4),
+        lambda: x.expand(2**40, 2**40),
+        lambda: fg.empty(2**61),
+        lambda: fg.arange(2**62),
+        lambda: x.repeat(2**62),
+        lambda: x.as_strided((2**62, 2**62), (0, 0)),
+        lambda: fg.zeros(0, 2**62, 2**62),
+        lambda: x.narrow(0, 0, 2**62),
+        lambda: x.view(2**63 - 1),
+        lambda: fg.linspace(0, 1, 2**60),
+    ):
         try:
             t = call()
         except (RuntimeError, MemoryError, OverflowError, ValueError, TypeError):

@@ -1,4 +1,5 @@
 """The examples run, and reach what they promise."""
+
 import importlib.util
 import re
 import subprocess
@@ -25,8 +26,21 @@ def test_digits(tmp_path):
 
 
 def test_benchmarks_run(tmp_path):
-    command = [sys.executable, "-m", "benchmarks", "--filter", "overhead/small_add,train/mlp_sgd_step,sgemm_16",
-               "--rounds", "1", "--budget", "0.01", "--out", str(tmp_path), "--against", "numpy"]
+    command = [
+        sys.executable,
+        "-m",
+        "benchmarks",
+        "--filter",
+        "overhead/small_add,train/mlp_sgd_step,sgemm_16",
+        "--rounds",
+        "1",
+        "--budget",
+        "0.01",
+        "--out",
+        str(tmp_path),
+        "--against",
+        "numpy",
+    ]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=ROOT)
     assert done.returncode == 0, done.stderr
     assert "small_add" in done.stdout and "error" not in done.stdout.lower(), done.stdout

@@ -1,6 +1,9 @@
 """Gradients of every differentiable record: central differences, second order, torch's values, strided inputs."""
+
 import numpy as np
 import pytest
+
+import fastgrad as fg
 from checks import (
     Maker,
     assert_close,
@@ -14,8 +17,6 @@ from checks import (
     to_numpy,
 )
 from op_db import OPS, Sample, differentiable
-
-import fastgrad as fg
 
 CASES = differentiable()
 LIMIT = 40  # elements: one evaluation for each
@@ -54,7 +55,8 @@ def small_samples(op):
 @pytest.mark.parametrize("op", CASES, ids=str)
 def test_gradcheck(op, device):
     for sample, arrays, rebuild in small_samples(op):
-        def function(*tensors):
+
+        def function(*tensors, rebuild=rebuild):
             args, kwargs = rebuild(tensors, device)
             return op(fg, *args, **kwargs)
 
@@ -64,7 +66,8 @@ def test_gradcheck(op, device):
 @pytest.mark.parametrize("op", [op for op in CASES if op.second], ids=str)
 def test_gradgradcheck(op, device):
     for sample, arrays, rebuild in list(small_samples(op))[:4]:
-        def function(*tensors):
+
+        def function(*tensors, rebuild=rebuild):
             args, kwargs = rebuild(tensors, device)
             return op(fg, *args, **kwargs)
 
@@ -86,8 +89,10 @@ def test_gradient_equals_torch(op, layout, device, torch):
     """float32, every sample, zero-size ones too: values, dtypes and shapes of the gradients."""
     for sample in op.samples(Maker("float32", *op.domain)):
         change = lambda array: lay_out(array, layout)
-        sample = Sample(*[map_arrays(v, change) for v in sample.args],
-                        **{k: map_arrays(v, change) for k, v in sample.kwargs.items()})
+        sample = Sample(
+            *[map_arrays(v, change) for v in sample.args],
+            **{k: map_arrays(v, change) for k, v in sample.kwargs.items()},
+        )
         found = []
         for m, where in ((fg, device), (torch, "cpu")):
             args, kwargs, leaves = build(m, sample, "float32", layout, where, grad=True)

@@ -1,4 +1,5 @@
 """What importing does and does not do."""
+
 import subprocess
 import sys
 
@@ -15,8 +16,13 @@ def test_numpy_is_not_imported():
 
 def test_work_without_numpy():
     """Tensors from lists, arithmetic, gradients and printing need no NumPy."""
-    assert run("import sys; sys.modules['numpy'] = None; import fastgrad as fg\n"
-               "x = fg.tensor([1.0, 2.0], requires_grad=True); (x * x).sum().backward(); print(x.grad)") == "tensor([2., 4.])"
+    assert (
+        run(
+            "import sys; sys.modules['numpy'] = None; import fastgrad as fg\n"
+            "x = fg.tensor([1.0, 2.0], requires_grad=True); (x * x).sum().backward(); print(x.grad)"
+        )
+        == "tensor([2., 4.])"
+    )
 
 
 def test_torch_is_not_imported():
@@ -28,15 +34,20 @@ def test_import_prints_nothing_and_starts_no_thread():
 
 
 def test_the_usual_names():
-    assert run("import fastgrad as torch\nimport fastgrad.nn as nn, fastgrad.nn.functional as F\n"
-               "from fastgrad import optim\nfrom fastgrad.utils.data import DataLoader\n"
-               "print(torch.nn is nn, nn.functional is F, torch.optim is optim, torch.__version__ != '')") \
+    assert (
+        run(
+            "import fastgrad as torch\nimport fastgrad.nn as nn, fastgrad.nn.functional as F\n"
+            "from fastgrad import optim\nfrom fastgrad.utils.data import DataLoader\n"
+            "print(torch.nn is nn, nn.functional is F, torch.optim is optim, torch.__version__ != '')"
+        )
         == "True True True True"
+    )
 
 
 def test_alongside_torch(torch):
-    """Both in one process, in either order."""
-    for first, second in (("torch", "fastgrad"), ("fastgrad", "torch")):
-        text = run(f"import {first}, {second}\nimport fastgrad, torch\nx = fastgrad.ones(300, 300)\n"
-                   "y = torch.ones(300, 300)\nprint((x @ x).sum().item() == (y @ y).sum().item())")
-        assert text == "True"
+    """Both in one process; the test process itself has fastgrad first."""
+    text = run(
+        "import torch, fastgrad\nx, y = fastgrad.ones(300, 300), torch.ones(300, 300)\n"
+        "print((x @ x).sum().item() == (y @ y).sum().item())"
+    )
+    assert text == "True"

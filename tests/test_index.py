@@ -1,41 +1,60 @@
 """Indexing: every form of key against torch and NumPy, reading and writing, gradients, refusals."""
+
 import itertools
 
 import numpy as np
 import pytest
-from checks import assert_same
 
 import fastgrad as fg
+from checks import assert_same
 
 SHAPE = (4, 3, 5)
 PARTS = {
-    "number": lambda m: 1, "last": lambda m: -1, "slice": lambda m: slice(0, 2), "step": lambda m: slice(None, None, 2),
-    "all": lambda m: slice(None), "none": lambda m: None, "ellipsis": lambda m: ..., "list": lambda m: [0, 2],
-    "tensor": lambda m: m.tensor([2, 0]), "matrix": lambda m: m.tensor([[0, 1], [2, 0]]),
-    "negative": lambda m: m.tensor([-1, 0]), "int32": lambda m: m.tensor([1, 0], dtype=m.int32),
-    "scalar": lambda m: m.tensor(1), "true": lambda m: True, "array": lambda m: np.array([1, 2]),
+    "number": lambda m: 1,
+    "last": lambda m: -1,
+    "slice": lambda m: slice(0, 2),
+    "step": lambda m: slice(None, None, 2),
+    "all": lambda m: slice(None),
+    "none": lambda m: None,
+    "ellipsis": lambda m: ...,
+    "list": lambda m: [0, 2],
+    "tensor": lambda m: m.tensor([2, 0]),
+    "matrix": lambda m: m.tensor([[0, 1], [2, 0]]),
+    "negative": lambda m: m.tensor([-1, 0]),
+    "int32": lambda m: m.tensor([1, 0], dtype=m.int32),
+    "scalar": lambda m: m.tensor(1),
+    "true": lambda m: True,
+    "array": lambda m: np.array([1, 2]),
 }
 MASKS = {
-    "mask": lambda m: (m.arange(60).view(SHAPE) % 3 == 0), "mask_rows": lambda m: m.tensor([True, False, True, True]),
-    "mask_two": lambda m: (m.arange(12).view(4, 3) % 2 == 0),
+    "mask": lambda m: m.arange(60).view(SHAPE) % 3 == 0,
+    "mask_rows": lambda m: m.tensor([True, False, True, True]),
+    "mask_two": lambda m: m.arange(12).view(4, 3) % 2 == 0,
     "rows_list": lambda m: [True, False, False, True],
     "mask_last": lambda m: (slice(None), slice(None), m.tensor([True, False, True, False, True])),
     "mask_and_number": lambda m: (m.tensor([True, False, True, True]), 1),
     "mask_and_tensor": lambda m: (m.tensor([True, False, True, False]), m.tensor([0, 2])),
-    "empty_mask": lambda m: m.zeros(4, dtype=m.bool), "false": lambda m: False, "empty_list": lambda m: [],
+    "empty_mask": lambda m: m.zeros(4, dtype=m.bool),
+    "false": lambda m: False,
+    "empty_list": lambda m: [],
     "nested": lambda m: ([0, 1], slice(None), [2, 3]),
 }
 KEYS = {n: (lambda m, n=n: PARTS[n](m)) for n in PARTS}
 KEYS |= {f"{a},{b}": (lambda m, a=a, b=b: (PARTS[a](m), PARTS[b](m))) for a, b in itertools.product(PARTS, PARTS)}
-KEYS |= {f"{a},{b},{c}": (lambda m, k=(a, b, c): tuple(PARTS[p](m) for p in k))
-         for a, b, c in itertools.product(("number", "slice", "tensor", "none", "list"), ("all", "matrix", "scalar"),
-                                          ("step", "tensor", "negative", "ellipsis"))}
+KEYS |= {
+    f"{a},{b},{c}": (lambda m, k=(a, b, c): tuple(PARTS[p](m) for p in k))
+    for a, b, c in itertools.product(
+        ("number", "slice", "tensor", "none", "list"),
+        ("all", "matrix", "scalar"),
+        ("step", "tensor", "negative", "ellipsis"),
+    )
+}
 KEYS |= MASKS
 
 
-def attempt(call):
+def attempt(call, *args):
     try:
-        return call(), None
+        return call(*args), None
     except (IndexError, TypeError, RuntimeError, ValueError) as error:
         return None, error
 
@@ -44,7 +63,7 @@ def both(torch, device, call):
     results = []
     for m in (torch, fg):
         x = m.arange(60.0).view(SHAPE)
-        results.append(attempt(lambda: call(m, x if m is torch else x.to(device))))
+        results.append(attempt(call, m, x if m is torch else x.to(device)))
     (expected, failure), (actual, error) = results
     if failure is not None:
         assert error is not None, f"torch raises {failure!r}"
@@ -100,15 +119,30 @@ def test_against_numpy(device):
     t = fg.tensor(x, device=device)
     index = np.array([3, 0, 0])
     for key in (2, -1, slice(1, 3), (slice(None), 1), (..., slice(None, None, 2)), index, (index, [0, 1, 2]), x > 20):
-        given = tuple(fg.tensor(k, device=device) if isinstance(k, np.ndarray) else k for k in key) \
-            if isinstance(key, tuple) else fg.tensor(key, device=device) if isinstance(key, np.ndarray) else key
+        given = (
+            tuple(fg.tensor(k, device=device) if isinstance(k, np.ndarray) else k for k in key)
+            if isinstance(key, tuple)
+            else fg.tensor(key, device=device)
+            if isinstance(key, np.ndarray)
+            else key
+        )
         assert np.array_equal(t[given].cpu().numpy(), x[key])
 
 
-@pytest.mark.parametrize("key, kind", [
-    ((4,), IndexError), ((-5,), IndexError), ((0, 0, 0, 0), IndexError), ((0, 3), IndexError), ((1.5,), IndexError),
-    (("a",), TypeError), ((slice(None, None, -1),), ValueError), ((slice(None, None, 0),), ValueError), (([9],), IndexError),
-])
+@pytest.mark.parametrize(
+    "key, kind",
+    [
+        ((4,), IndexError),
+        ((-5,), IndexError),
+        ((0, 0, 0, 0), IndexError),
+        ((0, 3), IndexError),
+        ((1.5,), IndexError),
+        (("a",), TypeError),
+        ((slice(None, None, -1),), ValueError),
+        ((slice(None, None, 0),), ValueError),
+        (([9],), IndexError),
+    ],
+)
 def test_refused_keys(key, kind, device, torch):
     key = key if len(key) > 1 else key[0]
     for m in (torch, fg):

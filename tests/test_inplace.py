@@ -1,10 +1,11 @@
 """In-place forms of the records: value, identity, version, aliasing, history, refusals."""
+
 import numpy as np
 import pytest
-from checks import LAYOUTS, Maker, assert_close, assert_same, build, lay_out, map_arrays, to_numpy
-from op_db import OPS, Sample
 
 import fastgrad as fg
+from checks import LAYOUTS, Maker, assert_close, assert_same, build, lay_out, map_arrays, to_numpy
+from op_db import OPS, Sample
 
 CASES = [op for op in OPS if op.inplace]
 
@@ -13,8 +14,10 @@ def fitting(op, dtype, layout="contiguous"):
     """Samples whose result has the shape of the first input."""
     for sample in op.samples(Maker(dtype, *op.domain)):
         change = lambda array: lay_out(array, layout)
-        sample = Sample(*[map_arrays(v, change) for v in sample.args],
-                        **{k: map_arrays(v, change) for k, v in sample.kwargs.items()})
+        sample = Sample(
+            *[map_arrays(v, change) for v in sample.args],
+            **{k: map_arrays(v, change) for k, v in sample.kwargs.items()},
+        )
         with np.errstate(all="ignore"):
             if np.shape(op.ref(*sample.args, **sample.kwargs)) == sample.args[0].shape:
                 yield sample
@@ -129,8 +132,12 @@ def test_shape_must_not_grow(device):
 
 
 OPERATORS = {
-    "+=": lambda x, y: x.__iadd__(y), "-=": lambda x, y: x.__isub__(y), "*=": lambda x, y: x.__imul__(y),
-    "/=": lambda x, y: x.__itruediv__(y), "**=": lambda x, y: x.__ipow__(y), "//=": lambda x, y: x.__ifloordiv__(y),
+    "+=": lambda x, y: x.__iadd__(y),
+    "-=": lambda x, y: x.__isub__(y),
+    "*=": lambda x, y: x.__imul__(y),
+    "/=": lambda x, y: x.__itruediv__(y),
+    "**=": lambda x, y: x.__ipow__(y),
+    "//=": lambda x, y: x.__ifloordiv__(y),
     "%=": lambda x, y: x.__imod__(y),
 }
 

@@ -1,4 +1,5 @@
 """A forced instruction set is the active one, and all sets agree to rounding."""
+
 import json
 import os
 import subprocess
@@ -30,8 +31,10 @@ for name in ("gelu", "silu", "mish", "softplus", "elu", "selu", "hardswish", "lo
     out[name] = getattr(F, name)(x)
 out |= dict(add=x + y, div=x / (y.abs() + 1), pow=(x.abs() + 0.1) ** y, atan2=fg.atan2(x, y), half=x.half().float() * y,
     bf16=x.bfloat16().float() + y, ints=(x * 100).long() // 7, sum=w.sum(), rows=w.sum(1), cols=w.mean(0), var=w.var(1),
-    softmax=w.softmax(1), log_softmax=w.log_softmax(0), cumsum=w.cumsum(1), mm=w @ w.t(), mmd=w.double() @ w.t().double(),
-    mv=w @ t(129), norm=F.layer_norm(w, (129,)), max=w.max(1)[0], argmax=w.argmax(0), mask=w[w > 0], gather=w.t().contiguous())
+    softmax=w.softmax(1),
+    log_softmax=w.log_softmax(0), cumsum=w.cumsum(1), mm=w @ w.t(), mmd=w.double() @ w.t().double(),
+    mv=w @ t(129), norm=F.layer_norm(w, (129,)), max=w.max(1)[0],
+    argmax=w.argmax(0), mask=w[w > 0], gather=w.t().contiguous())
 fg.manual_seed(0)
 out |= dict(randn=fg.randn(1000), rand=fg.rand(1000), perm=fg.randperm(100))
 print(json.dumps({"isa": _C.cpu_isa(), "out": {k: v.double().flatten().tolist() for k, v in out.items()}}))
@@ -39,8 +42,13 @@ print(json.dumps({"isa": _C.cpu_isa(), "out": {k: v.double().flatten().tolist() 
 
 
 def run(isa, program=PROGRAM):
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120,
-                          env={**os.environ, "FASTGRAD_ISA": isa})
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env={**os.environ, "FASTGRAD_ISA": isa},
+    )
     return done
 
 
@@ -67,8 +75,13 @@ def test_sets_agree(results):
     for isa, other in results.items():
         for name, values in other["out"].items():
             exact = name in ("ints", "argmax", "gather", "rand", "perm", "neg", "max", "mask")
-            np.testing.assert_allclose(values, reference[name], rtol=0 if exact else 2e-5, atol=0 if exact else 2e-5,
-                                       err_msg=f"{name}: {isa} against baseline")
+            np.testing.assert_allclose(
+                values,
+                reference[name],
+                rtol=0 if exact else 2e-5,
+                atol=0 if exact else 2e-5,
+                err_msg=f"{name}: {isa} against baseline",
+            )
 
 
 def test_unknown_or_missing_set():
@@ -93,15 +106,17 @@ def test_tails_of_every_length():
     base = fg.arange(200.0)
     for n in range(0, 70):
         for offset in (0, 1, 3, 7):
-            x = base[offset:offset + n]
+            x = base[offset : offset + n]
             expected = np.arange(offset, offset + n, dtype=np.float64)
             assert (x + 1).tolist() == (expected + 1).tolist()
             assert (x * x).tolist() == (expected * expected).tolist()
             assert x.sum().item() == expected.sum()
             out = fg.full((n + 2,), -1.0)
-            fg.add(x, x, out=out[1:n + 1])
+            fg.add(x, x, out=out[1 : n + 1])
             assert out[0].item() == out[n + 1].item() == -1.0
-            assert out[1:n + 1].tolist() == (2 * expected).tolist()
-            assert x.bfloat16().float().tolist() == expected.tolist() and (x.int() * 2).tolist() == (2 * expected).tolist()
+            assert out[1 : n + 1].tolist() == (2 * expected).tolist()
+            assert (
+                x.bfloat16().float().tolist() == expected.tolist() and (x.int() * 2).tolist() == (2 * expected).tolist()
+            )
             if n:
                 assert x.max().item() == expected[-1] and x.argmax().item() == n - 1

@@ -1,4 +1,5 @@
 """How much a tensor costs, that nothing is kept, and what the allocator holds."""
+
 import gc
 import json
 import subprocess
@@ -87,7 +88,7 @@ def test_saved_tensors_are_gone_after_backward():
 
 
 def used():
-    return _C.memory_stats("cpu")["allocated_bytes"]
+    return _C.memory_stats("cpu")["allocated"]
 
 
 @pytest.mark.sanitize
@@ -96,7 +97,7 @@ def test_saved_bytes_are_freed_by_backward():
     x = fg.ones(1 << 20, requires_grad=True)
     start = used()
     y = x.exp().sin().sum()
-    assert used() >= start + (8 << 20) - 4096
+    assert used() >= start + (4 << 20) - 4096  # exp's output, which is sin's input
     y.backward()
     x.grad = None
     gc.collect()

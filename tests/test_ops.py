@@ -1,9 +1,12 @@
 """Forward of every record: every dtype, every layout, against NumPy and torch; out forms; dtype promotion."""
+
 import itertools
 import warnings
 
 import numpy as np
 import pytest
+
+import fastgrad as fg
 from checks import (
     DTYPES,
     FLOATS,
@@ -22,8 +25,6 @@ from checks import (
 )
 from op_db import COVERED, OPS, TABLE, Sample
 
-import fastgrad as fg
-
 
 def tolerance_of(op, dtype, result=None):
     name = dtype if dtype in FLOATS else "float32"
@@ -34,14 +35,16 @@ def tolerance_of(op, dtype, result=None):
 
 def laid_out(sample, layout):
     change = lambda array: lay_out(array, layout)
-    return Sample(*[map_arrays(a, change) for a in sample.args], **{k: map_arrays(v, change) for k, v in sample.kwargs.items()})
+    return Sample(
+        *[map_arrays(a, change) for a in sample.args], **{k: map_arrays(v, change) for k, v in sample.kwargs.items()}
+    )
 
 
-def attempt(call):
+def attempt(call, *args, **kwargs):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            return call(), None
+            return call(*args, **kwargs), None
         except Exception as error:
             return None, error
 
@@ -58,6 +61,10 @@ def compare_numpy(op, sample, result, dtype):
             assert a == e
 
 
+# kernels that torch does not have; bounds that it checks before it converts
+TORCH_LACKS = ("not implemented for", "not supported", "without overflow")
+
+
 def check_dtype(op, dtype, device, torch):
     promised = dtype in op.dtypes
     for sample in op.samples(Maker(dtype, *op.domain)):
@@ -67,11 +74,11 @@ def check_dtype(op, dtype, device, torch):
                 compare_numpy(op, sample, op(fg, *args, **kwargs), dtype)
             continue
         torch_args, torch_kwargs, _ = build(torch, sample, dtype)
-        expected, failure = attempt(lambda: op(torch, *torch_args, **torch_kwargs))
+        expected, failure = attempt(op, torch, *torch_args, **torch_kwargs)
         text = f"{op}{sample} {dtype}"
         if failure is not None:
-            result, error = attempt(lambda: op(fg, *args, **kwargs))
-            if "not implemented for" not in str(failure) and "not supported" not in str(failure):
+            result, error = attempt(op, fg, *args, **kwargs)
+            if not any(text in str(failure) for text in TORCH_LACKS):
                 assert error is not None, f"{text}: torch raises {type(failure).__name__}: {failure}"
             if error is not None:
                 classes = (type(failure), NotImplementedError, RuntimeError, TypeError)
@@ -79,7 +86,13 @@ def check_dtype(op, dtype, device, torch):
             elif promised:
                 compare_numpy(op, sample, result, dtype)
             continue
-        result = op(fg, *args, **kwargs)
+        result, error = attempt(op, fg, *args, **kwargs)
+        if error is not None:
+            # torch looks for a kernel only when there is something to compute
+            empty = not promised and any(not t.numel() for t in outputs(expected))
+            if isinstance(error, NotImplementedError) and empty:
+                continue
+            raise error
         for a, e in zip(outputs(result), outputs(expected)):
             limit = tolerance_of(op, dtype, e if hasattr(e, "dtype") else None)
             assert_same(a, e, limit, text)
@@ -127,7 +140,7 @@ def test_layouts(op, layout, device, optional_torch):
         compare_numpy(op, sample, result, dtype)
         if optional_torch is not None:
             args, kwargs, _ = build(optional_torch, sample, dtype, layout)
-            strict = op.elementwise and layout != "expanded"
+            strict = op.elementwise and layout != "expanded" and op.name != "pow_base"
             for a, e in zip(outputs(result), outputs(op(optional_torch, *args, **kwargs))):
                 limit = tolerance_of(op, dtype, e if hasattr(e, "dtype") else None)
                 assert_same(a, e, limit, f"{op}{sample} {layout}", strict)
@@ -148,8 +161,12 @@ def test_large(op, dtype, device):
     rest = [x if not isinstance(x, np.ndarray) else None for x in first.args]
 
     def arrays(*shape):
-        domains = [np.concatenate([np.asarray(s.args[i], dtype=np.float64).ravel() for s in second
-                                   if i < len(s.args)]) if r is None else None for i, r in enumerate(rest)]
+        domains = [
+            np.concatenate([np.asarray(s.args[i], dtype=np.float64).ravel() for s in second if i < len(s.args)])
+            if r is None
+            else None
+            for i, r in enumerate(rest)
+        ]
         made = []
         for r, known, original in zip(rest, domains, first.args):
             if r is not None:
@@ -178,8 +195,11 @@ def corner_arguments(m, op, dtype, device="cpu"):
     n = sum(isinstance(x, np.ndarray) for x in sample.args)
     values = np.array(op.corners)
     arrays = [values] if n == 1 else [v.reshape(-1) for v in np.meshgrid(*[values] * n)]
-    return [tensor(m, v, dtype, device=device) for v in arrays], [x for x in sample.args if not isinstance(x, np.ndarray)], \
-        sample.kwargs
+    return (
+        [tensor(m, v, dtype, device=device) for v in arrays],
+        [x for x in sample.args if not isinstance(x, np.ndarray)],
+        sample.kwargs,
+    )
 
 
 @pytest.mark.isa
@@ -223,7 +243,12 @@ def test_out_form(op, device, optional_torch):
             op(fg, *args, out=strided, **kwargs)
             assert_close(to_numpy(strided), to_numpy(expected), (0, 0), f"{op}{sample} strided out=")
         first = args[0]
-        if op.elementwise and hasattr(first, "dtype") and first.shape == expected.shape and first.dtype == expected.dtype:
+        if (
+            op.elementwise
+            and hasattr(first, "dtype")
+            and first.shape == expected.shape
+            and first.dtype == expected.dtype
+        ):
             op(fg, *args, out=first, **kwargs)
             assert_close(to_numpy(first), to_numpy(expected), (0, 0), f"{op}{sample} out= is the input")
 
@@ -234,7 +259,11 @@ def test_out_with_gradient_is_refused(device):
         fg.exp(x, out=fg.empty(3, device=device))
 
 
-PROMOTED = [op for op in OPS if op.name in ("add", "mul", "div", "pow", "maximum", "lt", "eq", "floor_divide", "remainder", "where")]
+PROMOTED = [
+    op
+    for op in OPS
+    if op.name in ("add", "mul", "div", "pow", "maximum", "lt", "eq", "floor_divide", "remainder", "where")
+]
 
 
 @pytest.mark.parametrize("op", PROMOTED, ids=str)
@@ -247,7 +276,7 @@ def test_promotion_of_tensors(op, torch):
                 a = m.ones(shapes[0], dtype=getattr(m, one)) * 1
                 b = m.ones(shapes[1], dtype=getattr(m, two)) * 1
                 mask = (m.ones((), dtype=m.bool),) if op.name == "where" else ()
-                calls.append(attempt(lambda m=m, a=a, b=b, mask=mask: op(m, *mask, a, b)))
+                calls.append(attempt(op, m, *mask, a, b))
             (expected, failure), (actual, error) = calls
             text = f"{op}({one}{shapes[0]}, {two}{shapes[1]})"
             if failure is None:
@@ -261,15 +290,22 @@ def test_promotion_of_tensors(op, torch):
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_promotion_of_numbers(dtype, number, torch):
     calls = {
-        "x + n": lambda x: x + number, "n - x": lambda x: number - x, "x * n": lambda x: x * number,
-        "x / n": lambda x: x / number, "x // n": lambda x: x // number, "x % n": lambda x: x % number,
-        "x ** n": lambda x: x**number, "n ** x": lambda x: number**x, "x == n": lambda x: x == number,
-        "x > n": lambda x: x > number, "x & n": lambda x: x & number,
+        "x + n": lambda x: x + number,
+        "n - x": lambda x: number - x,
+        "x * n": lambda x: x * number,
+        "x / n": lambda x: x / number,
+        "x // n": lambda x: x // number,
+        "x % n": lambda x: x % number,
+        "x ** n": lambda x: x**number,
+        "n ** x": lambda x: number**x,
+        "x == n": lambda x: x == number,
+        "x > n": lambda x: x > number,
+        "x & n": lambda x: x & number,
     }
     for text, call in calls.items():
         for shape in ((2,), ()):
-            expected, failure = attempt(lambda: call(torch.ones(shape, dtype=getattr(torch, dtype))))
-            actual, error = attempt(lambda: call(fg.ones(shape, dtype=getattr(fg, dtype))))
+            expected, failure = attempt(call, torch.ones(shape, dtype=getattr(torch, dtype)))
+            actual, error = attempt(call, fg.ones(shape, dtype=getattr(fg, dtype)))
             if failure is None:
                 assert error is None, f"{text}, {dtype}, {number}: {error!r}"
                 assert_same(actual, expected, text=f"{text}, {dtype}, {number}")

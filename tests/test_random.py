@@ -1,29 +1,45 @@
 """The same seed gives torch's numbers and leaves torch's generator state."""
+
 import numpy as np
 import pytest
-from checks import assert_same
 
 import fastgrad as fg
+from checks import assert_same
 
 SIZES = (0, 1, 7, 15, 16, 17, 31, 32, 33, 1000, 1024, 3001)
 FILLS = {
-    "rand": lambda m, n: m.rand(n), "rand64": lambda m, n: m.rand(n, dtype=m.float64),
-    "randn": lambda m, n: m.randn(n), "randn64": lambda m, n: m.randn(n, dtype=m.float64),
-    "rand_half": lambda m, n: m.rand(n, dtype=m.float16), "randn_half": lambda m, n: m.randn(n, dtype=m.bfloat16),
-    "randint": lambda m, n: m.randint(0, 100, (n,)), "randint_low": lambda m, n: m.randint(-5, 5, (n,)),
-    "randint_wide": lambda m, n: m.randint(0, 2**40, (n,)), "randint_int32": lambda m, n: m.randint(9, (n,), dtype=m.int32),
-    "randperm": lambda m, n: m.randperm(n), "uniform_": lambda m, n: m.empty(n).uniform_(-2, 3),
-    "normal_": lambda m, n: m.empty(n).normal_(1, 2), "random_": lambda m, n: m.empty(n, dtype=m.int64).random_(),
-    "random_float": lambda m, n: m.empty(n).random_(), "random_to": lambda m, n: m.empty(n).random_(50),
-    "bernoulli_": lambda m, n: m.empty(n).bernoulli_(0.3), "bernoulli": lambda m, n: m.bernoulli(m.full((n,), 0.3)),
+    "rand": lambda m, n: m.rand(n),
+    "rand64": lambda m, n: m.rand(n, dtype=m.float64),
+    "randn": lambda m, n: m.randn(n),
+    "randn64": lambda m, n: m.randn(n, dtype=m.float64),
+    "rand_half": lambda m, n: m.rand(n, dtype=m.float16),
+    "randn_half": lambda m, n: m.randn(n, dtype=m.bfloat16),
+    "randint": lambda m, n: m.randint(0, 100, (n,)),
+    "randint_low": lambda m, n: m.randint(-5, 5, (n,)),
+    "randint_wide": lambda m, n: m.randint(0, 2**40, (n,)),
+    "randint_int32": lambda m, n: m.randint(9, (n,), dtype=m.int32),
+    "randperm": lambda m, n: m.randperm(n),
+    "uniform_": lambda m, n: m.empty(n).uniform_(-2, 3),
+    "normal_": lambda m, n: m.empty(n).normal_(1, 2),
+    "random_": lambda m, n: m.empty(n, dtype=m.int64).random_(),
+    "random_float": lambda m, n: m.empty(n).random_(),
+    "random_to": lambda m, n: m.empty(n).random_(50),
+    "bernoulli_": lambda m, n: m.empty(n).bernoulli_(0.3),
+    "bernoulli": lambda m, n: m.bernoulli(m.full((n,), 0.3)),
     "bernoulli64": lambda m, n: m.bernoulli(m.full((n,), 0.3, dtype=m.float64)),
-    "exponential_": lambda m, n: m.empty(n).exponential_(2.0), "geometric_": lambda m, n: m.empty(n).geometric_(0.3),
-    "cauchy_": lambda m, n: m.empty(n).cauchy_(1.0, 2.0), "log_normal_": lambda m, n: m.empty(n).log_normal_(0.5, 0.3),
-    "normal": lambda m, n: m.normal(0.5, 2.0, (n,)), "normal_mean": lambda m, n: m.normal(m.arange(float(n)), 0.5),
-    "normal_std": lambda m, n: m.normal(2.0, m.ones(n)), "dropout": lambda m, n: m.nn.functional.dropout(m.ones(n), 0.4),
-    "rand_like": lambda m, n: m.rand_like(m.zeros(n)), "randn_like": lambda m, n: m.randn_like(m.zeros(n)),
+    "exponential_": lambda m, n: m.empty(n).exponential_(2.0),
+    "geometric_": lambda m, n: m.empty(n).geometric_(0.3),
+    "cauchy_": lambda m, n: m.empty(n).cauchy_(1.0, 2.0),
+    "log_normal_": lambda m, n: m.empty(n).log_normal_(0.5, 0.3),
+    "normal": lambda m, n: m.normal(0.5, 2.0, (n,)),
+    "normal_mean": lambda m, n: m.normal(m.arange(float(n)), 0.5),
+    "normal_std": lambda m, n: m.normal(2.0, m.ones(n)),
+    "dropout": lambda m, n: m.nn.functional.dropout(m.ones(n), 0.4),
+    "rand_like": lambda m, n: m.rand_like(m.zeros(n)),
+    "randn_like": lambda m, n: m.randn_like(m.zeros(n)),
     "randint_like": lambda m, n: m.randint_like(m.zeros(n), 7),
-    "transposed": lambda m, n: m.empty(n, 3).t().uniform_(), "strided_normal": lambda m, n: m.empty(n, 2)[:, 0].normal_(),
+    "transposed": lambda m, n: m.empty(n, 3).t().uniform_(),
+    "strided_normal": lambda m, n: m.empty(n, 2)[:, 0].normal_(),
 }
 EXACT = ("rand", "randint", "random", "bernoulli", "uniform", "dropout", "transposed")
 
@@ -41,8 +57,12 @@ def test_stream(name, torch):
         for n in SIZES:
             expected, actual = FILLS[name](torch, n), FILLS[name](fg, n)
             exact = name.startswith(EXACT) and not name.startswith("randn")
-            assert_same(actual, expected, (0, 0) if exact else (2e-6, 2e-6) if "half" not in name else (1e-2, 1e-2),
-                        f"{name}({n}) after seed {seed}")
+            assert_same(
+                actual,
+                expected,
+                (0, 0) if exact else (2e-6, 2e-6) if "half" not in name else (1e-2, 1e-2),
+                f"{name}({n}) after seed {seed}",
+            )
             assert np.array_equal(state(fg), state(torch)), f"{name}({n}): the generator's state differs"
 
 
@@ -71,8 +91,18 @@ def test_a_sequence_of_calls(torch):
     results = []
     for m in (torch, fg):
         m.manual_seed(7)
-        results.append([m.randn(3), m.rand(2), m.randn(1, dtype=m.float64), m.randn(40), m.randn(5), m.randperm(9),
-                        m.randn(2, 2), m.empty(3).log_normal_()])
+        results.append(
+            [
+                m.randn(3),
+                m.rand(2),
+                m.randn(1, dtype=m.float64),
+                m.randn(40),
+                m.randn(5),
+                m.randperm(9),
+                m.randn(2, 2),
+                m.empty(3).log_normal_(),
+            ]
+        )
     for a, e in zip(results[1], results[0]):
         assert_same(a, e, (2e-6, 2e-6))
 
@@ -120,13 +150,25 @@ def test_bad_states(torch):
         assert m.get_rng_state().tolist() == before
 
 
-@pytest.mark.parametrize("call", [
-    lambda m: m.empty(3).uniform_(2, 1), lambda m: m.empty(3).normal_(0, -1), lambda m: m.randint(5, 5, (2,)),
-    lambda m: m.empty(3).exponential_(-1), lambda m: m.empty(3).geometric_(0), lambda m: m.empty(3).bernoulli_(2),
-    lambda m: m.bernoulli(m.tensor([1.5])), lambda m: m.multinomial(m.tensor([1.0, -1.0]), 1), lambda m: m.randperm(-1),
-    lambda m: m.multinomial(m.tensor([1.0, 1.0]), 3), lambda m: m.multinomial(m.zeros(2), 1, True),
-    lambda m: m.rand(2, dtype=m.int64), lambda m: m.empty(1).expand(3).normal_(), lambda m: m.randint(0, 300, (2,), dtype=m.uint8),
-])
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda m: m.empty(3).uniform_(2, 1),
+        lambda m: m.empty(3).normal_(0, -1),
+        lambda m: m.randint(5, 5, (2,)),
+        lambda m: m.empty(3).exponential_(-1),
+        lambda m: m.empty(3).geometric_(0),
+        lambda m: m.empty(3).bernoulli_(2),
+        lambda m: m.bernoulli(m.tensor([1.5])),
+        lambda m: m.multinomial(m.tensor([1.0, -1.0]), 1),
+        lambda m: m.randperm(-1),
+        lambda m: m.multinomial(m.tensor([1.0, 1.0]), 3),
+        lambda m: m.multinomial(m.zeros(2), 1, True),
+        lambda m: m.rand(2, dtype=m.int64),
+        lambda m: m.empty(1).expand(3).normal_(),
+        lambda m: m.randint(0, 300, (2,), dtype=m.uint8),
+    ],
+)
 def test_refusals(call, torch):
     for m in (torch, fg):
         with pytest.raises((RuntimeError, ValueError, NotImplementedError)):
@@ -147,6 +189,11 @@ def test_results_do_not_depend_on_threads():
     for threads in (1, 2, 5):
         fg.set_num_threads(threads)
         fg.manual_seed(1)
-        drawn.append((fg.randn(100000).numpy().tobytes(), fg.rand(100000).numpy().tobytes(),
-                      fg.nn.functional.dropout(fg.ones(100000), 0.5).numpy().tobytes()))
+        drawn.append(
+            (
+                fg.randn(100000).numpy().tobytes(),
+                fg.rand(100000).numpy().tobytes(),
+                fg.nn.functional.dropout(fg.ones(100000), 0.5).numpy().tobytes(),
+            )
+        )
     assert drawn[0] == drawn[1] == drawn[2]

@@ -1,4 +1,5 @@
 """The same bits for any number of threads; use from many threads at once; fork."""
+
 import os
 import subprocess
 import sys
@@ -22,29 +23,56 @@ def positive(*shape):
 
 F = fg.nn.functional
 WORK = {
-    "add": lambda: data(300001) + data(300001, seed=1), "exp": lambda: data(300001).exp(), "gelu": lambda: F.gelu(data(300001)),
-    "strided": lambda: data(701, 503).t() * 2, "broadcast": lambda: data(701, 1) + data(1, 503), "sum": lambda: data(1000003).sum(),
-    "sum_rows": lambda: data(1003, 701).sum(1), "sum_cols": lambda: data(1003, 701).sum(0), "sum_few": lambda: data(3, 400001).sum(1),
-    "mean": lambda: data(700001).mean(), "prod": lambda: (data(100001) * 0.001 + 1).prod(), "var": lambda: data(700001).var(),
-    "var_cols": lambda: data(1003, 701).var(0), "norm": lambda: data(700001).norm(), "max": lambda: data(1003, 701).max(1),
-    "argmax": lambda: data(1003, 701).argmax(0), "softmax": lambda: data(1003, 701).softmax(1), "softmax0": lambda: data(1003, 701).softmax(0),
-    "logsumexp": lambda: data(1003, 701).logsumexp(1), "cumsum": lambda: data(1003, 701).cumsum(1), "cumsum0": lambda: data(1003, 701).cumsum(0),
-    "cumsum_one": lambda: data(700001).cumsum(0), "matmul": lambda: data(257, 383) @ data(383, 301), "matvec": lambda: data(1001, 999) @ data(999),
-    "dot": lambda: data(700001) @ data(700001), "bmm": lambda: data(40, 33, 65) @ data(40, 65, 31), "big_k": lambda: data(8, 50001) @ data(50001, 8),
-    "transposed_matmul": lambda: data(383, 257).t() @ data(301, 383).t(), "double": lambda: data(257, 257).double() @ data(257, 257).double(),
-    "bf16": lambda: (data(257, 257).bfloat16() @ data(257, 257).bfloat16()).float(), "layer_norm": lambda: F.layer_norm(data(1003, 701), (701,)),
-    "cross_entropy": lambda: F.cross_entropy(data(2003, 101), fg.arange(2003) % 101), "mse": lambda: F.mse_loss(data(500001), data(500001, seed=1)),
+    "add": lambda: data(300001) + data(300001, seed=1),
+    "exp": lambda: data(300001).exp(),
+    "gelu": lambda: F.gelu(data(300001)),
+    "strided": lambda: data(701, 503).t() * 2,
+    "broadcast": lambda: data(701, 1) + data(1, 503),
+    "sum": lambda: data(1000003).sum(),
+    "sum_rows": lambda: data(1003, 701).sum(1),
+    "sum_cols": lambda: data(1003, 701).sum(0),
+    "sum_few": lambda: data(3, 400001).sum(1),
+    "mean": lambda: data(700001).mean(),
+    "prod": lambda: (data(100001) * 0.001 + 1).prod(),
+    "var": lambda: data(700001).var(),
+    "var_cols": lambda: data(1003, 701).var(0),
+    "norm": lambda: data(700001).norm(),
+    "max": lambda: data(1003, 701).max(1),
+    "argmax": lambda: data(1003, 701).argmax(0),
+    "softmax": lambda: data(1003, 701).softmax(1),
+    "softmax0": lambda: data(1003, 701).softmax(0),
+    "logsumexp": lambda: data(1003, 701).logsumexp(1),
+    "cumsum": lambda: data(1003, 701).cumsum(1),
+    "cumsum0": lambda: data(1003, 701).cumsum(0),
+    "cumsum_one": lambda: data(700001).cumsum(0),
+    "matmul": lambda: data(257, 383) @ data(383, 301),
+    "matvec": lambda: data(1001, 999) @ data(999),
+    "dot": lambda: data(700001) @ data(700001),
+    "bmm": lambda: data(40, 33, 65) @ data(40, 65, 31),
+    "big_k": lambda: data(8, 50001) @ data(50001, 8),
+    "transposed_matmul": lambda: data(383, 257).t() @ data(301, 383).t(),
+    "double": lambda: data(257, 257).double() @ data(257, 257).double(),
+    "bf16": lambda: (data(257, 257).bfloat16() @ data(257, 257).bfloat16()).float(),
+    "layer_norm": lambda: F.layer_norm(data(1003, 701), (701,)),
+    "cross_entropy": lambda: F.cross_entropy(data(2003, 101), fg.arange(2003) % 101),
+    "mse": lambda: F.mse_loss(data(500001), data(500001, seed=1)),
     "index_add": lambda: fg.zeros(1000, 33).index_add_(0, fg.arange(50000) % 1000, data(50000, 33)),
     "scatter_add": lambda: fg.zeros(1000).scatter_add_(0, fg.arange(300000) % 1000, data(300000)),
-    "gather": lambda: data(1003, 701).gather(1, fg.arange(701).expand(1003, 701).contiguous()), "cat": lambda: fg.cat([data(501, 301), data(501, 401)], 1),
-    "transpose": lambda: data(1003, 701).t().contiguous(), "mask": lambda: (lambda x: x[x > 0])(data(700001)), "nonzero": lambda: (data(700001) > 0).nonzero(),
-    "masked_fill": lambda: (lambda x: x.masked_fill(x > 0, 1.0))(data(700001)), "to_half": lambda: data(700001).half().float(),
+    "gather": lambda: data(1003, 701).gather(1, fg.arange(701).expand(1003, 701).contiguous()),
+    "cat": lambda: fg.cat([data(501, 301), data(501, 401)], 1),
+    "transpose": lambda: data(1003, 701).t().contiguous(),
+    "mask": lambda: (lambda x: x[x > 0])(data(700001)),
+    "nonzero": lambda: (data(700001) > 0).nonzero(),
+    "masked_fill": lambda: (lambda x: x.masked_fill(x > 0, 1.0))(data(700001)),
+    "to_half": lambda: data(700001).half().float(),
 }
 
 
 def trained():
     fg.manual_seed(0)
-    model = fg.nn.Sequential(fg.nn.Linear(200, 300), fg.nn.GELU(), fg.nn.LayerNorm(300), fg.nn.Dropout(0.1), fg.nn.Linear(300, 50))
+    model = fg.nn.Sequential(
+        fg.nn.Linear(200, 300), fg.nn.GELU(), fg.nn.LayerNorm(300), fg.nn.Dropout(0.1), fg.nn.Linear(300, 50)
+    )
     optimizer = fg.optim.Adam(model.parameters(), lr=1e-3)
     x, y = data(600, 200), fg.arange(600) % 50
     for _ in range(3):
@@ -73,9 +101,13 @@ def test_same_bits(name):
 @pytest.mark.parametrize("name", ("gelu", "matmul", "softmax", "layer_norm", "cross_entropy", "broadcast", "sum_cols"))
 def test_same_bits_of_gradients(name):
     calls = {
-        "gelu": lambda x: F.gelu(x), "matmul": lambda x: x @ x.t(), "softmax": lambda x: x.softmax(1).exp(),
-        "layer_norm": lambda x: F.layer_norm(x, (301,), x[0], x[1]), "cross_entropy": lambda x: F.cross_entropy(x, fg.arange(801) % 301),
-        "broadcast": lambda x: x * x[:1] * x[:, :1], "sum_cols": lambda x: x.sum(0).exp(),
+        "gelu": lambda x: F.gelu(x),
+        "matmul": lambda x: x @ x.t(),
+        "softmax": lambda x: x.softmax(1).exp(),
+        "layer_norm": lambda x: F.layer_norm(x, (301,), x[0], x[1]),
+        "cross_entropy": lambda x: F.cross_entropy(x, fg.arange(801) % 301),
+        "broadcast": lambda x: x * x[:1] * x[:, :1],
+        "sum_cols": lambda x: x.sum(0).exp(),
     }
     found = []
     for threads in THREADS:
@@ -124,16 +156,21 @@ def test_set_num_threads_refuses(torch):
 
 
 def child(program, **environment):
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120,
-                          env={**os.environ, **environment})
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=120, env={**os.environ, **environment}
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
 
 
-@pytest.mark.parametrize("environment, expected", [
-    ({"FASTGRAD_NUM_THREADS": "3"}, "3"), ({"OMP_NUM_THREADS": "2", "FASTGRAD_NUM_THREADS": ""}, "2"),
-    ({"FASTGRAD_NUM_THREADS": "1", "OMP_NUM_THREADS": "4"}, "1"),
-])
+@pytest.mark.parametrize(
+    "environment, expected",
+    [
+        ({"FASTGRAD_NUM_THREADS": "3"}, "3"),
+        ({"OMP_NUM_THREADS": "2", "FASTGRAD_NUM_THREADS": ""}, "2"),
+        ({"FASTGRAD_NUM_THREADS": "1", "OMP_NUM_THREADS": "4"}, "1"),
+    ],
+)
 def test_environment(environment, expected):
     assert child("import fastgrad; print(fastgrad.get_num_threads())", **environment) == expected
 

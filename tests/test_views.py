@@ -1,18 +1,34 @@
 """Views share memory and version, know their base, and carry in-place changes both ways through the graph."""
+
 import pytest
 
 import fastgrad as fg
 
 VIEWS = {
-    "view": lambda x: x.view(6, 4), "reshape": lambda x: x.reshape(24), "permute": lambda x: x.permute(2, 0, 1),
-    "transpose": lambda x: x.transpose(0, 1), "t": lambda x: x[0].t(), "mT": lambda x: x.mT,
-    "expand": lambda x: x[:, :1].expand(2, 3, 4), "squeeze": lambda x: x[:1].squeeze(0),
-    "unsqueeze": lambda x: x.unsqueeze(1), "narrow": lambda x: x.narrow(2, 1, 2), "select": lambda x: x.select(1, 2),
-    "number": lambda x: x[1], "slice": lambda x: x[:, 1:3], "step": lambda x: x[:, :, ::2],
-    "ellipsis": lambda x: x[..., 0], "none": lambda x: x[None], "diagonal": lambda x: x.diagonal(0, 1, 2),
-    "unfold": lambda x: x.unfold(2, 2, 2), "flatten": lambda x: x.flatten(1), "movedim": lambda x: x.movedim(0, 2),
-    "as_strided": lambda x: x.as_strided((3, 2), (2, 1), 1), "swapaxes": lambda x: x.swapaxes(0, 2),
-    "view_as": lambda x: x.view_as(x), "detach": lambda x: x.detach(),
+    "view": lambda x: x.view(6, 4),
+    "reshape": lambda x: x.reshape(24),
+    "permute": lambda x: x.permute(2, 0, 1),
+    "transpose": lambda x: x.transpose(0, 1),
+    "t": lambda x: x[0].t(),
+    "mT": lambda x: x.mT,
+    "expand": lambda x: x[:, :1].expand(2, 3, 4),
+    "squeeze": lambda x: x[:1].squeeze(0),
+    "unsqueeze": lambda x: x.unsqueeze(1),
+    "narrow": lambda x: x.narrow(2, 1, 2),
+    "select": lambda x: x.select(1, 2),
+    "number": lambda x: x[1],
+    "slice": lambda x: x[:, 1:3],
+    "step": lambda x: x[:, :, ::2],
+    "ellipsis": lambda x: x[..., 0],
+    "none": lambda x: x[None],
+    "diagonal": lambda x: x.diagonal(0, 1, 2),
+    "unfold": lambda x: x.unfold(2, 2, 2),
+    "flatten": lambda x: x.flatten(1),
+    "movedim": lambda x: x.movedim(0, 2),
+    "as_strided": lambda x: x.as_strided((3, 2), (2, 1), 1),
+    "swapaxes": lambda x: x.swapaxes(0, 2),
+    "view_as": lambda x: x.view_as(x),
+    "detach": lambda x: x.detach(),
 }
 MULTI = {"unbind": lambda x: x.unbind(0)[1], "split": lambda x: x.split(1)[0], "chunk": lambda x: x.chunk(2, 2)[1]}
 
@@ -115,8 +131,14 @@ def test_setitem_records(device):
 
 def test_view_refuses_what_it_cannot_do(device):
     x = fg.zeros(2, 3, device=device)
-    for call in (lambda: x.t().view(6), lambda: x.view(4, 2), lambda: x.view(-1, -1), lambda: x.expand(3, 3),
-                 lambda: x.as_strided((10,), (10,)), lambda: x.narrow(0, 1, 5)):
+    for call in (
+        lambda: x.t().view(6),
+        lambda: x.view(4, 2),
+        lambda: x.view(-1, -1),
+        lambda: x.expand(3, 3),
+        lambda: x.as_strided((10,), (10,)),
+        lambda: x.narrow(0, 1, 5),
+    ):
         with pytest.raises(RuntimeError):
             call()
 

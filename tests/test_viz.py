@@ -2,8 +2,9 @@
 import re
 import xml.etree.ElementTree as ET
 
-import fastgrad as fg
 import pytest
+
+import fastgrad as fg
 from fastgrad import viz
 
 

@@ -71,7 +71,7 @@ void Saved::save(const Tensor& t, bool is_output) {
   if (mode & kSavedHooks) [[unlikely]] {
     _object* hook = nullptr;
     if (_object* object = saved_hooks.pack(is_output ? t.alias() : t, &hook)) {
-      packed_ = new Packed{object, hook};
+      packed_ = new Packed{object, hook, is_output ? Edge{} : gradient_edge(t)};
       return;
     }
   }
@@ -79,7 +79,16 @@ void Saved::save(const Tensor& t, bool is_output) {
 }
 
 Tensor Saved::unpack(Node* owner) const {
-  if (packed_) return saved_hooks.unpack(packed_->object, packed_->unpack_hook);
+  if (packed_) {
+    Tensor out = saved_hooks.unpack(packed_->object, packed_->unpack_hook);
+    Node* history = is_output_ ? owner : packed_->edge.fn.get();
+    if (!history || !grad_enabled()) return out;
+    out = out.alias();
+    out.impl()->grad_fn = history;
+    history->retain();
+    out.impl()->output_nr = is_output_ ? output_nr_ : packed_->edge.input_nr;
+    return out;
+  }
   if (!tensor_.defined()) {
     if (owner && owner->released) fail_released();
     return {};

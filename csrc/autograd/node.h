@@ -100,6 +100,7 @@ class Saved {
  private:
   struct Packed {
     _object *object, *unpack_hook;
+    Edge edge;  // of a tensor that is no output: where its gradient goes
   };
   Tensor tensor_;
   uint32_t version_ = 0;

@@ -4,6 +4,7 @@
 //
 // No memory means nullptr, never a later kill: blocks from 1 GB on are compared with what the machine has left.
 // Sanitizer builds pass everything on to the C library, so that an overrun is seen.
+#include <new>
 #include <algorithm>
 #include <atomic>
 #include <cstdlib>
@@ -199,7 +200,12 @@ void memory_stats(int, MemoryStats* out) {
 
 void reset_peak(int) { pool::reset_peak(); }
 
-void* scratch(size_t bytes) { return allocate(bytes, Stream{}); }
+// Kernels have no way to report: out of memory leaves as an exception, through their frames, to the Python boundary.
+void* scratch(size_t bytes) {
+  void* block = allocate(bytes, Stream{});
+  if (!block) throw std::bad_alloc();
+  return block;
+}
 void release_scratch(void* block, size_t bytes) { release(block, bytes, Stream{}); }
 
 }  // namespace fg::cpu

@@ -234,13 +234,14 @@ __attribute__((noinline)) void split(const Problem<T, T>& q, int64_t pieces, boo
   t.step = ceil_div(q.k, pieces);
   pieces = ceil_div(q.k, t.step);
   const int64_t count = q.m * q.n;
-  t.sums = static_cast<T*>(scratch(static_cast<size_t>(pieces * count) * sizeof(T)));
+  const size_t bytes = static_cast<size_t>(pieces * count) * sizeof(T);
+  t.sums = static_cast<T*>(scratch(bytes));
   run(pieces, cost_of<T>(q.m, q.n, q.k), Split<T>::chunk, &t, serial);
   for (int64_t s = 1; s < pieces; ++s) {
     for (int64_t i = 0; i < count; ++i) t.sums[i] += t.sums[s * count + i];
   }
   finish_rows<T, T>(t.sums, q.n, q.m, q.n, q.c, q.c_rs, 1, q.finish.bias, q.finish);
-  release_scratch(t.sums, 0);
+  release_scratch(t.sums, bytes);
 }
 
 template <class S, class T>

@@ -43,13 +43,15 @@ template <int64_t Bytes>
 struct Buffer {
   alignas(64) char local[Bytes];
   void* block = nullptr;
+  size_t size = 0;
   FG_INLINE void* get(int64_t bytes) {
     if (bytes <= Bytes) return local;
-    block = scratch(static_cast<size_t>(bytes));
+    size = static_cast<size_t>(bytes);
+    block = scratch(size);
     return block;
   }
   FG_INLINE void done() {
-    if (block) release_scratch(block, 0);
+    if (block) release_scratch(block, size);
   }
 };
 

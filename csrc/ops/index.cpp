@@ -627,7 +627,9 @@ Plan advanced_plan(const Tensor& t, const std::vector<Tensor>& given) {
     }
     plan.index = total;
     plan.stride = 1, plan.dim = first;
-    plan.size = std::numeric_limits<int64_t>::max();
+    plan.size = 1;  // offsets are checked already: this is one more than the largest
+    for (int d = 0; d < t.dim(); ++d)
+      if (indices[d].defined()) plan.size += std::max<int64_t>(t.size(d) - 1, 0) * t.stride(d);
   }
   DimArray full = shape;
   broadcast_strides(plan.index, full, wide);

@@ -58,8 +58,8 @@ Block block_of(const Tensor& t, DimMask mask, bool order_matters) {
   int first = 64, last = -1;
   for (int i = 0; i < t.dim(); ++i)
     if (mask.has(i)) first = std::min(first, i), last = std::max(last, i);
-  bool run = mask.count == 0 || last - first + 1 == mask.count;
-  for (int i = first + 1; !run && i < last; ++i) run = mask.has(i) || t.size(i) == 1;
+  bool run = true;  // the reduced dimensions are neighbours, apart from those of size 1
+  for (int i = first + 1; run && i < last; ++i) run = mask.has(i) || t.size(i) == 1;
   NoGradGuard guard;
   if (run) {
     block.t = contiguous(t);

@@ -368,7 +368,16 @@ PyObject* normal_args(Call& c) {
   return finish(c, 4, mean_tensor ? add(scaled, c.tensor(0)) : add(scaled, c.scalar(0)));
 }
 
+// The default generator of a device, as a Python object that does not own it.
+PyObject* wrap_default(Device device) {
+  Generator& generator = default_generator(device);
+  PyObject* o = generator_type->tp_alloc(generator_type, 0);
+  if (o) reinterpret_cast<PyGenerator*>(o)->generator = &generator;
+  return o;
+}
+
 constexpr FunctionDef defs[] = {
+    {"_default_generator", kStatic, "device", [](Call& c) { return wrap_default(c.opt_device(0).value_or(Device{})); }, nullptr},
     {"rand", kStatic, "*size, " CREATE_PARAMS, [](Call& c) { return random_sizes(c, {.kind = Random::uniform, .a = 0, .b = 1}); },
      "Uniform numbers in [0, 1)."},
     {"randn", kStatic, "*size, " CREATE_PARAMS, [](Call& c) { return random_sizes(c, {.kind = Random::normal, .a = 0, .b = 1}); },
@@ -411,9 +420,8 @@ bool init_random_functions(PyObject* module) {
   if (!generator_type) return false;
   Py_INCREF(generator_type);
   if (PyModule_AddObject(module, "Generator", reinterpret_cast<PyObject*>(generator_type)) < 0) return false;
-  PyObject* standard = generator_type->tp_alloc(generator_type, 0);
+  PyObject* standard = wrap_default(Device{});
   if (!standard) return false;
-  reinterpret_cast<PyGenerator*>(standard)->generator = &default_generator({});
   if (PyModule_AddObject(module, "default_generator", standard) < 0) return false;
   return FG_REGISTER(defs, module);
 }

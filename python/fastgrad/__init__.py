@@ -17,29 +17,55 @@ _NOT_HERE = frozenset("""
     hardswish_ hardtanh hardtanh_ huber_loss is_anomaly_enabled leaky_relu leaky_relu_ linear log_sigmoid log_sigmoid_
     memory_stats mish mish_ mse_loss nll_loss op_table relu6 relu6_ reset_peak_memory set_anomaly_ set_cuda_library
     set_grad_enabled_ set_inference_ set_types silu silu_ smooth_l1_loss softplus softplus_ softshrink softshrink_
-    synchronize uses
+    synchronize
+
+    add_ addcdiv_ addcmul_ atan2_ bitwise_and_ bitwise_left_shift_ bitwise_or_ bitwise_right_shift_ bitwise_xor_
+    copysign_ div_ eq_ floor_divide_ fmax_ fmin_ fmod_ ge_ gt_ hypot_ isfinite_ isinf_ isnan_ le_ lerp_ logaddexp_
+    logical_and_ logical_not_ logical_or_ logical_xor_ lt_ maximum_ minimum_ mul_ ne_ pow_ prelu_ remainder_ sign_ sub_
     """.split())
 globals().update({name: value for name, value in vars(_C).items() if name[0] != "_" and name not in _NOT_HERE})
 
+from . import _compose, _linear, _statistics, _tensor
 from ._size import Size
 from ._tensor_str import set_printoptions
 from ._type_info import (
-    channels_last, channels_last_3d, contiguous_format, finfo, iinfo, layout, memory_format, preserve_format, strided)
-from . import _compose, _linear, _statistics, _tensor
+    channels_last,
+    channels_last_3d,
+    contiguous_format,
+    finfo,
+    iinfo,
+    layout,
+    memory_format,
+    preserve_format,
+    strided,
+)
 
 for _module in (_compose, _linear, _statistics):
     globals().update({name: getattr(_module, name) for name in _module.FUNCTIONS})
 for _name, _native in _statistics.ALIASES.items():
-    globals().update({_name: globals()[_native], _name + "_": getattr(_C, _native + "_", None)})
+    globals()[_name] = globals()[_native]
+    if _native + "_" in globals() and _native != "abs":
+        globals()[_name + "_"] = globals()[_native + "_"]
 
 from . import autograd
-from .autograd import (
-    enable_grad, inference_mode, is_grad_enabled, is_inference_mode_enabled, no_grad, set_grad_enabled)
-from .random import default_generator, get_rng_state, initial_seed, manual_seed, seed, set_rng_state
 from ._settings import (
-    are_deterministic_algorithms_enabled, get_default_device, get_num_interop_threads, is_anomaly_enabled,
-    is_autocast_enabled, is_deterministic_algorithms_warn_only_enabled, is_inference, is_storage, is_tensor, scalar_tensor,
-    set_default_device, set_num_interop_threads, typename, use_deterministic_algorithms)
+    are_deterministic_algorithms_enabled,
+    get_default_device,
+    get_num_interop_threads,
+    is_anomaly_enabled,
+    is_autocast_enabled,
+    is_deterministic_algorithms_warn_only_enabled,
+    is_inference,
+    is_storage,
+    is_tensor,
+    scalar_tensor,
+    set_default_device,
+    set_num_interop_threads,
+    typename,
+    use_deterministic_algorithms,
+)
+from .autograd import enable_grad, inference_mode, is_grad_enabled, is_inference_mode_enabled, no_grad, set_grad_enabled
+from .random import default_generator, get_rng_state, initial_seed, manual_seed, seed, set_rng_state
 
 # Other names of dtypes. From here on `float`, `int` and `bool` are dtypes in this module.
 for _name, _dtype in (("float", "float32"), ("double", "float64"), ("half", "float16"), ("short", "int16"),

@@ -7,9 +7,9 @@ METHODS = ("adjoint", "broadcast_tensors", "diag", "diag_embed", "diagflat", "ds
            "narrow_copy", "repeat_interleave", "resize_", "resize_as_", "rot90", "select_scatter", "slice_scatter",
            "diagonal_scatter", "squeeze_", "swapaxes_", "swapdims_", "t_", "tensor_split", "trace", "transpose_",
            "unsqueeze_", "vsplit")
-FUNCTIONS = METHODS + (
+FUNCTIONS = tuple([name for name in METHODS if name[-1] != "_"]) + (
     "atleast_1d", "atleast_2d", "atleast_3d", "block_diag", "broadcast_shapes", "cartesian_prod", "column_stack",
-    "combinations", "dstack", "hstack", "meshgrid", "row_stack", "tril_indices", "triu_indices", "vstack")
+    "combinations", "dstack", "hstack", "meshgrid", "resize_as_", "row_stack", "tril_indices", "triu_indices", "vstack")
 
 
 def _wrapped(dim, ndim):

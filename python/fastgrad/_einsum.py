@@ -1,7 +1,7 @@
 """einsum: sums of products written with subscripts, as matmul, mul and sum.
 
-Operands are contracted from left to right. Two of them meet as one batched matrix product: subscripts that both have and
-that are needed later form the batch, those that nobody needs any more are summed over. An ellipsis is replaced by
+Operands are contracted from left to right. Two of them meet as one batched matrix product: subscripts that both have
+and that are needed later form the batch, those that nobody needs any more are summed over. An ellipsis is replaced by
 numbers that count its dimensions from the right, which then behave like subscripts.
 """
 from . import _C

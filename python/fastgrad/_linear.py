@@ -1,7 +1,7 @@
 """Products that are compositions of matmul: inner products, tensordot, kron, distances; einsum is in `_einsum.py`."""
 from . import _C
 from ._compose import _wrapped, broadcast_tensors
-from ._einsum import einsum
+from ._einsum import einsum as einsum
 
 Tensor = _C.Tensor
 

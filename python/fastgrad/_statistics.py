@@ -237,7 +237,8 @@ def _mean_of_all(input, keepdim):
 def aminmax(input, *, dim=None, keepdim=False, out=None):
     """Return smallest and largest element over `dim`, as a pair with names `min` and `max`."""
     if dim is None and input.numel() == 0:
-        raise RuntimeError("aminmax(): cannot compute aminmax over an empty dimension as the operation has no identity.")
+        raise RuntimeError(
+            "aminmax(): cannot compute aminmax over an empty dimension as the operation has no identity.")
     dims = () if dim is None else dim
     return _named("aminmax", ("min", "max"))((input.amin(dims, keepdim), input.amax(dims, keepdim)))
 

@@ -188,10 +188,11 @@ Tensor.__str__ = __repr__
 Tensor.__array_priority__ = 1000  # numpy leaves `array * tensor` to the tensor
 Tensor.type = _legacy.cast
 Tensor._make_subclass = staticmethod(_C._make_subclass)
-for _name, _value in (("layout", _type_info.strided), ("names", property(lambda self: (None,) * self.dim())),
-                      ("real", property(lambda self: self)), ("H", property(_compose.adjoint)),
-                      ("mH", property(lambda self: self.mT)), ("is_xpu", False), ("is_mps", False), ("is_mkldnn", False),
-                      ("is_nested", False), ("is_sparse_csr", False), ("is_vulkan", False), ("is_ipu", False)):
+for _name, _value in (
+        ("layout", _type_info.strided), ("names", property(lambda self: (None,) * self.dim())),
+        ("real", property(lambda self: self)), ("H", property(_compose.adjoint)),
+        ("mH", property(lambda self: self.mT)), ("is_xpu", False), ("is_mps", False), ("is_mkldnn", False),
+        ("is_nested", False), ("is_sparse_csr", False), ("is_vulkan", False), ("is_ipu", False)):
     setattr(Tensor, _name, _value if isinstance(_value, property) else _constant(_value))
 for _module in (_compose, _linear, _statistics):
     for _name in _module.METHODS:

@@ -159,7 +159,8 @@ def _build(results, names):
     for t in results:
         if t.grad_fn is not None:
             layer = depth[t.grad_fn] + 1
-            edges.append((number[t.grad_fn], add(_Box("result", [names.get(id(t), "result"), _about(t)], "the result"), layer)))
+            box = _Box("result", [names.get(id(t), "result"), _about(t)], "the result")
+            edges.append((number[t.grad_fn], add(box, layer)))
         elif t.requires_grad:
             add(_leaf(t, names), 0)
         else:

@@ -1,6 +1,6 @@
 """Gradients of y = w * x + b at scalars, zeroing of gradients, gradients of a layer.
 
-Completed: the calls of y.backward() and y.backward() again (the text shows what follows them), the loop that zeroes, the
+Completed: the calls of y.backward() and y.backward() again (the text shows what follows them), the zeroing, the
 definition of `model`, its data and `loss`, with a seed, for the last snippet.
 """
 import fastgrad as torch

@@ -1,7 +1,7 @@
 """backward, optimizer.step and zero_grad on one layer, then the same in a loop.
 
-Completed: a seed, the definition of `network`, `data` and `target` of the loop, the import of F, prints of what each call
-changed. The gradients that the text prints come from a seed that it does not tell.
+Completed: a seed, the definition of `network`, `data` and `target` of the loop, the import of F, prints of what each
+call changed. The gradients that the text prints come from a seed that it does not tell.
 """
 import fastgrad as torch
 import fastgrad.nn.functional as F

@@ -4,12 +4,18 @@ The graph and the engine are native. What is here prepares their arguments; `gra
 first used.
 """
 from .. import _C
+from . import anomaly_mode, function, grad_mode, graph
 from .anomaly_mode import detect_anomaly, set_detect_anomaly
 from .function import Function
 from .grad_mode import (
-    enable_grad, inference_mode, is_grad_enabled, is_inference_mode_enabled, no_grad, set_grad_enabled,
-    set_multithreading_enabled)
-from . import anomaly_mode, function, grad_mode, graph
+    enable_grad,
+    inference_mode,
+    is_grad_enabled,
+    is_inference_mode_enabled,
+    no_grad,
+    set_grad_enabled,
+    set_multithreading_enabled,
+)
 
 __all__ = ["Variable", "Function", "backward", "grad", "gradcheck", "gradgradcheck", "no_grad", "enable_grad",
            "set_grad_enabled", "inference_mode", "detect_anomaly", "set_detect_anomaly", "set_multithreading_enabled"]
@@ -141,12 +147,11 @@ def _batched(outputs, grads, inputs, retain_graph, create_graph, allow_unused):
 
 
 def __getattr__(name):
-    if name in ("gradcheck", "gradgradcheck"):
-        from . import gradcheck as module
-        globals()["gradcheck"] = module.gradcheck
-        globals()["gradgradcheck"] = module.gradgradcheck
-        return globals()[name]
-    if name in ("functional",):
+    if name in ("gradcheck", "gradgradcheck", "functional"):
         import importlib
-        return importlib.import_module(f"{__name__}.{name}")
+        if name == "functional":
+            return importlib.import_module(f"{__name__}.functional")
+        module = importlib.import_module(f"{__name__}.gradcheck")
+        globals().update(gradcheck=module.gradcheck, gradgradcheck=module.gradgradcheck)
+        return globals()[name]
     raise AttributeError(f"module '{__name__}' has no attribute '{name}'")

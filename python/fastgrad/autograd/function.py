@@ -47,10 +47,12 @@ class _Saved:
         else:
             tensor = self.tensor
             if tensor._version != self.version:
-                kind = f"{tensor.dtype}".removeprefix("torch.")
+                made_by = node if self.output is not None else tensor.grad_fn
+                origin = "" if made_by is None else (
+                    f", which is output {self.output or tensor.output_nr} of {made_by.name()},")
                 raise RuntimeError(
                     f"one of the variables needed for gradient computation has been modified by an inplace operation: "
-                    f"a {kind} tensor of shape {list(tensor.shape)} is at version {tensor._version}; expected version "
+                    f"[{tensor.type()} {list(tensor.shape)}]{origin} is at version {tensor._version}; expected version "
                     f"{self.version} instead. Hint: enable anomaly detection to find the operation that failed to "
                     f"compute its gradient, with torch.autograd.set_detect_anomaly(True).")
         edge = self.edge if self.output is None else node and (node, self.output)

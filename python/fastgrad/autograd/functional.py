@@ -59,8 +59,8 @@ def _check_connected(outputs, strict, where):
         for i, y in enumerate(outputs):
             if not y.requires_grad:
                 raise RuntimeError(
-                    f"Output {i} of the user-provided function does not require gradients. The outputs must be computed "
-                    f"in a differentiable manner from the input when running in strict mode.")
+                    f"Output {i} of the user-provided function does not require gradients. The outputs must be "
+                    f"computed in a differentiable manner from the input when running in strict mode.")
 
 
 def _gradients(outputs, inputs, starts, create_graph, strict, where):

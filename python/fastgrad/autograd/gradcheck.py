@@ -117,7 +117,7 @@ def _numerical(func, inputs, x, eps):
 
 
 def _rows_of_jacobian(y, inputs, basis):
-    """The gradients of each input for each vector in `basis`, as (n, elements) matrices, and whether their types fit."""
+    """The gradients of each input for each vector in `basis`, as (n, elements), and whether their types fit."""
     rows = [[] for _ in inputs]
     types_fit = True
     for v in basis:
@@ -129,7 +129,8 @@ def _rows_of_jacobian(y, inputs, basis):
                 raise GradcheckError("Analytical gradient has incorrect size")
             types_fit = types_fit and g.dtype == x.dtype
             row.append(g.detach().reshape(-1))
-    return [_C.stack(row) if row else _C.zeros((0, x.numel()), dtype=x.dtype) for x, row in zip(inputs, rows)], types_fit
+    found = [_C.stack(row) if row else _C.zeros((0, x.numel()), dtype=x.dtype) for x, row in zip(inputs, rows)]
+    return found, types_fit
 
 
 def _analytical(y, inputs, basis, nondet_tol, check_dtypes):

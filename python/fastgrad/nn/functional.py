@@ -286,7 +286,7 @@ def embedding(input, weight, padding_idx=None, max_norm=None, norm_type=2.0, sca
 def _renorm_rows(weight, indices, max_norm, norm_type):
     """Scales the used rows down to `max_norm`, in place."""
     with fastgrad.no_grad():
-        used = indices.reshape(-1).unique()
+        used = indices.reshape(-1)  # a row that is used twice is written twice, with the same values
         rows = weight[used]
         norms = rows.norm(norm_type, 1, keepdim=True)
         weight[used] = fastgrad.where(norms > max_norm, rows * (max_norm / (norms + 1e-7)), rows)
