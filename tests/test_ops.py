@@ -62,7 +62,7 @@ def compare_numpy(op, sample, result, dtype):
 
 
 # kernels that torch does not have; bounds that it checks before it converts
-TORCH_LACKS = ("not implemented for", "not supported", "without overflow")
+TORCH_LACKS = ("not implemented for", "not supported", "without overflow", "unsigned type with negative limits")
 
 
 def check_dtype(op, dtype, device, torch):
@@ -89,7 +89,8 @@ def check_dtype(op, dtype, device, torch):
         result, error = attempt(op, fg, *args, **kwargs)
         if error is not None:
             # torch looks for a kernel only when there is something to compute
-            empty = not promised and any(not t.numel() for t in outputs(expected))
+            parts = outputs([expected, *args])
+            empty = not promised and any(hasattr(t, "numel") and not t.numel() for t in parts)
             if isinstance(error, NotImplementedError) and empty:
                 continue
             raise error
@@ -140,7 +141,7 @@ def test_layouts(op, layout, device, optional_torch):
         compare_numpy(op, sample, result, dtype)
         if optional_torch is not None:
             args, kwargs, _ = build(optional_torch, sample, dtype, layout)
-            strict = op.elementwise and layout != "expanded" and op.name != "pow_base"
+            strict = op.elementwise and layout != "expanded" and op.name not in ("pow_base", "logsigmoid")
             for a, e in zip(outputs(result), outputs(op(optional_torch, *args, **kwargs))):
                 limit = tolerance_of(op, dtype, e if hasattr(e, "dtype") else None)
                 assert_same(a, e, limit, f"{op}{sample} {layout}", strict)
@@ -219,6 +220,8 @@ def test_corners(op, dtype, device, torch):
     tolerance = (4e-6, 1e-7) if dtype == "float32" else (1e-11, 1e-14)
     if op.name in ("sin", "cos", "tan"):
         tolerance = (tolerance[0] * 4, 1e-6 if dtype == "float32" else 1e-13)
+    if op.name in ("gelu", "hardsigmoid"):  # torch cancels digits here: gelu(-3) to 1e-4, 1/6 rounded to float
+        tolerance = (2e-4, 1e-6) if dtype == "float32" else (1e-7, 1e-14)
     for i, (a, e) in enumerate(zip(*results)):
         a, e = to_numpy(a), to_numpy(e)
         inputs = [to_numpy(t) for t in corner_arguments(fg, op, dtype)[0]]

@@ -132,22 +132,17 @@ bool is_sequence(PyObject* o) {
 }
 
 void see_scalar(Scan& scan, PyObject* o) {
-  if (PyBool_Check(o)) scan.any_bool = true;
-  else if (PyFloat_Check(o)) scan.any_float = true;
+  auto widen = [&](DType t) { scan.wide = scan.wide == DType::kUndefined ? t : promote(scan.wide, t); };
+  if (PyFloat_CheckExact(o)) scan.any_float = true;
+  else if (PyBool_Check(o)) scan.any_bool = true;
   else if (PyLong_Check(o)) scan.any_int = true;
   else if (is_tensor(o)) {
     FG_CHECK(borrow(o).numel() == 1, Value, "only one element tensors can be converted to Python scalars");
-    DType t = borrow(o).dtype();
-    scan.wide = scan.wide == DType::kUndefined ? t : promote(scan.wide, t);
-  } else if (has_buffer(o) || is_numpy_scalar(o)) {
-    Scalar s;
-    if (!to_scalar(o, s)) not_a_number(o);
-    if (s.kind == Scalar::Float) scan.any_float = true;
-    else if (s.kind == Scalar::Int) scan.any_int = true;
-    else scan.any_bool = true;
-    // NumPy's float64 keeps its width when it stands alone.
-    if (!strcmp(Py_TYPE(o)->tp_name, "numpy.float64") && scan.shape.n == 0) scan.wide = DType::Float64;
-    if (!strcmp(Py_TYPE(o)->tp_name, "numpy.float32")) scan.wide = scan.wide == DType::kUndefined ? DType::Float32 : promote(scan.wide, DType::Float32);
+    widen(borrow(o).dtype());
+  } else if (is_numpy_scalar(o) || has_buffer(o)) {
+    widen(from_buffer(o, "tensor()").dtype());
+  } else if (PyFloat_Check(o)) {
+    scan.any_float = true;
   } else if (PyIndex_Check(o)) {
     scan.any_int = true;
   } else {

@@ -14,7 +14,8 @@ struct Parsed {
 // An index that is no int, slice, None, Ellipsis or bool: a tensor, or something a tensor can be made of.
 Tensor index_tensor(PyObject* o) {
   if (is_tensor(o)) return unwrap(o);
-  if (PyFloat_Check(o) || PyUnicode_Check(o))
+  FG_CHECK(!PyUnicode_Check(o), Type, "a string is no index for a tensor");
+  if (PyFloat_Check(o))
     fail(ErrorKind::Index, "only integers, slices (`:`), ellipsis (`...`), None and long or byte Variables are valid indices (got ",
          Py_TYPE(o)->tp_name, ")");
   Tensor t = tensor_from_python(o, {}, {});
@@ -61,10 +62,14 @@ Parsed parse(const Tensor& self, PyObject* key) {
     n = PyTuple_GET_SIZE(key);
   }
   std::vector<Tensor> tensors(n);  // converted advanced items
-  int specified = 0;
+  int specified = 0, ellipses = 0;
   for (Py_ssize_t i = 0; i < n; ++i) {
     PyObject* o = items[i];
-    if (o == Py_None || o == Py_Ellipsis || PyBool_Check(o)) continue;
+    if (o == Py_Ellipsis) {
+      specified += ellipses++ > 0;  // a further ellipsis is a full slice
+      continue;
+    }
+    if (o == Py_None || PyBool_Check(o)) continue;
     if (PySlice_Check(o) || is_int_like(o)) {
       ++specified;
       continue;
@@ -84,9 +89,8 @@ Parsed parse(const Tensor& self, PyObject* key) {
     if (o == Py_None) {
       p.view = unsqueeze(p.view, dim++);
     } else if (o == Py_Ellipsis) {
-      FG_CHECK(!ellipsis, Index, "an index can only have a single ellipsis ('...')");
+      dim += ellipsis ? 1 : self.dim() - specified;
       ellipsis = true;
-      dim += self.dim() - specified;
     } else if (PyBool_Check(o)) {
       p.view = unsqueeze(p.view, dim);
       advance_to();

@@ -101,7 +101,22 @@ pb::object operand_type(pb::args args) {
 
 }  // namespace
 
+// A forced instruction set that is unknown or not there must not go unnoticed.
+void check_forced_isa() {
+  const char* wanted = std::getenv("FASTGRAD_ISA");
+  if (!wanted || !*wanted) return;
+  std::string have = fg::cpu::available_isas(), name = wanted;
+  bool known = name == "amx";  // runs on the AVX-512 kernels
+  for (size_t at = 0; at < have.size();) {
+    size_t end = std::min(have.find(' ', at), have.size());
+    known |= have.substr(at, end - at) == name;
+    at = end + 1;
+  }
+  if (!known) throw pb::import_error("FASTGRAD_ISA=" + name + " cannot be used: this machine and build have " + have);
+}
+
 PYBIND11_MODULE(_C, m) {
+  check_forced_isa();
   gil_hooks = {release_gil, acquire_gil};
   PyObject* module = m.ptr();
   using namespace fg::py;

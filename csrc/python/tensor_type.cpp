@@ -303,7 +303,7 @@ Py_hash_t tensor_hash(PyObject* self) { return _Py_HashPointer(self); }
 
 Scalar one_number(PyObject* self) {
   const Tensor& t = borrow(self);
-  FG_CHECK(t.numel() == 1, Runtime, "a Tensor with ", t.numel(), " elements cannot be converted to Scalar");
+  FG_CHECK(t.numel() == 1, Value, "only one element tensors can be converted to Python scalars (got ", t.numel(), " elements)");
   return item(t);
 }
 
@@ -397,6 +397,21 @@ PyObject* get_grad_fn(PyObject* self, void*) {
   FG_CATCH
 }
 PyObject* get_grad(PyObject* self, void*) {
+  FG_TRY
+  const Tensor& t = borrow(self);
+  if (!t.is_leaf() && !t.grad().defined() && !(t.meta_or_null() && t.meta().retains_grad)) {
+    if (PyErr_WarnEx(PyExc_UserWarning,
+                     "The .grad attribute of a Tensor that is not a leaf Tensor is being accessed. Its .grad attribute won't be "
+                     "populated during autograd.backward(). If you indeed want the .grad field to be populated for a non-leaf "
+                     "Tensor, use .retain_grad() on the non-leaf Tensor. If you access the non-leaf Tensor by mistake, make sure "
+                     "you access the leaf Tensor instead.",
+                     1) < 0)
+      return nullptr;
+  }
+  return wrap(t.grad());
+  FG_CATCH
+}
+PyObject* get_grad_quietly(PyObject* self, void*) {
   FG_TRY
   return wrap(borrow(self).grad());
   FG_CATCH
@@ -521,7 +536,7 @@ PyGetSetDef getset[] = {
     {"_base", get_base, nullptr, "The tensor this is a view of, or None.", nullptr},
     {"grad_fn", get_grad_fn, nullptr, "The recorded op that made this tensor, or None.", nullptr},
     {"grad", get_grad, set_grad, "The accumulated gradient, or None.", nullptr},
-    {"_grad", get_grad, set_grad, "The accumulated gradient, or None.", nullptr},
+    {"_grad", get_grad_quietly, set_grad, "The accumulated gradient, or None.", nullptr},
     {"data", get_data, set_data_attr, "The same elements without history, with a version of their own.", nullptr},
     {"T", get_t, nullptr, "The dimensions in reverse order.", nullptr},
     {"mT", get_mt, nullptr, "The last two dimensions exchanged.", nullptr},

@@ -1,8 +1,8 @@
 """The derivative of x^2 at 5, then gradient descent on a noisy line of 100 points.
 
 Completed: yt.backward() and loss.backward() (the text leaves them out), a seed, a loop of several steps with the
-gradients zeroed between them. The text's printed loss of 346 and gradients of 54 and -32 are those of its second step, with a
-seed that it does not tell: here the second step prints 345.9, 54.1 and -32.4.
+gradients zeroed between them. The text's printed loss of 346 and gradients of 54 and -32 are those of its second
+step, with a seed that it does not tell: here the second step prints 345.9, 54.1 and -32.4.
 """
 import fastgrad as torch
 
