@@ -1,5 +1,9 @@
 """Wrong calls: torch's class of error, a text that names the op and what clashes, and nothing half-changed."""
 
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -242,3 +246,13 @@ def test_cuda_tells_why_it_cannot():
         fg.zeros(2, device="cuda")
     with pytest.raises((RuntimeError, AssertionError), match="CUDA|cuda"):
         fg.zeros(2).cuda()
+
+
+@pytest.mark.sanitize
+@pytest.mark.parametrize("seed", range(4))
+def test_junk_arguments_never_crash(seed):
+    program = Path(__file__).with_name("junk_calls.py")
+    done = subprocess.run(
+        [sys.executable, str(program), str(seed), "4000"], capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, f"status {done.returncode}: {done.stderr[-1500:]}"

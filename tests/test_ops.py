@@ -33,11 +33,13 @@ def tolerance_of(op, dtype, result=None):
     return op.tolerance.get(name, TOLERANCE[name])
 
 
+def mapped(sample, change):
+    kwargs = {k: map_arrays(v, change) for k, v in sample.kwargs.items()}
+    return Sample(*[map_arrays(a, change) for a in sample.args], **kwargs)
+
+
 def laid_out(sample, layout):
-    change = lambda array: lay_out(array, layout)
-    return Sample(
-        *[map_arrays(a, change) for a in sample.args], **{k: map_arrays(v, change) for k, v in sample.kwargs.items()}
-    )
+    return mapped(sample, lambda array: lay_out(array, layout))
 
 
 def attempt(call, *args, **kwargs):
@@ -50,9 +52,17 @@ def attempt(call, *args, **kwargs):
 
 
 def compare_numpy(op, sample, result, dtype):
-    with np.errstate(all="ignore"):
-        expected = outputs(op.ref(*sample.args, **sample.kwargs))
     actual = outputs(result)
+    if op.elementwise and dtype not in FLOATS and hasattr(actual[0], "dtype") and actual[0].is_floating_point():
+        # NumPy would compute small integers in half precision
+        sample = mapped(sample, lambda array: array.astype(np.float64))
+    with np.errstate(all="ignore"):
+        try:
+            expected = outputs(op.ref(*sample.args, **sample.kwargs))
+        except TypeError:
+            if dtype == "bool":  # sign and the like: NumPy has none for bool
+                return
+            raise
     assert len(actual) == len(expected)
     for a, e in zip(actual, expected):
         if hasattr(a, "dtype"):

@@ -56,6 +56,7 @@ class Task {
     // A root may stand twice.
     std::sort(ready_.begin(), ready_.end(), earlier);
     ready_.erase(std::unique(ready_.begin(), ready_.end()), ready_.end());
+    std::make_heap(ready_.begin(), ready_.end(), earlier);
     int steps = 0;
     while (!ready_.empty()) {
       std::pop_heap(ready_.begin(), ready_.end(), earlier);
@@ -176,7 +177,7 @@ class Task {
       g = &one;
     } else {
       several.resize(node->n_inputs);
-      for (uint32_t i = 0; i < node->n_inputs; ++i) several[i] = std::move(slot(node, i));
+      for (int i = 0; i < node->n_inputs; ++i) several[i] = std::move(slot(node, i));
       g = several.data();
     }
     if (node->extra || node->sequence == UINT64_MAX) before(node, g);
@@ -188,22 +189,18 @@ class Task {
       stop = true;
     }
     if (!inputs_.empty() && node->sequence == UINT64_MAX) {
-      if (stop && options_.accumulate) node->apply(g, nullptr), after_accumulate(node);
+      if (stop && options_.accumulate) accumulate_into_leaf(node, g);
       return drop(node);
     }
     if (stop && !more_behind(node)) return drop(node);
-    if (node->sequence == UINT64_MAX) {
-      node->apply(g, nullptr);
-      after_accumulate(node);
-      return;
-    }
+    if (node->sequence == UINT64_MAX) return accumulate_into_leaf(node, g);
     constexpr int kFew = 4;
     Tensor few[kFew];
     std::vector<Tensor> many;
     Tensor* gx = few;
     if (node->n_edges > kFew) many.resize(node->n_edges), gx = many.data();
     bool any = false;
-    for (uint32_t i = 0; i < node->n_inputs; ++i) any |= g[i].defined();
+    for (int i = 0; i < node->n_inputs; ++i) any |= g[i].defined();
     std::vector<Tensor> kept;  // gradients for post hooks
     if (node->extra && !node->extra->post_hooks.empty()) kept.assign(g, g + node->n_inputs);
     if (any || node->python()) {
@@ -219,7 +216,8 @@ class Task {
       node->release_saved();
     }
     if (!kept.empty())
-      for (auto& h : node->extra->post_hooks) engine_hooks.post_hook(h.fn, gx, node->n_edges, kept.data(), node->n_inputs);
+      for (const Hook& h : HeldHooks(node->extra->post_hooks))
+        engine_hooks.post_hook(h.fn, gx, node->n_edges, kept.data(), node->n_inputs);
     if (mode & kAnomaly) check_nan(node, gx);
     Edge* edges = node->edges();
     for (int i = 0; i < node->n_edges; ++i) {
@@ -245,24 +243,45 @@ class Task {
     return false;
   }
 
-  void before(Node* node, Tensor* g) {
-    if (Tensor* variable = node->variable()) {
-      if (Meta* meta = variable->meta_or_null()) {
-        std::vector<Hook> hooks = meta->hooks;  // a hook may remove itself
-        for (auto& h : hooks)
-          if (g[0].defined())
-            if (Tensor changed = engine_hooks.tensor_hook(h.fn, g[0]); changed.defined()) g[0] = changed;
-      }
-      return;
+  // Hooks as they are now, kept alive: a hook may remove itself or others, or add some.
+  class HeldHooks {
+   public:
+    explicit HeldHooks(const std::vector<Hook>& hooks) : hooks_(hooks) {
+      for (const Hook& h : hooks_) py_hooks.hold(h.fn);
     }
+    ~HeldHooks() {
+      for (const Hook& h : hooks_) py_hooks.drop(h.fn);
+    }
+    HeldHooks(const HeldHooks&) = delete;
+    std::vector<Hook>::const_iterator begin() const { return hooks_.begin(); }
+    std::vector<Hook>::const_iterator end() const { return hooks_.end(); }
+
+   private:
+    std::vector<Hook> hooks_;
+  };
+
+  void call_tensor_hook(_object* fn, Tensor& g) {
+    if (!g.defined()) return;
+    if (Tensor changed = engine_hooks.tensor_hook(fn, g); changed.defined()) g = std::move(changed);
+  }
+
+  void before(Node* node, Tensor* g) {
+    if (Tensor* variable = node->variable())
+      if (Meta* meta = variable->meta_or_null(); meta && !meta->hooks.empty())
+        for (const Hook& h : HeldHooks(meta->hooks)) call_tensor_hook(h.fn, g[0]);
+    if (!node->extra) return;
     NodeExtra& extra = *node->extra;
-    std::vector<NodeExtra::TensorHook> hooks = extra.tensor_hooks;
-    for (auto& h : hooks)
-      if (g[h.input_nr].defined())
-        if (Tensor changed = engine_hooks.tensor_hook(h.hook.fn, g[h.input_nr]); changed.defined())
-          g[h.input_nr] = changed;
-    for (auto& h : std::vector<Hook>(extra.pre_hooks)) engine_hooks.pre_hook(h.fn, g, node->n_inputs);
-    for (auto& r : extra.retained)
+    if (!extra.tensor_hooks.empty()) {
+      std::vector<Hook> plain;
+      std::vector<uint32_t> places;
+      for (auto& h : extra.tensor_hooks) plain.push_back(h.hook), places.push_back(h.input_nr);
+      size_t i = 0;
+      for (const Hook& h : HeldHooks(plain)) call_tensor_hook(h.fn, g[places[i++]]);
+    }
+    if (!extra.pre_hooks.empty())
+      for (const Hook& h : HeldHooks(extra.pre_hooks)) engine_hooks.pre_hook(h.fn, g, node->n_inputs);
+    for (size_t i = 0; i < extra.retained.size(); ++i) {  // dropping an old gradient may change the list
+      RetainedGrad r = extra.retained[i];
       if (g[r.input_nr].defined() && (options_.accumulate && inputs_.empty())) {
         Tensor t{Ptr<TensorImpl>(r.tensor)};
         const Tensor& incoming = g[r.input_nr];
@@ -271,12 +290,18 @@ class Task {
         else
           t.set_grad(add(t.grad(), incoming));
       }
+    }
   }
 
-  void after_accumulate(Node* node) {
+  void accumulate_into_leaf(Node* node, Tensor* g) {
+    bool hooked = node->extra && !node->extra->post_hooks.empty();
+    Tensor kept = hooked ? g[0] : Tensor();
+    node->apply(g, nullptr);
+    if (hooked)
+      for (const Hook& h : HeldHooks(node->extra->post_hooks)) engine_hooks.post_hook(h.fn, nullptr, 0, &kept, 1);
     Tensor* variable = node->variable();
-    if (Meta* meta = variable->meta_or_null())
-      for (auto& h : std::vector<Hook>(meta->post_accumulate)) engine_hooks.post_accumulate(h.fn, *variable);
+    if (Meta* meta = variable->meta_or_null(); meta && !meta->post_accumulate.empty())
+      for (const Hook& h : HeldHooks(meta->post_accumulate)) engine_hooks.post_accumulate(h.fn, *variable);
   }
 
   void check_nan(Node* node, Tensor* gx) {

@@ -17,7 +17,7 @@ void Node::operator delete(void* p, size_t bytes) { release_object(p, bytes); }
 
 void Node::set_edges(int n) {
   if (n > 2) heap_edges = std::make_unique<Edge[]>(n);
-  n_edges = static_cast<uint16_t>(n);
+  n_edges = n;
 }
 
 // Deleting a node releases the nodes it points to, and the tensors it saved release theirs: instead of recursing, whatever
@@ -39,6 +39,7 @@ void Node::destroy() {
 }
 
 NodeExtra::~NodeExtra() {
+  if (home) home->extra = nullptr;
   for (auto& h : tensor_hooks) py_hooks.drop(h.hook.fn);
   for (auto& h : pre_hooks) py_hooks.drop(h.fn);
   for (auto& h : post_hooks) py_hooks.drop(h.fn);
@@ -60,18 +61,39 @@ void fail_released() {
 
 SavedHooks saved_hooks{};
 
+namespace {
+
+// Kernels of gradients trust that what was saved still fits; `x.data = ...` can change that without a new version.
+uint32_t layout_of(const Tensor& t) {
+  uint32_t h = static_cast<uint32_t>(t.dtype()) << 16 | static_cast<uint32_t>(t.device().type) << 8 | static_cast<uint32_t>(t.dim());
+  for (int64_t n : t.sizes()) h = (h ^ static_cast<uint32_t>(n) ^ static_cast<uint32_t>(n >> 32)) * 2654435761u;
+  return h;
+}
+
+Tensor with_edge(const Tensor& t, Node* node, uint32_t nr) {
+  Tensor out = t.alias();
+  node->retain();
+  out.impl()->grad_fn = node;
+  out.impl()->output_nr = nr;
+  return out;
+}
+
+}  // namespace
+
 void Saved::save(const Tensor& t, bool is_output) {
   if (!t.defined()) return;
   FG_CHECK(!t.impl()->inference || (mode & kInference), Runtime,
            "Inference tensors cannot be saved for backward. To work around you can make a clone to get a normal tensor and "
            "use it in autograd.");
   version_ = t.version();
+  layout_ = layout_of(t);
   output_nr_ = t.impl()->output_nr;
   is_output_ = is_output;
   if (mode & kSavedHooks) [[unlikely]] {
     _object* hook = nullptr;
-    if (_object* object = saved_hooks.pack(is_output ? t.alias() : t, &hook)) {
-      packed_ = new Packed{object, hook, is_output ? Edge{} : gradient_edge(t)};
+    // A result that is not from a leaf goes in without its history, so that no cycle arises; unpack() gives it back.
+    if (_object* object = saved_hooks.pack(is_output || !t.is_leaf() ? t.alias() : t, &hook)) {
+      packed_ = new Packed{object, hook, is_output || !t.requires_grad() ? Edge() : gradient_edge(t)};
       return;
     }
   }
@@ -80,14 +102,12 @@ void Saved::save(const Tensor& t, bool is_output) {
 
 Tensor Saved::unpack(Node* owner) const {
   if (packed_) {
-    Tensor out = saved_hooks.unpack(packed_->object, packed_->unpack_hook);
-    Node* history = is_output_ ? owner : packed_->edge.fn.get();
-    if (!history || !grad_enabled()) return out;
-    out = out.alias();
-    out.impl()->grad_fn = history;
-    history->retain();
-    out.impl()->output_nr = is_output_ ? output_nr_ : packed_->edge.input_nr;
-    return out;
+    Tensor t = saved_hooks.unpack(packed_->object, packed_->unpack_hook);
+    FG_CHECK(layout_of(t) == layout_, Runtime, "the tensor that unpack_hook returned, ", type_text(t), " of shape ",
+             size_text(t.sizes()), ", is not like the one that was saved");
+    if (!grad_enabled() || t.requires_grad()) return t;
+    if (is_output_) return owner ? with_edge(t, owner, output_nr_) : t;
+    return packed_->edge.fn ? with_edge(t, packed_->edge.fn.get(), packed_->edge.input_nr) : t;
   }
   if (!tensor_.defined()) {
     if (owner && owner->released) fail_released();
@@ -103,21 +123,20 @@ Tensor Saved::unpack(Node* owner) const {
          version_, " instead. Hint: enable anomaly detection to find the operation that failed to compute its gradient, "
          "with torch.autograd.set_detect_anomaly(True).");
   }
-  if (!is_output_ || !owner || !grad_enabled()) return tensor_;
-  Tensor out = tensor_.alias();
-  owner->retain();
-  out.impl()->grad_fn = owner;
-  out.impl()->output_nr = output_nr_;
-  return out;
+  if (tensor_.impl()->relaid) [[unlikely]]
+    FG_CHECK(layout_of(tensor_) == layout_, Runtime, "one of the variables needed for gradient computation was given another "
+             "shape, dtype or device since: it is now ", type_text(tensor_), " ", size_text(tensor_.sizes()),
+             owner ? concat(" (saved by ", owner->name(), ")") : std::string());
+  return is_output_ && owner && grad_enabled() ? with_edge(tensor_, owner, output_nr_) : tensor_;
 }
 
 void Saved::clear() {
   tensor_.reset();
-  if (packed_) {
-    py_hooks.drop(packed_->object);
-    py_hooks.drop(packed_->unpack_hook);
-    delete packed_;
+  if (Packed* packed = packed_) {
     packed_ = nullptr;
+    py_hooks.drop(packed->object);
+    py_hooks.drop(packed->unpack_hook);
+    delete packed;
   }
 }
 

@@ -33,19 +33,20 @@ struct NodeExtra {
   std::vector<RetainedGrad> retained;
   _object* metadata = nullptr;           // dict
   _object* traceback = nullptr;          // forward source line (anomaly mode)
+  Ptr<HookHome> home;
   ~NodeExtra();
 };
 
 struct Node {
   std::atomic<uint32_t> refs{1};
-  uint16_t n_edges = 0;
-  uint16_t n_inputs = 1;    // gradients it receives: outputs of the forward op
+  int32_t n_edges = 0;
+  int32_t n_inputs = 1;     // gradients it receives: outputs of the forward op
+  int32_t pending = 0;      // the engine's, see below
   uint64_t sequence;        // order of recording; UINT64_MAX for AccumulateGrad
   Edge inline_edges[2];
   std::unique_ptr<Edge[]> heap_edges;
   // The engine's state of a running backward; valid while `task` is its number.
   uint64_t task = 0;
-  int32_t pending = 0;
   bool needed = false;
   bool released = false;
   Tensor grad0;                       // incoming gradients: the first, and the others
@@ -100,10 +101,11 @@ class Saved {
  private:
   struct Packed {
     _object *object, *unpack_hook;
-    Edge edge;  // of a tensor that is no output: where its gradient goes
+    Edge edge;  // of an input that requires grad
   };
   Tensor tensor_;
   uint32_t version_ = 0;
+  uint32_t layout_ = 0;  // of dtype, device and sizes
   uint32_t output_nr_ : 31 = 0;
   uint32_t is_output_ : 1 = 0;
   Packed* packed_ = nullptr;  // what a saved-tensor hook made of it
@@ -144,6 +146,7 @@ void check_inplace(const Tensor& t, const char* op);  // torch's errors for leav
 void rebase_history(const Tensor& t, const Ptr<Node>& node);  // after an in-place op recorded by `node`
 void retain_grad(const Tensor& t);
 void forget_retained(TensorImpl* t);
+void exchange_grad_fn(TensorImpl* t, Node* node);  // takes a reference over; .grad keeps being retained
 Tensor detach(const Tensor& t);       // shares storage and version
 Tensor data_of(const Tensor& t);      // `.data`: shares storage, a version of its own
 void set_data(const Tensor& t, const Tensor& source);

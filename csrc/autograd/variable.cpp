@@ -12,7 +12,28 @@ namespace fg {
 
 namespace {
 std::mutex accumulator_lock;
-}
+
+// Two backward passes at a time may add into one leaf. The interpreter lock keeps them apart but for large gradients, whose
+// kernels run without it. Whoever waits here lets go of it, else the holder could not come back. Recursive: dropping an old
+// gradient may run Python code.
+std::recursive_mutex accumulate_lock;
+
+class AccumulateLock {
+ public:
+  explicit AccumulateLock(int64_t numel) : held_(numel >= kGilThreshold) {
+    if (!held_ || accumulate_lock.try_lock()) return;
+    GilRelease release(numel);
+    accumulate_lock.lock();
+  }
+  ~AccumulateLock() {
+    if (held_) accumulate_lock.unlock();
+  }
+  AccumulateLock(const AccumulateLock&) = delete;
+
+ private:
+  bool held_;
+};
+}  // namespace
 
 // ---- AccumulateGrad
 AccumulateGrad::AccumulateGrad(Tensor t) : variable_(std::move(t)) { sequence = UINT64_MAX; }
@@ -28,6 +49,7 @@ void AccumulateGrad::apply(Tensor* g, Tensor*) {
   const Tensor& v = variable_;
   FG_CHECK(same(grad_in.sizes(), v.sizes()), Runtime, "a gradient of shape ", shape_text(grad_in.sizes()),
            " arrived at a leaf of shape ", shape_text(v.sizes()));
+  AccumulateLock lock(v.numel());
   const Tensor& old = v.grad();
   if (!old.defined()) {
     // Take the tensor over when nobody else has it and it lies like the variable; otherwise copy.
@@ -68,10 +90,18 @@ Edge gradient_edge(const Tensor& t) {
 void set_history(const Tensor& out, const Ptr<Node>& node, uint32_t nr) {
   TensorImpl* impl = out.impl();
   if (!is_floating(impl->dtype)) return;
-  Node* old = impl->grad_fn;
   node->retain();
-  impl->grad_fn = node.get();
   impl->output_nr = nr;
+  exchange_grad_fn(impl, node.get());
+}
+
+void exchange_grad_fn(TensorImpl* t, Node* node) {
+  Node* old = t->grad_fn;
+  bool retained = old && t->meta && t->meta->retains_grad;
+  if (retained) forget_retained(t);
+  t->grad_fn = node;
+  if (retained && node) node->more().retained.push_back({t->output_nr, t});
+  if (retained && !node) t->meta->retains_grad = false;
   if (old) old->release();
 }
 
@@ -107,8 +137,9 @@ struct CopySlices : Node {
     copy_(result, g[0]);
     Tensor slice = as_strided(result, view.sizes, view.strides, view.offset - base.offset);
     std::vector<Tensor> inner(fn->n_edges);
-    Tensor slice_copy = clone(slice);
-    fn->apply(&slice_copy, inner.data());
+    std::vector<Tensor> outer(fn->n_inputs);
+    outer[0] = clone(slice);
+    fn->apply(outer.data(), inner.data());
     if (fn->n_edges > 0) {
       if (inner[0].defined())
         copy_(slice, inner[0]);
@@ -154,11 +185,9 @@ Ptr<Node> grad_fn(const Tensor& t) {
     if (meta.view_version != t.version() && meta.base.requires_grad()) {
       // The base was changed in place after this view was made: the view now reads the new base.
       auto node = Ptr<Node>::adopt(make_as_strided_node(meta.base, t));
-      Node* old = impl->grad_fn;
-      impl->grad_fn = node.detach();
       impl->output_nr = 0;
       meta.view_version = t.version();
-      if (old) old->release();
+      exchange_grad_fn(impl, node.detach());
     }
   }
   return Ptr<Node>(impl->grad_fn);
@@ -207,7 +236,6 @@ void check_inplace(const Tensor& t, const char* op) {
 }
 
 void rebase_history(const Tensor& t, const Ptr<Node>& node) {
-  if (t.meta_or_null() && t.meta().retains_grad) forget_retained(t.impl());
   if (t.is_view()) {
     const Meta& meta = t.meta();
     auto slices = Ptr<Node>::adopt(new CopySlices(meta.base, t, node));
@@ -218,10 +246,6 @@ void rebase_history(const Tensor& t, const Ptr<Node>& node) {
     (void)grad_fn(t);
   } else {
     set_history(t, node);
-  }
-  if (t.meta_or_null() && t.meta().retains_grad) {
-    t.meta().retains_grad = false;
-    retain_grad(t);
   }
 }
 
@@ -256,10 +280,10 @@ void set_data(const Tensor& t, const Tensor& source) {
   FG_CHECK(!(t.requires_grad() && !is_floating(source.dtype())), Runtime,
            "data set to a tensor that requires gradients must be floating point or complex dtype");
   if (t.is_same(source)) return;
+  FG_CHECK(t.is_leaf() || (same(t.sizes(), source.sizes()) && t.dtype() == source.dtype()), Runtime,
+           "data of another shape or dtype cannot be given to a tensor with a grad_fn: its gradient would not fit; use detach()");
   uint32_t version = t.version();
-  source.storage().retain();
-  impl->storage->release();
-  impl->storage = &source.storage();
+  impl->set_storage(Ptr<Storage>(&source.storage()));
   impl->offset = source.offset();
   impl->dtype = source.dtype();
   impl->device = source.device();

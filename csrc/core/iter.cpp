@@ -22,7 +22,13 @@ void broadcast_strides(const Tensor& t, Dims sizes, int64_t* out) {
   int n = static_cast<int>(sizes.size()), skip = n - t.dim();
   for (int i = 0; i < skip; ++i) out[i] = 0;
   Dims ts = t.sizes(), st = t.strides();
-  for (int i = 0; i < t.dim(); ++i) out[skip + i] = ts[i] == 1 && sizes[skip + i] != 1 ? 0 : st[i];
+  bool fits = skip >= 0;
+  for (int i = 0; fits && i < t.dim(); ++i) {
+    fits = ts[i] == sizes[skip + i] || ts[i] == 1;
+    out[skip + i] = ts[i] == 1 && sizes[skip + i] != 1 ? 0 : st[i];
+  }
+  // Ops have checked this; it guards against tensors that were given another shape since (x.data = ...).
+  FG_CHECK(fits, Runtime, "The expanded size ", size_text(sizes), " does not fit the size ", size_text(ts), " of an operand");
 }
 
 DimArray result_strides(Dims sizes, std::span<const Tensor* const> inputs) {

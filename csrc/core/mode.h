@@ -1,5 +1,6 @@
 // The thread-local mode byte: all that an op looks at when no mode is on. Zero is the normal state.
 #pragma once
+#include <atomic>
 #include <cstdint>
 
 namespace fg {
@@ -30,6 +31,10 @@ struct NoGradGuard : ModeGuard {
   NoGradGuard() : ModeGuard(mode | kNoGrad) {}
 };
 
+// How many threads are inside a kernel without the interpreter lock. Storages that are exchanged meanwhile (x.data = ...) are given back when the last one is done.
+extern std::atomic<int> kernels_without_gil;
+void release_retired_storages();
+
 // Kernels on much data run without the interpreter lock. python/ sets the two functions; without them nothing happens.
 struct GilHooks {
   void* (*release)();  // nullptr when this thread does not hold it
@@ -41,10 +46,15 @@ constexpr int64_t kGilThreshold = 64 * 1024;  // elements
 class GilRelease {
  public:
   explicit GilRelease(int64_t elements) : state_(nullptr) {
-    if (elements >= kGilThreshold && gil_hooks.release) state_ = gil_hooks.release();
+    if (elements < kGilThreshold || !gil_hooks.release) return;
+    ++kernels_without_gil;
+    state_ = gil_hooks.release();
+    if (!state_) --kernels_without_gil;
   }
   ~GilRelease() {
-    if (state_) gil_hooks.acquire(state_);
+    if (!state_) return;
+    gil_hooks.acquire(state_);
+    if (--kernels_without_gil == 0) release_retired_storages();
   }
   GilRelease(const GilRelease&) = delete;
   GilRelease& operator=(const GilRelease&) = delete;

@@ -1,6 +1,7 @@
 #include "core/storage.h"
 
 #include <new>
+#include <vector>
 
 #include "core/mode.h"
 #include "core/pool.h"
@@ -9,8 +10,11 @@ namespace fg {
 
 thread_local uint8_t mode __attribute__((tls_model("initial-exec"))) = 0;
 GilHooks gil_hooks{};
+std::atomic<int> kernels_without_gil = 0;
 
 namespace {
+std::vector<Storage*>* retired = nullptr;  // never destroyed
+
 constexpr size_t kHeader = 48;  // keeps inline bytes 16-byte aligned
 thread_local Stream current_cuda_stream{nullptr, 0};
 
@@ -60,6 +64,19 @@ Ptr<Storage> Storage::external(void* data, size_t bytes, Device device, void (*f
   storage->free_ = free;
   storage->context_ = context;
   return Ptr<Storage>::adopt(storage);
+}
+
+void Storage::retire(Storage* storage) {
+  if (kernels_without_gil == 0) return storage->release();
+  if (!retired) retired = new std::vector<Storage*>;
+  retired->push_back(storage);
+}
+
+void release_retired_storages() {
+  if (!retired || retired->empty()) return;
+  std::vector<Storage*> list;
+  list.swap(*retired);
+  for (Storage* storage : list) storage->release();
 }
 
 void Storage::destroy() {

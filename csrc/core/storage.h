@@ -39,6 +39,9 @@ class Storage {
   bool writable() const { return writable_; }
   void set_writable(bool v) { writable_ = v; }
 
+  // release(), put off while kernels run without the interpreter lock: one of them may be reading these bytes.
+  static void retire(Storage* storage);
+
   std::atomic<uint32_t>& version() { return version_; }
   static Stream current_stream(Device device);
 

@@ -20,10 +20,13 @@ std::string size_text(Dims dims) {
   return out + "]";
 }
 
+void fail_dims(size_t n) { fail(ErrorKind::Runtime, "a tensor has at most ", kMaxDims, " dimensions, ", n, " wanted"); }
+
 int64_t count_of(Dims dims) {
   int64_t n = 1;
   bool zero = false;
   for (int64_t d : dims) {
+    if (d < 0) [[unlikely]] fail(ErrorKind::Runtime, "a tensor cannot have the negative dimension ", d, ": ", size_text(dims));
     zero |= d == 0;
     if (d && __builtin_mul_overflow(n, d, &n)) {
       for (int64_t e : dims) zero |= e == 0;
@@ -63,7 +66,7 @@ TensorImpl* TensorImpl::make() { return new (allocate_object(sizeof(TensorImpl))
 
 void TensorImpl::set_dims(Dims sz, Dims st) {
   int n = static_cast<int>(sz.size());
-  FG_CHECK(n <= kMaxDims, Runtime, "a tensor has at most ", kMaxDims, " dimensions, ", n, " wanted");
+  if (n > kMaxDims) [[unlikely]] fail_dims(sz.size());
   int64_t count = count_of(sz);
   int64_t* heap = nullptr;
   if (n > 5) heap = static_cast<int64_t*>(allocate_object(sizeof(int64_t) * 2 * n));
@@ -77,6 +80,7 @@ void TensorImpl::set_dims(Dims sz, Dims st) {
   if (n > 5) heap_dims = heap;
   else
     for (int i = 0; i < n; ++i) target[i] = keep_sizes[i], target[gap + i] = keep_strides[i];
+  relaid |= storage != nullptr;
   ndim = static_cast<uint8_t>(n);
   numel = count;
   contiguous = true;
@@ -92,11 +96,27 @@ void TensorImpl::set_dims(Dims sz, Dims st) {
     }
 }
 
+void TensorImpl::set_storage(Ptr<Storage> fresh) {
+  Storage* old = storage;
+  storage = fresh.detach();
+  if (old) Storage::retire(old);
+}
+
 void TensorImpl::destroy() {
   if (owns_pyobj) {
-    // The wrapper outlived its Python users and is kept by this tensor: let it go now.
-    py_hooks.wrapper_orphaned(pyobj);
-    pyobj = nullptr;
+    // C++ no longer needs the tensor, so the wrapper owns it again and goes like any other, or lives on where a weak
+    // reference brought it back. Its end leads here once more.
+    refs.store(1, std::memory_order_relaxed);
+    owns_pyobj = false;
+    py_hooks.drop(pyobj);
+    return;
+  }
+  if (meta) {  // a long chain of .grad of .grad must not overflow the stack
+    Tensor chain = std::move(meta->grad);
+    while (chain.defined() && chain.use_count() == 1 && chain.meta_or_null() && chain.grad().defined()) {
+      Tensor next = std::move(chain.meta().grad);
+      chain = std::move(next);
+    }
   }
   if (Node* fn = grad_fn) {
     if (meta && meta->retains_grad) forget_retained(this);

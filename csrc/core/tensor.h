@@ -17,16 +17,22 @@ struct Node;
 class Tensor;
 using Dims = std::span<const int64_t>;
 
+[[noreturn, gnu::cold]] void fail_dims(size_t n);  // more than kMaxDims
+
 // Sizes or strides under construction; never on the heap.
 struct DimArray {
   int n = 0;
   int64_t v[kMaxDims];
   DimArray() {}
   DimArray(Dims d) : n(static_cast<int>(d.size())) {
+    if (d.size() > kMaxDims) [[unlikely]] fail_dims(d.size());
     for (int i = 0; i < n; ++i) v[i] = d[i];
   }
   DimArray(std::initializer_list<int64_t> d) : DimArray(Dims(d.begin(), d.size())) {}
-  void push(int64_t x) { v[n++] = x; }
+  void push(int64_t x) {
+    if (n == kMaxDims) [[unlikely]] fail_dims(kMaxDims + 1);
+    v[n++] = x;
+  }
   operator Dims() const { return {v, static_cast<size_t>(n)}; }
   int64_t& operator[](int i) { return v[i]; }
   int64_t operator[](int i) const { return v[i]; }
@@ -79,6 +85,7 @@ struct TensorImpl {
   bool wrapped_number = false;  // made from a Python number: takes part in promotion by its category only
   bool inference = false;
   bool owns_pyobj = false;      // the wrapper is kept alive by this object (nobody in Python holds it)
+  bool relaid = false;          // was given another shape or dtype in place: what was saved of it must be checked
   Storage* storage = nullptr;
   int64_t offset = 0;
   int64_t numel = 0;
@@ -96,6 +103,7 @@ struct TensorImpl {
   void release() {
     if (refs.load(std::memory_order_acquire) == 1 || refs.fetch_sub(1, std::memory_order_acq_rel) == 1) destroy();
   }
+  void set_storage(Ptr<Storage> fresh);     // also when a kernel on another thread still works on the old one
   void set_dims(Dims sizes, Dims strides);  // also numel and contiguous
   static TensorImpl* make();
 
@@ -169,6 +177,18 @@ struct Hook {
   _object* fn;  // owned
 };
 
+// How a handle finds the lists its hook is in without keeping a tensor or a graph alive: cleared by their end.
+struct NodeExtra;
+struct HookHome {
+  std::atomic<uint32_t> refs{1};
+  Meta* meta = nullptr;
+  NodeExtra* extra = nullptr;
+  void retain() { refs.fetch_add(1, std::memory_order_relaxed); }
+  void release() {
+    if (refs.fetch_sub(1, std::memory_order_acq_rel) == 1) delete this;
+  }
+};
+
 struct Meta {
   Tensor grad;
   Node* accumulator = nullptr;  // weak: the AccumulateGrad node clears it
@@ -180,14 +200,18 @@ struct Meta {
   std::vector<Hook> hooks;              // register_hook
   std::vector<Hook> post_accumulate;    // register_post_accumulate_grad_hook
   _object* name = nullptr;
+  Ptr<HookHome> home;
+  ~Meta() {
+    if (home) home->meta = nullptr;
+  }
   static void* operator new(size_t bytes);
   static void operator delete(void* p, size_t bytes);
 };
 
-// Set by python/: lets a wrapper kept alive by its tensor go, and drops a Python reference.
+// Set by python/; the interpreter lock is taken when needed.
 struct PyHooks {
-  void (*drop)(_object*);            // Py_DECREF, GIL taken when needed
-  void (*wrapper_orphaned)(_object*);  // the tensor of a wrapper that it owned is gone
+  void (*hold)(_object*);  // Py_INCREF
+  void (*drop)(_object*);  // Py_DECREF
 };
 extern PyHooks py_hooks;
 

@@ -5,8 +5,8 @@
 // 4 for two doubles. Not the stream of the CPU generator, nor torch's on CUDA: same seed, same numbers holds within
 // this device.
 #include <cmath>
-#include <mutex>
 
+#include "core/philox.h"
 #include "cuda/convert.cuh"
 #include "cuda/sort.cuh"
 #include "cuda/tables.h"

@@ -110,6 +110,8 @@ struct ElementwiseNode final : Node {
   const char* name() const override {
     if (op == Op::sub && (number_mask & 1)) return "RsubBackward1";
     if (op == Op::lerp && (number_mask & 4)) return "LerpBackward0";
+    if (op == Op::pow && (number_mask & 1)) return "PowBackward2";
+    if (op == Op::div && q.f == 1) return "DivBackward1";  // by a count, inside a loss
     if (op == Op::remainder && !(number_mask & 2)) return "RemainderBackward1";
     if (op == Op::fmod && !(number_mask & 2)) return "FmodBackward1";
     return row_info(op).node_name;
@@ -247,8 +249,8 @@ void record_any(Op op, const RowInfo& info, Args args, const Tensor& out, Scalar
   }
 }
 
-// A 0-d CPU tensor among CUDA ones counts as a number.
-Device common_device(const RowInfo& info, Args args, Arg* moved) {
+// A 0-d CPU tensor among CUDA ones counts as a number; one that wants a gradient is copied, so that it gets one.
+Device common_device(const RowInfo& info, Args args, Arg* moved, Tensor* copies) {
   Device device;
   const Tensor* owner = nullptr;
   for (const Arg& a : args)
@@ -258,10 +260,13 @@ Device common_device(const RowInfo& info, Args args, Arg* moved) {
   for (size_t i = 0; i < args.size(); ++i) {
     const Tensor* t = args[i].tensor;
     if (!t || t->device() == device) continue;
-    FG_CHECK(t->dim() == 0 && t->device().is_cpu() && !t->requires_grad(), Runtime, info.name,
+    FG_CHECK(t->dim() == 0 && t->device().is_cpu(), Runtime, info.name,
              ": Expected all tensors to be on the same device, but found at least two devices, ", device_name(device), " and ",
              device_name(t->device()), "!");
-    moved[i] = Arg(item(*t));
+    if (t->requires_grad() && grad_enabled())
+      moved[i] = Arg(copies[i] = to_device(*t, device));
+    else
+      moved[i] = Arg(item(*t));
   }
   return device;
 }
@@ -336,16 +341,18 @@ Tensor elementwise(Op op, Args args, Scalar p, Scalar q, const Tensor* out) {
   }
 
   std::vector<Arg> moved;
+  Tensor copies[3];
+  Args given = args;  // the dtypes follow from these
   Device device;
   for (const Arg& a : args)
     if (a.tensor && lead && a.tensor->device() != lead->device()) moved.assign(args.begin(), args.end());
   if (!moved.empty()) {
-    device = common_device(info, args, moved.data());
+    device = common_device(info, args, moved.data(), copies);
     args = moved;
   } else if (lead) {
     device = lead->device();
   }
-  dtype = op == Op::where ? result_type(args.subspan(1)) : result_type(args);
+  dtype = op == Op::where ? result_type(given.subspan(1)) : result_type(given);
   if (wants_float(info.section) && !is_floating(dtype)) dtype = default_dtype();
   check_dtype(op, info, dtype, args);
   DimArray shape = common_shape(info, args);
@@ -379,7 +386,8 @@ void elementwise_(Op op, const Tensor& self, Args rest, Scalar p, Scalar q) {
   std::vector<Arg> all{Arg(self)};
   all.insert(all.end(), rest.begin(), rest.end());
   std::vector<Arg> moved = all;
-  Device device = common_device(info, all, moved.data());
+  Tensor copies[3];
+  Device device = common_device(info, all, moved.data(), copies);
   FG_CHECK(device == self.device(), Runtime, info.name, "_: Expected all tensors to be on the same device, but found ",
            device_name(self.device()), " and ", device_name(device));
   Args args = moved;

@@ -27,6 +27,9 @@ struct RowInfo;
 const RowInfo& row_info(Op op);
 Tensor elementwise(Op op, Args args, Scalar p = {}, Scalar q = {}, const Tensor* out = nullptr);
 void elementwise_(Op op, const Tensor& self, Args rest, Scalar p = {}, Scalar q = {});
+// A flag in an unused parameter: the op was called under a second name of the row (clamp_min of a tensor, sub with alpha,
+// div with rounding_mode), which shows in the name of its node.
+inline const Scalar kCalledAs = Scalar::of_int(1);
 inline Tensor unary(Op op, const Tensor& x, Scalar p = {}, Scalar q = {}) { Arg a[] = {x}; return elementwise(op, a, p, q); }
 inline Tensor binary(Op op, Arg a, Arg b, Scalar p = {}, Scalar q = {}) { Arg v[] = {a, b}; return elementwise(op, v, p, q); }
 inline Tensor add(Arg a, Arg b) { return binary(Op::add, a, b); }
@@ -39,8 +42,9 @@ void add_(const Tensor& self, const Tensor& other);  // not recorded: for the en
 Tensor pow(Arg base, Arg exponent, const Tensor* out = nullptr);
 void pow_(const Tensor& self, Arg exponent);
 Tensor where(const Tensor& condition, Arg a, Arg b, const Tensor* out = nullptr);
-Tensor clamp(const Tensor& x, std::optional<Arg> low, std::optional<Arg> high, const Tensor* out = nullptr);
-void clamp_(const Tensor& x, std::optional<Arg> low, std::optional<Arg> high);
+// one_sided: called as clamp_min or clamp_max
+Tensor clamp(const Tensor& x, std::optional<Arg> low, std::optional<Arg> high, const Tensor* out = nullptr, bool one_sided = false);
+void clamp_(const Tensor& x, std::optional<Arg> low, std::optional<Arg> high, bool one_sided = false);
 bool any_nan(const Tensor& t);
 bool any_zero(const Arg& t);
 DType result_type(Args args);

@@ -32,11 +32,12 @@ struct NodeName {
   const char* name;
 };
 constexpr NodeName kNodeNames[] = {
-    {Op::add_scaled, "AddBackward0"},      {Op::square, "PowBackward0"},       {Op::pow_scalar, "PowBackward0"},
+    {Op::add_scaled, "AddBackward0"},      {Op::square, "PowBackward0"},       {Op::log1p, "Log1PBackward0"},
+    {Op::clamp_min, "ClampBackward1"},     {Op::clamp_max, "ClampBackward1"},       {Op::pow_scalar, "PowBackward0"},
     {Op::pow, "PowBackward1"},             {Op::gelu_tanh, "GeluBackward0"},   {Op::selu, "EluBackward0"},
     {Op::clamp, "ClampBackward1"},         {Op::clamp_tensor, "ClampBackward0"},
     {Op::prelu, "PreluKernelBackward0"},   {Op::remainder, "RemainderBackward0"},
-    {Op::floor_divide, "FloorDivideBackward0"}, {Op::trunc_divide, "DivBackward1"},
+    {Op::floor_divide, "DivBackward2"},         {Op::trunc_divide, "DivBackward2"},
     {Op::lerp, "LerpBackward1"},
 };
 

@@ -23,10 +23,11 @@ FG_WORD2(operator<, lt) FG_WORD2(operator<=, le) FG_WORD2(operator>, gt) FG_WORD
 FG_WORD2(operator==, eq) FG_WORD2(operator!=, ne)
 FG_WORD2(operator&, logical_and) FG_WORD2(operator|, logical_or) FG_WORD2(operator^, logical_xor)
 FG_WORD2(max, maximum) FG_WORD2(min, minimum) FG_WORD2(atan2, atan2) FG_WORD2(hypot, hypot)
-FG_WORD2(copysign, copysign) FG_WORD2(logaddexp, logaddexp) FG_WORD2(floor_divide, floor_divide)
+FG_WORD2(copysign, copysign) FG_WORD2(logaddexp, logaddexp)
 FG_WORD2(trunc_divide, trunc_divide) FG_WORD2(remainder, remainder) FG_WORD2(fmod, fmod)
 FG_WORD2(bit_and, bitwise_and) FG_WORD2(bit_or, bitwise_or) FG_WORD2(bit_xor, bitwise_xor)
 FG_WORD2(shift_left, bitwise_left_shift) FG_WORD2(shift_right, bitwise_right_shift)
 #undef FG_WORD2
+inline Tensor floor_divide(const Tensor& a, const Tensor& b) { return binary(Op::floor_divide, a, b, kCalledAs); }
 
 }  // namespace fg

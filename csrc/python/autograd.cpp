@@ -10,10 +10,23 @@ namespace {
 
 // ---- node objects: one Python type for each node name, so that type(x.grad_fn).__name__ is torch's
 
+struct Ref {  // owned Python reference
+  PyObject* o;
+  explicit Ref(PyObject* p) : o(p) {
+    if (!o) raise_pending();
+  }
+  ~Ref() { Py_XDECREF(o); }
+  Ref(const Ref&) = delete;
+  PyObject* give() {
+    PyObject* p = o;
+    o = nullptr;
+    return p;
+  }
+};
+
 struct PyNode {
   PyObject_HEAD
   Node* node;
-  PyObject* weakrefs;
 };
 
 PyTypeObject* node_base = nullptr;
@@ -24,7 +37,6 @@ bool is_node(PyObject* o) { return PyObject_TypeCheck(o, node_base); }
 
 void node_dealloc(PyObject* o) {
   auto* p = reinterpret_cast<PyNode*>(o);
-  if (p->weakrefs) PyObject_ClearWeakRefs(o);
   if (Node* node = p->node) {
     if (node->pyobj == o) node->pyobj = nullptr;
     p->node = nullptr;
@@ -41,19 +53,23 @@ PyObject* node_sequence(PyObject* o, PyObject*) { return PyLong_FromUnsignedLong
 PyObject* node_next(PyObject* o, void*) {
   FG_TRY
   Node* node = node_of(o);
-  PyObject* out = PyTuple_New(node->n_edges);
+  Ref out(PyTuple_New(node->n_edges));
   for (int i = 0; i < node->n_edges; ++i) {
     const Edge& e = node->edge(i);
-    PyTuple_SET_ITEM(out, i, Py_BuildValue("(NI)", wrap_node(e.fn), e.input_nr));
+    PyObject* pair = Py_BuildValue("(NI)", wrap_node(e.fn), e.input_nr);
+    if (!pair) raise_pending();
+    PyTuple_SET_ITEM(out.o, i, pair);
   }
-  return out;
+  return out.give();
   FG_CATCH
 }
 PyObject* node_metadata(PyObject* o, void*) {
+  FG_TRY
   NodeExtra& more = node_of(o)->more();
   if (!more.metadata) more.metadata = PyDict_New();
   Py_XINCREF(more.metadata);
   return more.metadata;
+  FG_CATCH
 }
 PyObject* node_variable(PyObject* o, void*) {
   FG_TRY
@@ -75,16 +91,15 @@ PyObject* node_inputs(PyObject* o, void*) { return PyLong_FromLong(node_of(o)->n
 
 int64_t next_hook_id = 1;
 
-PyObject* make_handle(PyObject* target, const char* kind, int64_t id);
+PyObject* make_handle(Ptr<HookHome>& home, Meta* meta, NodeExtra* extra, int64_t id);
 
 PyObject* node_register(PyObject* o, PyObject* fn, bool pre) {
   FG_TRY
   FG_CHECK(PyCallable_Check(fn), Type, "register_hook: a callable is needed, not ", Py_TYPE(fn)->tp_name);
   NodeExtra& more = node_of(o)->more();
-  Py_INCREF(fn);
   int64_t id = next_hook_id++;
-  (pre ? more.pre_hooks : more.post_hooks).push_back({id, fn});
-  return make_handle(o, "node", id);
+  (pre ? more.pre_hooks : more.post_hooks).push_back({id, Py_NewRef(fn)});
+  return make_handle(more.home, nullptr, &more, id);
   FG_CATCH
 }
 PyObject* node_register_hook(PyObject* o, PyObject* fn) { return node_register(o, fn, false); }
@@ -114,15 +129,17 @@ PyType_Slot node_slots[] = {{Py_tp_dealloc, reinterpret_cast<void*>(node_dealloc
                             {Py_tp_hash, reinterpret_cast<void*>(node_hash)},
                             {Py_tp_richcompare, reinterpret_cast<void*>(node_compare)},
                             {0, nullptr}};
-PyType_Spec node_spec = {"fastgrad.autograd.graph.Node", sizeof(PyNode), 0, Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE, node_slots};
+PyType_Spec node_spec = {"fastgrad.autograd.graph.Node", sizeof(PyNode), 0,
+                         Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_DISALLOW_INSTANTIATION, node_slots};
 
 PyTypeObject* type_for(const char* name) {
   auto found = node_types.find(name);
   if (found != node_types.end()) return found->second;
   PyType_Slot none[] = {{Py_tp_dealloc, reinterpret_cast<void*>(node_dealloc)}, {0, nullptr}};
   auto* full = new std::string(std::string("fastgrad.autograd.") + name);  // CPython keeps the pointer
-  PyType_Spec spec = {full->c_str(), sizeof(PyNode), 0, Py_TPFLAGS_DEFAULT, none};
+  PyType_Spec spec = {full->c_str(), sizeof(PyNode), 0, Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION, none};
   PyObject* bases = PyTuple_Pack(1, node_base);
+  if (!bases) raise_pending();
   PyObject* type = PyType_FromSpecWithBases(&spec, bases);
   Py_DECREF(bases);
   if (!type) raise_pending();
@@ -134,7 +151,7 @@ PyTypeObject* type_for(const char* name) {
 
 struct PyHandle {
   PyObject_HEAD
-  PyObject* target;  // weak reference to a tensor, or a node
+  HookHome* home;  // owned; keeps neither tensor nor graph alive
   int64_t id;
 };
 PyTypeObject* handle_type = nullptr;
@@ -148,9 +165,7 @@ void erase_hook(std::vector<Hook>& list, int64_t id) {
       return;
     }
 }
-void erase_from(Node* node, int64_t id) {
-  if (!node || !node->extra) return;
-  auto& hooks = node->extra->tensor_hooks;
+void erase_hook(std::vector<NodeExtra::TensorHook>& hooks, int64_t id) {
   for (size_t i = 0; i < hooks.size(); ++i)
     if (hooks[i].hook.id == id) {
       PyObject* fn = hooks[i].hook.fn;
@@ -158,26 +173,19 @@ void erase_from(Node* node, int64_t id) {
       Py_DECREF(fn);
       return;
     }
-  erase_hook(node->extra->pre_hooks, id);
-  erase_hook(node->extra->post_hooks, id);
 }
 
 PyObject* handle_remove(PyObject* o, PyObject*) {
   auto* h = reinterpret_cast<PyHandle*>(o);
-  PyObject* target = h->target;
-  h->target = nullptr;
-  if (!target) Py_RETURN_NONE;
-  if (is_node(target)) {
-    erase_from(node_of(target), h->id);
-  } else if (is_tensor(target)) {
-    const Tensor& t = borrow(target);
-    if (Meta* meta = t.meta_or_null()) {
-      erase_hook(meta->hooks, h->id);
-      erase_hook(meta->post_accumulate, h->id);
-    }
-    erase_from(t.impl()->grad_fn, h->id);
-  }
-  Py_DECREF(target);
+  auto home = Ptr<HookHome>::adopt(h->home);
+  h->home = nullptr;
+  if (!home) Py_RETURN_NONE;
+  // Each step may drop the last user of what `home` points to, hence the tests.
+  if (home->meta) erase_hook(home->meta->hooks, h->id);
+  if (home->meta) erase_hook(home->meta->post_accumulate, h->id);
+  if (home->extra) erase_hook(home->extra->tensor_hooks, h->id);
+  if (home->extra) erase_hook(home->extra->pre_hooks, h->id);
+  if (home->extra) erase_hook(home->extra->post_hooks, h->id);
   Py_RETURN_NONE;
 }
 PyObject* handle_enter(PyObject* o, PyObject*) {
@@ -187,7 +195,7 @@ PyObject* handle_enter(PyObject* o, PyObject*) {
 PyObject* handle_exit(PyObject* o, PyObject*) { return handle_remove(o, nullptr); }
 PyObject* handle_id(PyObject* o, void*) { return PyLong_FromLongLong(reinterpret_cast<PyHandle*>(o)->id); }
 void handle_dealloc(PyObject* o) {
-  Py_XDECREF(reinterpret_cast<PyHandle*>(o)->target);
+  if (HookHome* home = reinterpret_cast<PyHandle*>(o)->home) home->release();
   PyTypeObject* type = Py_TYPE(o);
   type->tp_free(o);
   Py_DECREF(type);
@@ -203,11 +211,14 @@ PyType_Slot handle_slots[] = {{Py_tp_dealloc, reinterpret_cast<void*>(handle_dea
                               {0, nullptr}};
 PyType_Spec handle_spec = {"fastgrad.utils.hooks.RemovableHandle", sizeof(PyHandle), 0, Py_TPFLAGS_DEFAULT, handle_slots};
 
-PyObject* make_handle(PyObject* target, const char*, int64_t id) {
+PyObject* make_handle(Ptr<HookHome>& home, Meta* meta, NodeExtra* extra, int64_t id) {
   PyObject* o = handle_type->tp_alloc(handle_type, 0);
   if (!o) raise_pending();
-  Py_INCREF(target);
-  reinterpret_cast<PyHandle*>(o)->target = target;
+  if (!home) home = Ptr<HookHome>::adopt(new HookHome);
+  home->meta = meta;
+  home->extra = extra;
+  home->retain();
+  reinterpret_cast<PyHandle*>(o)->home = home.get();
   reinterpret_cast<PyHandle*>(o)->id = id;
   return o;
 }
@@ -218,40 +229,28 @@ PyObject* register_hook(Call& c) {
   PyObject* fn = c.v[1];
   FG_CHECK(PyCallable_Check(fn), Type, "register_hook: a callable is needed, not ", Py_TYPE(fn)->tp_name);
   int64_t id = next_hook_id++;
-  Py_INCREF(fn);
-  if (Ptr<Node> node = grad_fn(t)) {
-    node->more().tensor_hooks.push_back({t.impl()->output_nr, {id, fn}});
-    PyObject* wrapped_node = wrap_node(node);
-    PyObject* handle = make_handle(wrapped_node, "node", id);
-    Py_DECREF(wrapped_node);
-    return handle;
-  }
-  t.meta().hooks.push_back({id, fn});
   if (!PyObject_GC_IsTracked(c.v[0])) PyObject_GC_Track(c.v[0]);
-  return make_handle(c.v[0], "tensor", id);
+  if (Ptr<Node> node = grad_fn(t)) {
+    NodeExtra& more = node->more();
+    more.tensor_hooks.push_back({t.impl()->output_nr, {id, Py_NewRef(fn)}});
+    return make_handle(more.home, nullptr, &more, id);
+  }
+  t.meta().hooks.push_back({id, Py_NewRef(fn)});
+  return make_handle(t.meta().home, &t.meta(), nullptr, id);
 }
 
 PyObject* register_post_accumulate(Call& c) {
   const Tensor& t = c.tensor(0);
   FG_CHECK(t.requires_grad(), Runtime, "cannot register a hook on a tensor that doesn't require gradient");
   FG_CHECK(t.is_leaf(), Runtime, "post accumulate grad hooks cannot be registered on non-leaf tensors");
+  FG_CHECK(PyCallable_Check(c.v[1]), Type, "register_post_accumulate_grad_hook: a callable is needed, not ", Py_TYPE(c.v[1])->tp_name);
   int64_t id = next_hook_id++;
-  Py_INCREF(c.v[1]);
-  t.meta().post_accumulate.push_back({id, c.v[1]});
   if (!PyObject_GC_IsTracked(c.v[0])) PyObject_GC_Track(c.v[0]);
-  return make_handle(c.v[0], "tensor", id);
+  t.meta().post_accumulate.push_back({id, Py_NewRef(c.v[1])});
+  return make_handle(t.meta().home, &t.meta(), nullptr, id);
 }
 
 // ---- hooks called by the engine
-
-struct Ref {  // owned Python reference
-  PyObject* o;
-  explicit Ref(PyObject* p) : o(p) {
-    if (!o) raise_pending();
-  }
-  ~Ref() { Py_DECREF(o); }
-  Ref(const Ref&) = delete;
-};
 
 Tensor call_tensor_hook(PyObject* fn, const Tensor& g) {
   Ref arg(wrap(g));
@@ -262,26 +261,35 @@ Tensor call_tensor_hook(PyObject* fn, const Tensor& g) {
   FG_CHECK(same(r.sizes(), g.sizes()), Runtime, "hook '", PyEval_GetFuncName(fn), "' has changed the size of value");
   FG_CHECK(r.dtype() == g.dtype(), Runtime, "hook '", PyEval_GetFuncName(fn), "' has changed the type of value (was ", type_text(g),
            " got ", type_text(r), ")");
+  FG_CHECK(r.device() == g.device(), Runtime, "hook '", PyEval_GetFuncName(fn), "' has changed the device of value");
   return r;
 }
 
 PyObject* tuple_of(const Tensor* g, int n) {
-  PyObject* out = PyTuple_New(n);
-  if (!out) raise_pending();
-  for (int i = 0; i < n; ++i) PyTuple_SET_ITEM(out, i, wrap(g[i]));
-  return out;
+  Ref out(PyTuple_New(n));
+  for (int i = 0; i < n; ++i) PyTuple_SET_ITEM(out.o, i, wrap(g[i]));
+  return out.give();
 }
 
 void take_results(PyObject* result, Tensor* g, int n) {
   if (result == Py_None) return;
-  if (is_tensor(result) && n == 1) {
-    g[0] = unwrap(result);
-    return;
-  }
-  FG_CHECK(PyTuple_Check(result) && PyTuple_GET_SIZE(result) == n, Runtime, "a hook must return None or a tuple of ", n, " gradients");
+  bool single = is_tensor(result) && n == 1;
+  FG_CHECK(single || (PyTuple_Check(result) && PyTuple_GET_SIZE(result) == n), Runtime, "a hook must return None or a tuple of ", n,
+           " gradients");
   for (int i = 0; i < n; ++i) {
-    PyObject* o = PyTuple_GET_ITEM(result, i);
-    g[i] = is_tensor(o) ? unwrap(o) : Tensor();
+    PyObject* o = single ? result : PyTuple_GET_ITEM(result, i);
+    if (o == Py_None) {
+      g[i].reset();
+      continue;
+    }
+    FG_CHECK(is_tensor(o), Type, "a hook must return Tensors or None, not ", Py_TYPE(o)->tp_name);
+    Tensor r = unwrap(o);
+    // Nodes rely on the shape of what they receive.
+    FG_CHECK(g[i].defined(), Runtime, "a hook has returned a gradient at position ", i, " where there was none");
+    FG_CHECK(same(r.sizes(), g[i].sizes()) && r.dtype() == g[i].dtype() && r.device() == g[i].device(), Runtime,
+             "a hook has changed the gradient at position ", i, " from ", type_text(g[i]), " ", size_text(g[i].sizes()), " to ",
+             type_text(r), " ", size_text(r.sizes()));
+    g[i] = r;
   }
 }
 
@@ -321,18 +329,16 @@ void note_failure(Node* node) {
 
 // ---- saved-tensor hooks
 
-std::vector<std::pair<PyObject*, PyObject*>> hook_stack;
+thread_local std::vector<std::pair<PyObject*, PyObject*>> hook_stack;
 
 PyObject* pack_saved(const Tensor& t, PyObject** unpack) {
   if (hook_stack.empty()) return nullptr;
-  auto [pack, unpack_fn] = hook_stack.back();
+  Ref pack(Py_NewRef(hook_stack.back().first)), unpack_fn(Py_NewRef(hook_stack.back().second));
   ModeGuard guard(static_cast<uint8_t>((mode | kNoGrad) & ~kSavedHooks));
   Ref arg(wrap(t));
-  PyObject* packed = PyObject_CallOneArg(pack, arg.o);
-  if (!packed) raise_pending();
-  Py_INCREF(unpack_fn);
-  *unpack = unpack_fn;
-  return packed;
+  Ref packed(PyObject_CallOneArg(pack.o, arg.o));
+  *unpack = unpack_fn.give();
+  return packed.give();
 }
 Tensor unpack_saved(PyObject* packed, PyObject* unpack) {
   Ref result(PyObject_CallOneArg(unpack, packed));
@@ -349,6 +355,7 @@ std::vector<Tensor> run(const std::vector<Tensor>& tensors, const std::vector<Te
   std::vector<Tensor> seeds;
   for (size_t i = 0; i < tensors.size(); ++i) {
     const Tensor& t = tensors[i];
+    FG_CHECK(t.defined(), Type, "backward: element ", i, " of tensors is None");
     Edge edge = gradient_edge(t);
     FG_CHECK(edge.fn, Runtime, "element ", i, " of tensors does not require grad and does not have a grad_fn");
     Tensor g = i < grads.size() ? grads[i] : Tensor();
@@ -360,12 +367,15 @@ std::vector<Tensor> run(const std::vector<Tensor>& tensors, const std::vector<Te
                size_text(g.sizes()), ") and output[", i, "] has a shape of torch.Size(", size_text(t.sizes()), ").");
       FG_CHECK(is_floating(g.dtype()), Runtime, "For complex Tensors, both grad_output and output are required to have the same "
                "dtype; for real ones grad_output must be floating, got ", dtype_name(g.dtype()));
+      FG_CHECK(g.device() == t.device(), Runtime, "grad_output[", i, "] is on ", device_name(g.device()), " and the output on ",
+               device_name(t.device()));
       if (g.dtype() != t.dtype()) g = to_dtype(g, t.dtype());
     }
     roots.push_back(std::move(edge));
     seeds.push_back(std::move(g));
   }
   for (const Tensor& t : inputs) {
+    FG_CHECK(t.defined(), Type, "backward: one of the inputs is None");
     FG_CHECK(t.requires_grad(), Runtime, "One of the differentiated Tensors does not require grad");
   }
   BackwardOptions options;
@@ -422,13 +432,15 @@ PyObject* backward_method(Call& c) {
 
 struct FunctionNode final : Node {
   std::string name_;
-  PyObject* ctx;
-  ~FunctionNode() override { py_hooks.drop(ctx); }
+  PyObject* ctx = nullptr;
+  ~FunctionNode() override {
+    if (ctx) py_hooks.drop(ctx);
+  }
   const char* name() const override { return name_.c_str(); }
   PyObject* python() override { return ctx; }
   void release_saved() override {
     PyObject* r = PyObject_CallMethod(ctx, "_release", nullptr);
-    if (!r) PyErr_Clear();
+    if (!r) PyErr_WriteUnraisable(ctx);
     Py_XDECREF(r);
   }
   void apply(Tensor* g, Tensor* gx) override {
@@ -494,18 +506,28 @@ constexpr FunctionDef defs[] = {
     {"_FunctionNode", kStatic, "ctx, name, inputs", function_node, nullptr},
     {"_set_node_outputs", kStatic, "node, n",
      NONE_AFTER(int64_t n = c.integer(1); FG_CHECK(n >= 0 && n < 65536, Runtime, "a function has at most 65535 outputs");
-                node_arg(c, 0)->n_inputs = static_cast<uint16_t>(n)), nullptr},
-    {"_set_history", kStatic, "output, node, index=0", NONE_AFTER(set_history(c.tensor(0), node_arg(c, 1), static_cast<uint32_t>(c.integer(2, 0)))), nullptr},
+                Ptr<Node> node = node_arg(c, 0); FG_CHECK(node->python(), Type, "a node of a custom function is needed");
+                node->n_inputs = static_cast<int32_t>(n)), nullptr},
+    {"_set_history", kStatic, "output, node, index=0",
+     NONE_AFTER(const Tensor& t = c.tensor(0); Ptr<Node> node = node_arg(c, 1); int64_t nr = c.integer(2, 0);
+                FG_CHECK(nr >= 0 && nr < node->n_inputs, Index, "output ", nr, " of a node with ", node->n_inputs);
+                set_history(t, node, static_cast<uint32_t>(nr));
+                if (!PyObject_GC_IsTracked(c.v[0])) PyObject_GC_Track(c.v[0])), nullptr},
     {"_mark_dirty", kStatic, "input", NONE_AFTER(c.tensor(0).bump_version()), nullptr},
     {"_check_inplace", kStatic, "input", NONE_AFTER(check_inplace(c.tensor(0), "mark_dirty")), nullptr},
     {"_rebase", kStatic, "input, node, index=0",
-     NONE_AFTER(rebase_history(c.tensor(0), node_arg(c, 1)); if (c.integer(2, 0) != 0 && !c.tensor(0).is_view()) c.tensor(0).impl()->output_nr = static_cast<uint32_t>(c.integer(2))),
+     NONE_AFTER(Ptr<Node> node = node_arg(c, 1); int64_t nr = c.integer(2, 0);
+                FG_CHECK(nr >= 0 && nr < node->n_inputs, Index, "output ", nr, " of a node with ", node->n_inputs);
+                FG_CHECK(node->n_inputs == 1 || !c.tensor(0).is_view(), Runtime, node->name(), ": a function that changes a view in place "
+                         "can have one output only");
+                rebase_history(c.tensor(0), node); if (!c.tensor(0).is_view()) c.tensor(0).impl()->output_nr = static_cast<uint32_t>(nr)),
      nullptr},
     {"_as_view", kStatic, "input", [](Call& c) { return wrap(c.tensor(0).alias()); }, nullptr},
     {"_mark_view", kStatic, "output, base, kind=None",
      NONE_AFTER(mark_view(c.tensor(0), c.tensor(1), std::string(c.text(2, "")) == "custom" ? ViewKind::CustomFunction : ViewKind::Normal)), nullptr},
     {"_set_traceback", kStatic, "node, text",
-     NONE_AFTER(NodeExtra& more = node_arg(c, 0)->more(); Py_INCREF(c.v[1]); Py_XSETREF(more.traceback, c.v[1])), nullptr},
+     NONE_AFTER(Ptr<Node> node = node_arg(c, 0); if (!PyUnicode_Check(c.v[1])) c.type_error(1, "str");
+                NodeExtra& more = node->more(); Py_INCREF(c.v[1]); Py_XSETREF(more.traceback, c.v[1])), nullptr},
 };
 Signature defs_signatures[sizeof(defs) / sizeof(defs[0])];
 

@@ -82,7 +82,7 @@ Tensor from_buffer(PyObject* o, const char* what) {
          "'. The only supported types are: float64, float32, float16, int64, int32, int16, int8, uint8, and bool.");
   }
   DimArray sizes, strides;
-  bool fits = v.ndim <= kMaxDims, negative = false;
+  bool ndim_ok = v.ndim <= kMaxDims, fits = ndim_ok, negative = false;
   int64_t count = 1;
   for (int i = 0; fits && i < v.ndim; ++i) {
     sizes.push(v.shape[i]);
@@ -93,6 +93,7 @@ Tensor from_buffer(PyObject* o, const char* what) {
   }
   if (!fits || (negative && count)) {
     PyBuffer_Release(&v);
+    FG_CHECK(ndim_ok, Value, what, ": a tensor has at most ", kMaxDims, " dimensions");
     FG_CHECK(fits, Value, what, ": given numpy array strides not a multiple of the element byte size. Copy the numpy array to "
              "reallocate the memory.");
     fail(ErrorKind::Value, what, ": At least one stride in the given numpy array is negative, and tensors with negative strides "
@@ -152,19 +153,31 @@ void see_scalar(Scan& scan, PyObject* o) {
   }
 }
 
-struct FastSequence {
+struct Owned {  // a Python reference
   PyObject* o;
-  explicit FastSequence(PyObject* s) : o(PySequence_Fast(s, "a sequence")) {
+  explicit Owned(PyObject* p) : o(p) {
     if (!o) raise_pending();
   }
-  ~FastSequence() { Py_DECREF(o); }
+  ~Owned() { Py_DECREF(o); }
+  Owned(const Owned&) = delete;
+};
+
+// Reading items may run Python code that changes the list: an item is kept while it is looked at.
+struct FastSequence : Owned {
+  explicit FastSequence(PyObject* s) : Owned(PySequence_Fast(s, "a sequence")) {}
   Py_ssize_t size() const { return PySequence_Fast_GET_SIZE(o); }
-  PyObject* operator[](Py_ssize_t i) const { return PySequence_Fast_GET_ITEM(o, i); }
+  Owned item(Py_ssize_t i) const {
+    FG_CHECK(i < size(), Runtime, "tensor(): a sequence changed its length while it was read");
+    PyObject* item = PySequence_Fast_GET_ITEM(o, i);
+    Py_INCREF(item);
+    return Owned(item);
+  }
 };
 
 void scan_shape(Scan& scan, PyObject* o) {  // the first element of each level gives the shape
   PyObject* at = o;
   std::vector<std::unique_ptr<FastSequence>> held;
+  std::vector<std::unique_ptr<Owned>> items;
   while (is_sequence(at) || (is_tensor(at) && borrow(at).dim() > 0) || has_buffer(at)) {
     if (has_buffer(at) || is_tensor(at)) {
       Tensor t = is_tensor(at) ? borrow(at) : from_buffer(at, "tensor()");
@@ -175,7 +188,8 @@ void scan_shape(Scan& scan, PyObject* o) {  // the first element of each level g
     FG_CHECK(scan.shape.n < kMaxDims, Value, "too many dimensions '", Py_TYPE(o)->tp_name, "'");
     scan.shape.push(held.back()->size());
     if (held.back()->size() == 0) return;
-    at = (*held.back())[0];
+    items.emplace_back(new Owned(held.back()->item(0)));
+    at = items.back()->o;
   }
 }
 
@@ -202,7 +216,7 @@ void scan_items(Scan& scan, PyObject* o, int depth) {
   FastSequence items(o);
   FG_CHECK(items.size() == scan.shape[depth], Value, "expected sequence of length ", scan.shape[depth], " at dim ", depth, " (got ",
            items.size(), ")");
-  for (Py_ssize_t i = 0; i < items.size(); ++i) scan_items(scan, items[i], depth + 1);
+  for (Py_ssize_t i = 0; i < items.size(); ++i) scan_items(scan, items.item(i).o, depth + 1);
 }
 
 // Writes numbers into a float64 or int64 buffer.
@@ -236,12 +250,16 @@ void write_items(PyObject* o, int depth, const DimArray& shape, T*& out) {
     NoGradGuard guard;
     Tensor t = is_tensor(o) ? borrow(o) : from_buffer(o, "tensor()");
     t = contiguous(to_device(to_dtype(t, std::is_same_v<T, double> ? DType::Float64 : DType::Int64), {}));
+    int64_t wanted = 1;
+    for (int i = depth; i < shape.n; ++i) wanted *= shape[i];
+    FG_CHECK(t.numel() == wanted, Runtime, "tensor(): an array changed its size while it was read");
     memcpy(out, t.data(), t.numel() * sizeof(T));
     out += t.numel();
     return;
   }
   FastSequence items(o);
-  for (Py_ssize_t i = 0; i < items.size(); ++i) write_items(items[i], depth + 1, shape, out);
+  FG_CHECK(items.size() == shape[depth], Runtime, "tensor(): a sequence changed its length while it was read");
+  for (int64_t i = 0; i < shape[depth]; ++i) write_items(items.item(i).o, depth + 1, shape, out);
 }
 
 Tensor from_sequence(PyObject* o, std::optional<DType> dtype) {
@@ -292,10 +310,14 @@ PyObject* scalar_at(const char* p, DType t) {
 
 PyObject* list_at(const Tensor& t, int d, const char* p) {
   if (d == t.dim()) return scalar_at(p, t.dtype());
-  PyObject* out = PyList_New(t.size(d));
-  if (!out) raise_pending();
-  for (int64_t i = 0; i < t.size(d); ++i) PyList_SET_ITEM(out, i, list_at(t, d + 1, p + i * t.stride(d) * t.item_bytes()));
-  return out;
+  Owned out(PyList_New(t.size(d)));
+  for (int64_t i = 0; i < t.size(d); ++i) {
+    PyObject* item = list_at(t, d + 1, p + i * t.stride(d) * t.item_bytes());
+    if (!item) raise_pending();
+    PyList_SET_ITEM(out.o, i, item);
+  }
+  Py_INCREF(out.o);
+  return out.o;
 }
 
 PyObject* tolist(Call& c) {
@@ -327,13 +349,13 @@ PyObject* interface_of(const Tensor& t) {
   FG_CHECK(code, Type, "Got unsupported ScalarType BFloat16");
   FG_CHECK(t.device().is_cpu(), Type, "can't convert ", device_name(t.device()),
            " device type tensor to numpy. Use Tensor.cpu() to copy the tensor to host memory first.");
-  PyObject *shape = PyTuple_New(t.dim()), *strides = PyTuple_New(t.dim());
+  Owned shape(PyTuple_New(t.dim())), strides(PyTuple_New(t.dim()));
   for (int i = 0; i < t.dim(); ++i) {
-    PyTuple_SET_ITEM(shape, i, PyLong_FromLongLong(t.size(i)));
-    PyTuple_SET_ITEM(strides, i, PyLong_FromLongLong(t.stride(i) * t.item_bytes()));
+    PyTuple_SET_ITEM(shape.o, i, PyLong_FromLongLong(t.size(i)));
+    PyTuple_SET_ITEM(strides.o, i, PyLong_FromLongLong(t.stride(i) * t.item_bytes()));
   }
-  return Py_BuildValue("{s:N,s:s,s:(NO),s:N,s:i}", "shape", shape, "typestr", code, "data", PyLong_FromVoidPtr(t.mutable_data()),
-                       t.storage().writable() ? Py_False : Py_True, "strides", strides, "version", 3);
+  return Py_BuildValue("{s:O,s:s,s:(NO),s:O,s:i}", "shape", shape.o, "typestr", code, "data", PyLong_FromVoidPtr(t.mutable_data()),
+                       t.storage().writable() ? Py_False : Py_True, "strides", strides.o, "version", 3);
 }
 
 // An object that owns the tensor and shows its memory to NumPy.
@@ -356,7 +378,7 @@ PyObject* exporter_interface(PyObject* o, void*) {
 }
 PyGetSetDef exporter_getset[] = {{"__array_interface__", exporter_interface, nullptr, nullptr, nullptr}, {nullptr, nullptr, nullptr, nullptr, nullptr}};
 PyType_Slot exporter_slots[] = {{Py_tp_dealloc, reinterpret_cast<void*>(exporter_dealloc)}, {Py_tp_getset, exporter_getset}, {0, nullptr}};
-PyType_Spec exporter_spec = {"fastgrad._Memory", sizeof(Exporter), 0, Py_TPFLAGS_DEFAULT, exporter_slots};
+PyType_Spec exporter_spec = {"fastgrad._Memory", sizeof(Exporter), 0, Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION, exporter_slots};
 
 PyObject* to_array(const Tensor& t) {
   PyObject* memory = exporter_type->tp_alloc(exporter_type, 0);
@@ -401,17 +423,19 @@ PyObject* from_numpy(Call& c) {
 }
 
 PyObject* frombuffer(Call& c) {
+  FG_CHECK(c.has(1), Type, "frombuffer(): missing required argument 'dtype'");
   DType dtype = *c.opt_dtype(1);
+  int64_t offset = c.integer(3, 0), count = c.integer(2, -1);
   auto held = std::make_unique<HeldBuffer>();
   bool writable = PyObject_GetBuffer(c.v[0], &held->view, PyBUF_WRITABLE) == 0;
   if (!writable) {
     PyErr_Clear();
     if (PyObject_GetBuffer(c.v[0], &held->view, PyBUF_SIMPLE) != 0) raise_pending();
   }
-  int64_t offset = c.integer(3, 0), bytes = held->view.len - offset, count = c.integer(2, -1);
-  if (offset < 0 || bytes < 0 || (count < 0 && bytes % item_size(dtype)) || count * item_size(dtype) > bytes) {
+  int64_t length = held->view.len, bytes = offset < 0 ? -1 : length - offset;
+  if (bytes < 0 || (count < 0 && bytes % item_size(dtype)) || count > bytes / item_size(dtype)) {
     PyBuffer_Release(&held->view);
-    fail(ErrorKind::Value, "frombuffer: ", held->view.len, " bytes do not hold the wanted elements (offset ", offset, ", count ", count,
+    fail(ErrorKind::Value, "frombuffer: ", length, " bytes do not hold the wanted elements (offset ", offset, ", count ", count,
          ", dtype ", dtype_name(dtype), ")");
   }
   if (count < 0) count = bytes / item_size(dtype);
@@ -482,26 +506,17 @@ PyObject* dlpack_device(Call& c) {
 }
 
 PyObject* from_dlpack(Call& c) {
-  PyObject* capsule = c.v[0];
-  PyObject* made = nullptr;
-  if (!PyCapsule_CheckExact(capsule)) {
-    made = PyObject_CallMethod(capsule, "__dlpack__", nullptr);
-    if (!made) raise_pending();
-    capsule = made;
-  }
+  Owned held(PyCapsule_CheckExact(c.v[0]) ? Py_NewRef(c.v[0]) : PyObject_CallMethod(c.v[0], "__dlpack__", nullptr));
+  PyObject* capsule = held.o;
   auto* m = static_cast<DLManaged*>(PyCapsule_GetPointer(capsule, "dltensor"));
-  if (!m) {
-    Py_XDECREF(made);
-    raise_pending();
-  }
+  if (!m) raise_pending();
   const DLTensor& d = m->tensor;
   DType dtype = DType::kUndefined;
   for (int i = 0; i < kDTypes; ++i) {
     DLType t = dl_type(static_cast<DType>(i));
     if (t.code == d.dtype.code && t.bits == d.dtype.bits && d.dtype.lanes == 1) dtype = static_cast<DType>(i);
   }
-  bool usable = dtype != DType::kUndefined && (d.device.type == 1 || d.device.type == 2) && d.ndim <= kMaxDims;
-  if (!usable) Py_XDECREF(made);
+  bool usable = dtype != DType::kUndefined && (d.device.type == 1 || d.device.type == 2) && d.ndim >= 0 && d.ndim <= kMaxDims;
   FG_CHECK(usable, Runtime, "from_dlpack: unsupported dtype, device or rank");
   DimArray sizes, strides;
   int64_t extent = 1;
@@ -512,9 +527,9 @@ PyObject* from_dlpack(Call& c) {
     strides = contiguous_strides(sizes);
   bool negative = false;
   for (int i = 0; i < d.ndim; ++i) extent += (sizes[i] - 1) * strides[i], negative |= strides[i] < 0;
-  if (negative) Py_XDECREF(made);
   FG_CHECK(!negative, Runtime, "from_dlpack: negative strides are not supported");
   if (count_of(sizes) == 0) extent = 0;
+  if (PyCapsule_SetName(capsule, "used_dltensor") < 0) raise_pending();  // the memory is ours from here
   Device device = d.device.type == 1 ? Device{} : Device{DeviceType::CUDA, static_cast<int8_t>(d.device.id)};
   Ptr<Storage> storage = Storage::external(static_cast<char*>(d.data) + d.byte_offset, extent * item_size(dtype), device,
                                            [](void* context) {
@@ -522,8 +537,6 @@ PyObject* from_dlpack(Call& c) {
                                              if (managed->deleter) managed->deleter(managed);
                                            },
                                            m);
-  PyCapsule_SetName(capsule, "used_dltensor");
-  Py_XDECREF(made);
   return wrap(Tensor::over(std::move(storage), sizes, strides, 0, dtype));
 }
 
@@ -617,20 +630,13 @@ Tensor tensor_from_python(PyObject* data, std::optional<DType> dtype, std::optio
     Tensor t = from_buffer(data, "tensor()");
     DType target = dtype.value_or(t.dtype());
     out = target == t.dtype() ? (copy || numpy_scalar ? clone(t) : t) : to_dtype(t, target);
-    if (copy && !out.is_contiguous()) out = contiguous(out);
   } else if (is_sequence(data)) {
     out = from_sequence(data, dtype);
   } else if (PyObject_HasAttrString(data, "__array__")) {
-    PyObject* array = PyObject_CallMethod(data, "__array__", nullptr);
-    if (!array) raise_pending();
-    try {
-      out = tensor_from_python(array, dtype, device, copy);
-    } catch (...) {
-      Py_DECREF(array);
-      throw;
-    }
-    Py_DECREF(array);
-    return out;
+    Owned array(PyObject_CallMethod(data, "__array__", nullptr));
+    FG_CHECK(is_tensor(array.o) || has_buffer(array.o) || is_numpy_scalar(array.o), Value,
+             "object __array__ method not producing an array, but ", Py_TYPE(array.o)->tp_name);
+    return tensor_from_python(array.o, dtype, device, copy);
   } else if (PyIndex_Check(data)) {
     PyObject* i = PyNumber_Index(data);
     if (!i) raise_pending();

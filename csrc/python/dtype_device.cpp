@@ -103,6 +103,7 @@ PyObject* device_new(PyTypeObject*, PyObject* args, PyObject* kwargs) {
     return make_device({DeviceType::CUDA, static_cast<int8_t>(i)}, true);
   }
   FG_CHECK(PyUnicode_Check(type), Type, "device(): argument 'type' (position 1) must be str, not ", Py_TYPE(type)->tp_name);
+  if (!PyUnicode_AsUTF8(type)) return nullptr;
   if (!parse_device(PyUnicode_AsUTF8(type), d, has_index)) return nullptr;
   if (index && index != Py_None) {
     FG_CHECK(!has_index, Runtime, "type (string) must not include an index because index was passed explicitly: ", PyUnicode_AsUTF8(type));
@@ -187,7 +188,8 @@ bool to_device_value(PyObject* o, Device& out) {
   }
   if (PyUnicode_Check(o)) {
     bool has_index;
-    return parse_device(PyUnicode_AsUTF8(o), out, has_index);
+    const char* text = PyUnicode_AsUTF8(o);
+    return text && parse_device(text, out, has_index);
   }
   if (PyLong_Check(o) && !PyBool_Check(o)) {
     long i = PyLong_AsLong(o);

@@ -181,6 +181,8 @@ constexpr FunctionDef defs[] = {
      "amsgrad=False, maximize=False, decoupled=False", adam_step, nullptr},
     {"_rmsprop_step", kFunction, "params, grads, square_avgs, momentum_buffers, grad_avgs, steps, lr, alpha, eps, weight_decay, "
      "momentum=0, centered=False, maximize=False", rmsprop_step, nullptr},
+    {"_div_count", kFunction, "input, count",
+     [](Call& c) { return wrap(binary(Op::div, c.tensor(0), c.scalar(1), {}, Scalar::of_int(1))); }, "input / count, a step of a loss"},
     {"_zero_grad", kFunction, "params, set_to_none=True", zero_grad, nullptr},
     {"_foreach_zero", kFunction, "tensors",
      [](Call& c) -> PyObject* {

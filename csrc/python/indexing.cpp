@@ -45,9 +45,8 @@ Tensor slice_with(const Tensor& t, int64_t dim, PyObject* o) {
   Py_ssize_t start, stop, step;
   if (PySlice_Unpack(o, &start, &stop, &step) < 0) raise_pending();
   FG_CHECK(step > 0, Value, "step must be greater than zero");
-  if (start == 0 && step == 1 && stop >= t.size(static_cast<int>(dim))) {
-    FG_CHECK(dim < t.dim(), Index, "too many indices for tensor of dimension ", t.dim());
-  }
+  // A full slice changes nothing and is not recorded, as in torch.
+  if (start == 0 && step == 1 && dim < t.dim() && stop >= t.size(static_cast<int>(dim))) return t;
   return slice(t, dim, start, stop, step);
 }
 

@@ -1,4 +1,6 @@
 // The module fastgrad._C: sets up the types and the function table, and binds what is not hot through pybind11.
+#include <unistd.h>
+
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
@@ -15,7 +17,15 @@ namespace {
 using namespace fg;
 
 void* release_gil() { return PyGILState_Check() ? PyEval_SaveThread() : nullptr; }
-void acquire_gil(void* state) { PyEval_RestoreThread(static_cast<PyThreadState*>(state)); }
+// When the interpreter has ended meanwhile, CPython ends a daemon thread here by unwinding its stack. That must not pass
+// through C++ frames (std::terminate), so the thread waits for the end of the process instead.
+void acquire_gil(void* state) {
+  try {
+    PyEval_RestoreThread(static_cast<PyThreadState*>(state));
+  } catch (...) {
+    for (;;) pause();
+  }
+}
 
 const char* section_text(Section s) {
   switch (s) {
@@ -151,13 +161,19 @@ PYBIND11_MODULE(_C, m) {
     return pb::reinterpret_steal<pb::object>(wrap_as(std::move(t), reinterpret_cast<PyTypeObject*>(cls.ptr())));
   }, pb::arg("cls"), pb::arg("data"), pb::arg("requires_grad") = false);
 
-  m.def("set_num_threads", [](int n) {
+  m.def("set_num_threads", [](pb::object value) {
+    if (!PyLong_Check(value.ptr()))
+      throw std::runtime_error(std::string("set_num_threads expects an int, but got ") + Py_TYPE(value.ptr())->tp_name);
+    int n = value.cast<int>();
     if (n < 1) throw std::runtime_error("set_num_threads expects a positive integer");
     cpu::set_num_threads(n);
   });
   m.def("get_num_threads", [] { return cpu::num_threads(); });
   m.def("cpu_isa", [] { cpu::backend(); return std::string(cpu::active_isa()); });
-  m.def("available_isas", [] { return std::string(cpu::available_isas()); });
+  m.def("available_isas", [] {
+    pb::object text = pb::str(cpu::available_isas());
+    return text.attr("split")();
+  });
   m.def("set_default_dtype", [](pb::object d) {
     DType t = dtype_of(d);
     if (!is_floating(t)) throw pb::type_error("only floating-point types are supported as the default type");

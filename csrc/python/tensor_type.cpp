@@ -1,10 +1,13 @@
 // The tensor type: life of a wrapper, operators, attributes. Start at wrap() and dealloc().
 #include "python/tensor_type.h"
 
+#include <cxxabi.h>
 #include <structmember.h>
+#include <unistd.h>
 
 #include <cstring>
 
+#include "autograd/node.h"
 #include "ops/row_info.h"
 #include "python/args.h"
 
@@ -50,10 +53,16 @@ bool carries_state(PyObject* o) {
   return Py_TYPE(o) != tensor_type || (cast(o)->dict && PyDict_GET_SIZE(cast(o)->dict) > 0) || cast(o)->weakrefs;
 }
 
+// Whether the tensor would keep this wrapper if Python let it go: C++ uses it and something would be lost.
+bool outlives_python(PyObject* self) {
+  TensorImpl* impl = cast(self)->impl;
+  return impl && impl->pyobj == self && !impl->owns_pyobj && impl->refs.load() > 1 && carries_state(self);
+}
+
 // The last Python reference is going. True: the tensor lives on in C++ and keeps the wrapper.
 bool keep_wrapper(PyObject* self) {
+  if (!outlives_python(self)) return false;
   TensorImpl* impl = cast(self)->impl;
-  if (!impl || impl->pyobj != self || impl->refs.load() <= 1 || !carries_state(self)) return false;
   Py_SET_REFCNT(self, 1);  // the tensor's reference
   impl->owns_pyobj = true;
   impl->release();
@@ -62,13 +71,12 @@ bool keep_wrapper(PyObject* self) {
 
 void let_go(PyObject* self) {
   PyTensor* t = cast(self);
+  TensorImpl* impl = t->impl;
+  if (impl && impl->pyobj == self) impl->pyobj = nullptr;  // first: what follows may run Python code
   if (t->weakrefs) PyObject_ClearWeakRefs(self);
   Py_CLEAR(t->dict);
-  if (TensorImpl* impl = t->impl) {
-    t->impl = nullptr;
-    if (impl->pyobj == self) impl->pyobj = nullptr;
-    impl->release();
-  }
+  t->impl = nullptr;
+  if (impl) impl->release();
 }
 
 void tensor_dealloc(PyObject* self) {
@@ -92,6 +100,11 @@ void subclass_dealloc(PyObject* self) {
     if (PyObject_CallFinalizerFromDealloc(self) < 0) return;
   }
   if (PyObject_GC_IsTracked(self)) PyObject_GC_UnTrack(self);
+  if (type->tp_basicsize > static_cast<Py_ssize_t>(sizeof(PyTensor))) {  // __slots__: CPython's clear knows them
+    if (TensorImpl* impl = cast(self)->impl; impl && impl->pyobj == self) impl->pyobj = nullptr;
+    if (cast(self)->weakrefs) PyObject_ClearWeakRefs(self);
+    type->tp_clear(self);
+  }
   let_go(self);
   PyObject_GC_Del(self);
   Py_DECREF(type);
@@ -102,26 +115,37 @@ PyObject* init_subclass(PyObject* cls, PyObject*, PyObject*) {
   Py_RETURN_NONE;
 }
 
+// References that the collector must not see as going out of this object: those of a wrapper that its tensor would keep,
+// and those held by a part of the graph that somebody else uses too. What it does not see it takes for alive.
 int tensor_traverse(PyObject* self, visitproc visit, void* arg) {
   Py_VISIT(Py_TYPE(self));
+  if (outlives_python(self)) return 0;
   PyTensor* t = cast(self);
   Py_VISIT(t->dict);
   TensorImpl* impl = t->impl;
-  if (!impl || impl->refs.load() != 1 || !impl->meta) {
-    if (impl && impl->refs.load() == 1 && impl->grad_fn && impl->grad_fn->refs.load() == 1) Py_VISIT(impl->grad_fn->python());
-    return 0;
+  if (!impl || impl->refs.load() != 1) return 0;
+  if (Meta* meta = impl->meta) {
+    for (auto& h : meta->hooks) Py_VISIT(h.fn);
+    for (auto& h : meta->post_accumulate) Py_VISIT(h.fn);
+    if (meta->grad.defined()) {
+      TensorImpl* g = meta->grad.impl();
+      if (g->owns_pyobj && g->refs.load() == 1) Py_VISIT(g->pyobj);
+    }
   }
-  for (auto& h : impl->meta->hooks) Py_VISIT(h.fn);
-  for (auto& h : impl->meta->post_accumulate) Py_VISIT(h.fn);
-  if (impl->meta->grad.defined()) {
-    TensorImpl* g = impl->meta->grad.impl();
-    if (g->owns_pyobj && g->refs.load() == 1) Py_VISIT(g->pyobj);
+  Node* fn = impl->grad_fn;
+  if (!fn || fn->refs.load() != 1) return 0;
+  Py_VISIT(fn->python());
+  if (NodeExtra* extra = fn->extra.get()) {
+    for (auto& h : extra->tensor_hooks) Py_VISIT(h.hook.fn);
+    for (auto& h : extra->pre_hooks) Py_VISIT(h.fn);
+    for (auto& h : extra->post_hooks) Py_VISIT(h.fn);
+    Py_VISIT(extra->metadata);
   }
-  if (impl->grad_fn && impl->grad_fn->refs.load() == 1) Py_VISIT(impl->grad_fn->python());
   return 0;
 }
 
 int tensor_clear(PyObject* self) {
+  if (outlives_python(self)) return 0;
   PyTensor* t = cast(self);
   Py_CLEAR(t->dict);
   if (t->impl && t->impl->refs.load() == 1) {
@@ -131,25 +155,26 @@ int tensor_clear(PyObject* self) {
       for (auto& h : hooks) Py_DECREF(h.fn);
       for (auto& h : post) Py_DECREF(h.fn);
     }
-    if (Node* fn = t->impl->grad_fn) {
-      t->impl->grad_fn = nullptr;
-      fn->release();
-    }
+    if (t->impl->grad_fn) exchange_grad_fn(t->impl, nullptr);
   }
   return 0;
 }
 
-void drop_reference(PyObject* o) {
+template <class F>
+void with_interpreter(F work) {
+  if (PyGILState_Check()) return work();
+  if (!Py_IsInitialized()) return;  // the interpreter is gone, and what it owned with it
   PyGILState_STATE state = PyGILState_Ensure();
-  Py_DECREF(o);
+  work();
   PyGILState_Release(state);
 }
 
-void wrapper_orphaned(PyObject* o) {
-  PyGILState_STATE state = PyGILState_Ensure();
-  cast(o)->impl = nullptr;
-  Py_DECREF(o);
-  PyGILState_Release(state);
+void hold_reference(PyObject* o) {
+  with_interpreter([&] { Py_INCREF(o); });
+}
+
+void drop_reference(PyObject* o) {
+  with_interpreter([&] { Py_DECREF(o); });
 }
 
 PyObject* tensor_new(PyTypeObject* type, PyObject* args, PyObject* kwargs) {
@@ -235,6 +260,18 @@ template <Op op>
 PyObject* unary_slot(PyObject* a) {
   FG_TRY
   return wrap(unary(op, borrow(a)));
+  FG_CATCH
+}
+
+// number / tensor is number * (1 / tensor), as in torch, so that the last bit and the recorded ops agree.
+PyObject* divide_slot(PyObject* a, PyObject* b) {
+  Scalar number;
+  if (is_tensor(a) || !is_tensor(b) || !to_scalar(a, number)) {
+    if (PyErr_Occurred()) return nullptr;
+    return binary_slot<Op::div>(a, b);
+  }
+  FG_TRY
+  return wrap(mul(unary(Op::reciprocal, borrow(b)), number));
   FG_CATCH
 }
 
@@ -393,7 +430,9 @@ PyObject* get_base(PyObject* self, void*) {
 }
 PyObject* get_grad_fn(PyObject* self, void*) {
   FG_TRY
-  return wrap_node(grad_fn(borrow(self)));
+  Ptr<Node> node = grad_fn(borrow(self));
+  if (node) track(self);  // hooks and metadata of the node may lead back to this tensor
+  return wrap_node(node);
   FG_CATCH
 }
 PyObject* get_grad(PyObject* self, void*) {
@@ -456,7 +495,8 @@ PyObject* get_dict(PyObject* self, void*) {
 int set_requires_grad(PyObject* self, PyObject* value, void*) {
   FG_TRY
   const Tensor& t = borrow(self);
-  int on = value ? PyObject_IsTrue(value) : -1;
+  FG_CHECK(value, Type, "requires_grad cannot be deleted");
+  int on = PyObject_IsTrue(value);
   if (on < 0) return -1;
   if (!t.is_leaf()) {
     FG_CHECK(on, Runtime, "you can only change requires_grad flags of leaf variables. If you want to use a computed variable in "
@@ -487,6 +527,7 @@ int set_grad(PyObject* self, PyObject* value, void*) {
   FG_CHECK(same(g.sizes(), t.sizes()), Runtime, "assigned grad has data of a different size: expected ", shape_text(t.sizes()),
            ", got ", shape_text(g.sizes()));
   t.set_grad(g);
+  if (PyObject_GC_IsTracked(value)) track(self);
   return 0;
   FG_CATCH_INT
 }
@@ -571,7 +612,7 @@ PyType_Slot slots[] = {
     SLOT(Py_nb_add, binary_slot<Op::add>),
     SLOT(Py_nb_subtract, binary_slot<Op::sub>),
     SLOT(Py_nb_multiply, binary_slot<Op::mul>),
-    SLOT(Py_nb_true_divide, binary_slot<Op::div>),
+    SLOT(Py_nb_true_divide, divide_slot),
     SLOT(Py_nb_floor_divide, binary_slot<Op::floor_divide>),
     SLOT(Py_nb_remainder, binary_slot<Op::remainder>),
     SLOT(Py_nb_power, power_slot),
@@ -645,7 +686,13 @@ PyObject* wrap_list(const std::vector<Tensor>& list, bool tuple) {
   PyObject* out = tuple ? PyTuple_New(list.size()) : PyList_New(list.size());
   if (!out) raise_pending();
   for (size_t i = 0; i < list.size(); ++i) {
-    PyObject* o = wrap(list[i]);
+    PyObject* o = nullptr;
+    try {
+      o = wrap(list[i]);
+    } catch (...) {
+      Py_DECREF(out);
+      throw;
+    }
     if (tuple) PyTuple_SET_ITEM(out, i, o);
     else PyList_SET_ITEM(out, i, o);
   }
@@ -656,7 +703,14 @@ PyObject* wrap_sizes(Dims dims) {
   auto* type = size_type ? reinterpret_cast<PyTypeObject*>(size_type) : &PyTuple_Type;
   PyObject* out = type->tp_alloc(type, static_cast<Py_ssize_t>(dims.size()));
   if (!out) raise_pending();
-  for (size_t i = 0; i < dims.size(); ++i) PyTuple_SET_ITEM(out, i, PyLong_FromLongLong(dims[i]));
+  for (size_t i = 0; i < dims.size(); ++i) {
+    PyObject* n = PyLong_FromLongLong(dims[i]);
+    if (!n) {
+      Py_DECREF(out);
+      raise_pending();
+    }
+    PyTuple_SET_ITEM(out, i, n);
+  }
   return out;
 }
 
@@ -680,6 +734,8 @@ PyObject* set_error() {
       default: break;
     }
     PyErr_SetString(type, e.what());
+  } catch (const abi::__forced_unwind&) {
+    for (;;) pause();  // a daemon thread that CPython ends at exit, see acquire_gil() in module.cpp
   } catch (const std::bad_alloc&) {
     PyErr_NoMemory();
   } catch (const std::exception& e) {
@@ -694,8 +750,7 @@ bool init_tensor_type(PyObject* module) {
   PyObject* type = PyType_FromSpec(&spec);
   if (!type) return false;
   tensor_type = reinterpret_cast<PyTypeObject*>(type);
-  py_hooks.drop = drop_reference;
-  py_hooks.wrapper_orphaned = wrapper_orphaned;
+  py_hooks = {hold_reference, drop_reference};
   Py_INCREF(type);
   return PyModule_AddObject(module, "Tensor", type) == 0;
 }

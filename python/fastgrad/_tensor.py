@@ -184,7 +184,20 @@ _METHODS = (__repr__, __format__, __contains__, __reversed__, __dir__, __deepcop
             pin_memory, is_pinned, storage, untyped_storage, apply_, map_, sum_to_size, new)
 for _method in _METHODS:
     setattr(Tensor, _method.__name__, _method)
-Tensor.__str__ = __repr__
+
+
+def is_inference(self):
+    """Whether the tensor was made in inference mode."""
+    return self._is_inference
+
+
+def as_subclass(self, cls):
+    """The same elements as an instance of `cls`, a subclass of Tensor."""
+    return _C._make_subclass(cls, self, self.requires_grad)
+
+
+Tensor.is_inference = is_inference
+Tensor.as_subclass = as_subclass
 Tensor.__array_priority__ = 1000  # numpy leaves `array * tensor` to the tensor
 Tensor.type = _legacy.cast
 Tensor._make_subclass = staticmethod(_C._make_subclass)
