@@ -14,17 +14,11 @@
 namespace fg::cuda {
 namespace {
 
-struct Generator {
-  std::mutex mutex;
-  uint64_t seed, offset;
-};
-struct Counter {
-  uint64_t seed, offset;
-};
+using Counter = PhiloxState;
+// Whoever calls has the generator's lock.
 Counter take(void* generator, int64_t counters) {
-  auto* g = static_cast<Generator*>(generator);
-  std::lock_guard<std::mutex> lock(g->mutex);
-  Counter c{g->seed, g->offset};
+  auto* g = static_cast<PhiloxState*>(generator);
+  Counter c = *g;
   g->offset += static_cast<uint64_t>(counters);
   return c;
 }
@@ -237,17 +231,11 @@ void randperm(int64_t* out, int64_t n, void* generator, Stream stream) {
 }
 
 void* generator_create(int64_t seed) {
-  auto* g = new Generator;
-  g->seed = static_cast<uint64_t>(seed);
-  g->offset = 0;
-  return g;
+  return new PhiloxState{static_cast<uint64_t>(seed), 0};
 }
-void generator_destroy(void* generator) { delete static_cast<Generator*>(generator); }
+void generator_destroy(void* generator) { delete static_cast<PhiloxState*>(generator); }
 void generator_seed(void* generator, int64_t seed) {
-  auto* g = static_cast<Generator*>(generator);
-  std::lock_guard<std::mutex> lock(g->mutex);
-  g->seed = static_cast<uint64_t>(seed);
-  g->offset = 0;
+  *static_cast<PhiloxState*>(generator) = {static_cast<uint64_t>(seed), 0};
 }
 
 }  // namespace

@@ -2,6 +2,8 @@
 //
 // elementwise(): dtype rule -> shape -> output -> kernel -> node. The node saves what the row's gradient reads (RowInfo::uses)
 // and either runs the fused gradient kernel or, when the gradient itself is recorded, evaluates the row on tensors.
+#include <limits>
+
 #include "ops/row_info.h"
 #include "ops/words.h"
 
@@ -33,6 +35,44 @@ struct Promotion {
   DType result() const { return combine(dim, combine(zero, number)); }
 };
 
+bool float_only(Op op) {
+  switch (op) {
+    case Op::elu: case Op::celu: case Op::selu: case Op::gelu: case Op::gelu_tanh: case Op::silu: case Op::mish:
+    case Op::softplus: case Op::log_sigmoid: case Op::hardsigmoid: case Op::hardswish: case Op::leaky_relu:
+    case Op::softshrink: case Op::hardshrink: case Op::prelu: case Op::lerp: case Op::hypot: case Op::mse_loss:
+    case Op::smooth_l1_loss: case Op::huber_loss: case Op::binary_cross_entropy: case Op::binary_cross_entropy_with_logits:
+      return true;
+    default:
+      return false;
+  }
+}
+
+bool not_for_bool(Op op) {
+  switch (op) {
+    case Op::abs: case Op::floor: case Op::ceil: case Op::round: case Op::trunc: case Op::floor_divide: case Op::trunc_divide:
+    case Op::remainder: case Op::fmod: case Op::pow: case Op::threshold: case Op::addcmul: case Op::bitwise_left_shift:
+    case Op::bitwise_right_shift:
+      return true;
+    default:
+      return false;
+  }
+}
+
+// given: the common dtype of the arguments. Returns the dtype that the op works in.
+DType working_dtype(Op op, const RowInfo& info, DType given, Args args) {
+  if (!is_floating(given) && float_only(op))
+    fail(ErrorKind::NotImplemented, info.name, ": not implemented for ", dtype_name(given), ", only for floating point");
+  if (given == DType::Bool && not_for_bool(op)) fail(ErrorKind::NotImplemented, info.name, ": not implemented for bool");
+  if (op == Op::square && given == DType::Bool) return DType::Int64;
+  if (wants_float(info.section) && !is_floating(given)) return default_dtype();
+  if (op == Op::sub && given != DType::Bool)
+    for (const Arg& a : args)
+      if (a.tensor ? a.tensor->dtype() == DType::Bool : a.scalar.kind == Scalar::Bool)
+        fail(ErrorKind::Runtime, "Subtraction, the `-` operator, with a bool tensor is not supported. If you are trying to "
+             "invert a mask, use the `~` or `logical_not()` operator instead.");
+  return given;
+}
+
 void check_dtype(Op op, const RowInfo& info, DType t, Args args) {
   if (info.section == Section::bitwise && is_floating(t))
     fail(ErrorKind::NotImplemented, info.name, ": not implemented for ", dtype_name(t), ", only for integers and bool");
@@ -45,7 +85,7 @@ void check_dtype(Op op, const RowInfo& info, DType t, Args args) {
       fail(ErrorKind::Runtime,
            "Negation, the `-` operator, on a bool tensor is not supported. If you are trying to invert a mask, use the `~` or "
            "`logical_not()` operator instead.");
-    if (op == Op::relu) fail(ErrorKind::Runtime, "Boolean inputs not supported for relu");
+    if (op == Op::relu || op == Op::hardtanh) fail(ErrorKind::Runtime, "Boolean inputs not supported for ", info.name);
   }
   if (!is_floating(t) && (op == Op::floor_divide || op == Op::trunc_divide || op == Op::remainder || op == Op::fmod)) {
     if (any_zero(args[1])) fail(ErrorKind::Runtime, info.name, ": integer division by zero (ZeroDivisionError)");
@@ -60,18 +100,24 @@ struct Number {
     int32_t i32;
     int64_t i64;
   };
-  DType set(Scalar s, Compute compute) {
+  // dtype: that of the op; a number wraps around in the narrow integer types, as their elements do
+  DType set(Scalar s, Compute compute, DType dtype) {
     switch (compute) {
       case Compute::F32: f32 = static_cast<float>(s.f); return DType::Float32;
       case Compute::F64: f64 = s.f; return DType::Float64;
-      case Compute::I32: i32 = static_cast<int32_t>(s.param().i); return DType::Int32;
+      case Compute::I32:
+        i32 = static_cast<int32_t>(s.param().i);
+        if (dtype == DType::UInt8) i32 = static_cast<uint8_t>(i32);
+        if (dtype == DType::Int8) i32 = static_cast<int8_t>(i32);
+        if (dtype == DType::Int16) i32 = static_cast<int16_t>(i32);
+        return DType::Int32;
       default: i64 = s.param().i; return DType::Int64;
     }
   }
 };
 
-IterInput input_of(const Arg& a, Number& number, Compute compute) {
-  if (!a.tensor) return {&number, number.set(a.scalar, compute), nullptr};
+IterInput input_of(const Arg& a, Number& number, Compute compute, DType dtype) {
+  if (!a.tensor) return {&number, number.set(a.scalar, compute, dtype), nullptr};
   return {a.tensor->data(), a.tensor->dtype(), a.tensor};
 }
 
@@ -82,11 +128,12 @@ void run(ElementwiseFn kernel, const char* name, const Iter& iter, Device device
   kernel(iter);
 }
 
-void launch(Op op, const Tensor& out, Args args, Compute compute, Scalar p, Scalar q) {
+void launch(Op op, const Tensor& out, Args args, DType dtype, Scalar p, Scalar q) {
+  Compute compute = compute_of(dtype);
   Iter iter;
   Number numbers[3];
   IterInput inputs[3];
-  for (size_t i = 0; i < args.size(); ++i) inputs[i] = input_of(args[i], numbers[i], compute);
+  for (size_t i = 0; i < args.size(); ++i) inputs[i] = input_of(args[i], numbers[i], compute, dtype);
   make_iter(iter, out, {inputs, args.size()}, compute);
   iter.params[0] = p.param();
   iter.params[1] = q.param();
@@ -108,13 +155,23 @@ struct ElementwiseNode final : Node {
   std::unique_ptr<DimList> shapes[N];  // of inputs that were broadcast
 
   const char* name() const override {
-    if (op == Op::sub && (number_mask & 1)) return "RsubBackward1";
-    if (op == Op::lerp && (number_mask & 4)) return "LerpBackward0";
-    if (op == Op::pow && (number_mask & 1)) return "PowBackward2";
-    if (op == Op::div && q.f == 1) return "DivBackward1";  // by a count, inside a loss
-    if (op == Op::remainder && !(number_mask & 2)) return "RemainderBackward1";
-    if (op == Op::fmod && !(number_mask & 2)) return "FmodBackward1";
-    return row_info(op).node_name;
+    bool first = number_mask & 1, second = number_mask & 2;
+    switch (op) {
+      case Op::sub: return first ? "RsubBackward1" : "SubBackward0";
+      case Op::add_scaled: return q.i ? "SubBackward0" : "AddBackward0";
+      case Op::div: return q.i ? "DivBackward1" : "DivBackward0";  // 1: by a count, inside a loss
+      case Op::lerp: return number_mask & 4 ? "LerpBackward0" : "LerpBackward1";
+      case Op::remainder: return second ? "RemainderBackward0" : "RemainderBackward1";
+      case Op::fmod: return second ? "FmodBackward0" : "FmodBackward1";
+      case Op::pow: return first ? "PowBackward2" : "PowBackward1";
+      case Op::xlogy: return first ? "XlogyBackward1" : second ? "XlogyBackward2" : "XlogyBackward0";
+      case Op::copysign: return second ? "CopysignBackward1" : "CopysignBackward0";
+      case Op::floor_divide: return p.i ? "DivBackward2" : "NotImplemented";
+      case Op::clamp_min: return q.i ? "ClampMinBackward0" : "ClampBackward1";
+      case Op::clamp_max: return q.i ? "ClampMaxBackward0" : "ClampBackward1";
+      case Op::clamp_tensor: return !p.i ? "ClampBackward0" : second ? "ClampMaxBackward1" : "ClampMinBackward1";
+      default: return row_info(op).node_name;
+    }
   }
   void release_saved() override {
     for (Saved& s : in) s.clear();
@@ -124,6 +181,7 @@ struct ElementwiseNode final : Node {
   void apply(Tensor* g_in, Tensor* gx) override {
     const Tensor& g = g_in[0];
     const RowInfo& info = row_info(op);
+    FG_CHECK(op != Op::floor_divide || p.i, Runtime, "floor_divide: the derivative is not implemented");
     unsigned uses = 0;
     for (int i = 0; i < N; ++i)
       if (wants(i)) uses |= info.uses[i];
@@ -135,7 +193,7 @@ struct ElementwiseNode final : Node {
       if (!wants(i)) continue;
       if (info.identity[i])
         gx[i] = g;
-      else if (info.zero[i])
+      else if (info.zero[i] || !info.differentiable)
         gx[i] = zeros_like(g);
       else if (grad_enabled())
         gx[i] = recorded(info, i, g, x, result);
@@ -167,7 +225,7 @@ struct ElementwiseNode final : Node {
     put(0, 1, g);
     for (int k = 0; k < N; ++k) {
       if (number_mask >> k & 1) {
-        if (uses & (2u << k)) inputs[1 + k] = {&values[k], values[k].set(numbers[k], compute), nullptr};
+        if (uses & (2u << k)) inputs[1 + k] = {&values[k], values[k].set(numbers[k], compute, out_dtype), nullptr};
       } else {
         put(1 + k, 2u << k, x[k]);
       }
@@ -213,8 +271,7 @@ Ptr<Node> record(Op op, const RowInfo& info, Args args, Dims sizes, DType out_dt
   for (int i = 0; i < N; ++i)
     if ((uses & (2u << i)) && args[i].tensor) {
       if (in_place && i == 0) {
-        NoGradGuard guard;
-        node->in[i].save(clone(*args[i].tensor));
+        node->in[i].save(clone(*args[i].tensor));  // recorded: a second derivative goes through the old value
       } else {
         node->in[i].save(*args[i].tensor);
       }
@@ -332,10 +389,10 @@ Tensor elementwise(Op op, Args args, Scalar p, Scalar q, const Tensor* out) {
                                                a.tensor->is_contiguous() && same(a.tensor->sizes(), lead->sizes()))
                         : true;
   if (plain) {
-    dtype = lead->dtype();
+    dtype = working_dtype(op, info, lead->dtype(), args);
     check_dtype(op, info, dtype, args);
     Tensor result = Tensor::empty(lead->sizes(), gives_bool(info.section) ? DType::Bool : dtype, lead->device());
-    if (result.numel() != 0) launch(op, result, args, compute_of(dtype), p, q);
+    if (result.numel() != 0) launch(op, result, args, dtype, p, q);
     if (any_wants_grad(info, args)) record_any(op, info, args, result, p, q);
     return result;
   }
@@ -352,8 +409,7 @@ Tensor elementwise(Op op, Args args, Scalar p, Scalar q, const Tensor* out) {
   } else if (lead) {
     device = lead->device();
   }
-  dtype = op == Op::where ? result_type(given.subspan(1)) : result_type(given);
-  if (wants_float(info.section) && !is_floating(dtype)) dtype = default_dtype();
+  dtype = working_dtype(op, info, op == Op::where ? result_type(given.subspan(1)) : result_type(given), given);
   check_dtype(op, info, dtype, args);
   DimArray shape = common_shape(info, args);
   DType result_dtype = gives_bool(info.section) ? DType::Bool : dtype;
@@ -373,7 +429,7 @@ Tensor elementwise(Op op, Args args, Scalar p, Scalar q, const Tensor* out) {
       if (a.tensor) layout[n++] = a.tensor;
     result = Tensor::empty_strided(shape, result_strides(shape, {layout, static_cast<size_t>(n)}), result_dtype, device);
   }
-  if (result.numel() != 0) launch(op, result, args, compute_of(dtype), p, q);
+  if (result.numel() != 0) launch(op, result, args, dtype, p, q);
   if (out)
     result.bump_version();
   else if (any_wants_grad(info, args))
@@ -392,8 +448,7 @@ void elementwise_(Op op, const Tensor& self, Args rest, Scalar p, Scalar q) {
            device_name(self.device()), " and ", device_name(device));
   Args args = moved;
   check_inplace(self, info.name);
-  DType dtype = result_type(args);
-  if (wants_float(info.section) && !is_floating(dtype)) dtype = default_dtype();
+  DType dtype = working_dtype(op, info, result_type(all), all);
   check_dtype(op, info, dtype, args);
   DimArray shape = common_shape(info, args);
   FG_CHECK(same(shape, self.sizes()), Runtime, info.name, "_: output with shape ", size_text(self.sizes()),
@@ -402,7 +457,9 @@ void elementwise_(Op op, const Tensor& self, Args rest, Scalar p, Scalar q) {
 
   Ptr<Node> node;
   Saved* y = nullptr;
-  if (any_wants_grad(info, args)) {
+  // A comparison written into a tensor with history gives zero gradients, not those of the old value.
+  bool zero_gradient = !info.differentiable && grad_enabled() && self.requires_grad();
+  if (zero_gradient || any_wants_grad(info, args)) {
     auto make = [&]<int N>() {
       ElementwiseNode<N>* raw;
       node = record<N>(op, info, args, shape, dtype, p, q, true, &raw);
@@ -415,7 +472,7 @@ void elementwise_(Op op, const Tensor& self, Args rest, Scalar p, Scalar q) {
     else if (args.size() == 2) make.operator()<2>();
     else make.operator()<3>();
   }
-  if (self.numel() != 0) launch(op, self, args, compute_of(dtype), p, q);
+  if (self.numel() != 0) launch(op, self, args, dtype, p, q);
   self.bump_version();
   if (node) {
     rebase_history(self, node);
@@ -426,7 +483,7 @@ void elementwise_(Op op, const Tensor& self, Args rest, Scalar p, Scalar q) {
 void add_(const Tensor& self, const Tensor& other) {
   if (self.numel() == 0) return;
   Arg args[] = {self, other};
-  launch(Op::add, self, args, compute_of(self.dtype()), {}, {});
+  launch(Op::add, self, args, self.dtype(), {}, {});
   self.bump_version();
 }
 
@@ -502,38 +559,45 @@ DType clamp_dtype(const Tensor& x, std::optional<Arg> low, std::optional<Arg> hi
 
 }  // namespace
 
-Tensor clamp(const Tensor& x, std::optional<Arg> low, std::optional<Arg> high, const Tensor* out) {
-  DType dtype = clamp_dtype(x, low, high);
-  Tensor input = x.dtype() == dtype ? x : to_dtype(x, dtype);
-  bool tensors = (low && low->tensor) || (high && high->tensor);
-  if (!tensors) {
-    Op op = low && high ? Op::clamp : low ? Op::clamp_min : Op::clamp_max;
-    Arg a[] = {input};
-    return elementwise(op, a, low ? low->scalar : high->scalar, high ? high->scalar : Scalar{}, out);
+namespace {
+
+// The row and its arguments beyond the input for the given bounds.
+struct ClampChoice {
+  Op op;
+  std::vector<Arg> rest;
+  Scalar p, q;
+};
+ClampChoice clamp_choice(DType dtype, std::optional<Arg> low, std::optional<Arg> high, bool one_sided) {
+  Scalar called = one_sided ? kCalledAs : Scalar{};
+  if (!(low && low->tensor) && !(high && high->tensor)) {
+    if (low && high) return {Op::clamp, {}, low->scalar, high->scalar};
+    return {low ? Op::clamp_min : Op::clamp_max, {}, low ? low->scalar : high->scalar, called};
   }
-  if (low && high) {
-    Arg a[] = {input, *low, *high};
-    return elementwise(Op::clamp_tensor, a, {}, {}, out);
-  }
-  Arg a[] = {input, low ? *low : *high};
-  return elementwise(low ? Op::maximum : Op::minimum, a, {}, {}, out);
+  if (low && high) return {Op::clamp_tensor, {*low, *high}, {}, {}};
+  if (!is_floating(dtype)) return {low ? Op::maximum : Op::minimum, {low ? *low : *high}, {}, {}};
+  // With gradients, ties differ from those of maximum: all goes to the input.
+  double far = std::numeric_limits<double>::infinity();
+  if (low) return {Op::clamp_tensor, {*low, Arg(far)}, called, {}};
+  return {Op::clamp_tensor, {Arg(-far), *high}, called, {}};
 }
 
-void clamp_(const Tensor& x, std::optional<Arg> low, std::optional<Arg> high) {
+}  // namespace
+
+Tensor clamp(const Tensor& x, std::optional<Arg> low, std::optional<Arg> high, const Tensor* out, bool one_sided) {
+  DType dtype = clamp_dtype(x, low, high);
+  ClampChoice c = clamp_choice(dtype, low, high, one_sided);
+  Tensor input = c.rest.empty() && x.dtype() != dtype ? to_dtype(x, dtype) : x;
+  std::vector<Arg> args{Arg(input)};
+  args.insert(args.end(), c.rest.begin(), c.rest.end());
+  return elementwise(c.op, args, c.p, c.q, out);
+}
+
+void clamp_(const Tensor& x, std::optional<Arg> low, std::optional<Arg> high, bool one_sided) {
   DType dtype = clamp_dtype(x, low, high);
   FG_CHECK(can_cast(dtype, x.dtype()), Runtime, "clamp_: result type ", dtype_name(dtype),
            " can't be cast to the desired output type ", dtype_name(x.dtype()));
-  bool tensors = (low && low->tensor) || (high && high->tensor);
-  if (!tensors) {
-    Op op = low && high ? Op::clamp : low ? Op::clamp_min : Op::clamp_max;
-    return elementwise_(op, x, {}, low ? low->scalar : high->scalar, high ? high->scalar : Scalar{});
-  }
-  if (low && high) {
-    Arg rest[] = {*low, *high};
-    return elementwise_(Op::clamp_tensor, x, rest);
-  }
-  Arg rest[] = {low ? *low : *high};
-  elementwise_(low ? Op::maximum : Op::minimum, x, rest);
+  ClampChoice c = clamp_choice(dtype, low, high, one_sided);
+  elementwise_(c.op, x, c.rest, c.p, c.q);
 }
 
 bool any_nan(const Tensor& t) {

@@ -13,8 +13,7 @@ Generator::Generator(Device d) : device(d) {
   if (device.is_cpu()) {
     cpu::seed(host, cpu::kDefaultSeed);
   } else {
-    device_seed = static_cast<int64_t>(cpu::kDefaultSeed);
-    on_device = backend(device).generator_create(device_seed);
+    on_device = backend(device).generator_create(static_cast<int64_t>(cpu::kDefaultSeed));
   }
 }
 Generator::~Generator() {
@@ -25,8 +24,7 @@ void Generator::seed(uint64_t value) {
   if (device.is_cpu()) {
     cpu::seed(host, value);
   } else {
-    device_seed = static_cast<int64_t>(value);
-    backend(device).generator_seed(on_device, device_seed);
+    backend(device).generator_seed(on_device, static_cast<int64_t>(value));
   }
 }
 
@@ -162,15 +160,16 @@ Tensor multinomial(const Tensor& probs, int64_t samples, bool replacement, Gener
     Tensor out = cat(picks, 1);
     return probs.dim() == 1 ? squeeze(out, DimArray{0}) : out;
   }
-  FG_CHECK(probs.device().is_cpu(), NotImplemented, "multinomial with replacement has no kernel on ", device_name(probs.device()));
   DType work = probs.dtype() == DType::Float64 ? DType::Float64 : DType::Float32;
   Tensor wide = contiguous(to_dtype(rows, work));
   Tensor cdf = cumulative(wide, 1, Row::cumsum, {});
-  Tensor out = Tensor::empty(DimArray{rows.size(0), samples}, DType::Int64, probs.device());
+  Tensor out = Tensor::empty(DimArray{rows.size(0), samples}, DType::Int64, {});
   Tensor uniform = Tensor::empty(DimArray{rows.size(0), samples}, DType::Float64, probs.device());
   random_fill(uniform, {.kind = Random::uniform, .a = 0, .b = 1}, &generator);
   Tensor last = narrow(cdf, 1, categories - 1, 1);
-  Tensor scaled = to_dtype(contiguous(cdf / last), DType::Float64);
+  // The search runs on the host, wherever the numbers come from.
+  Tensor scaled = to_device(to_dtype(contiguous(cdf / last), DType::Float64), {});
+  uniform = to_device(uniform, {});
   const double* c = scaled.data<double>();
   const double* u = uniform.data<double>();
   int64_t* o = out.mutable_data<int64_t>();
@@ -185,6 +184,7 @@ Tensor multinomial(const Tensor& probs, int64_t samples, bool replacement, Gener
       }
       o[r * samples + s] = low_i;
     }
+  out = to_device(out, probs.device());
   return probs.dim() == 1 ? squeeze(out, DimArray{0}) : out;
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 #include <mutex>
 
+#include "core/philox.h"
 #include "cpu/generator.h"
 #include "ops/ops.h"
 
@@ -11,12 +12,12 @@ struct Generator {
   Device device;
   std::mutex lock;
   cpu::Generator host;            // CPU
-  void* on_device = nullptr;      // CUDA: the backend's own
-  int64_t device_seed = 0;
+  void* on_device = nullptr;      // CUDA: the backend's own, a PhiloxState
   explicit Generator(Device d);
   ~Generator();
   void seed(uint64_t value);
-  uint64_t initial_seed() const { return device.is_cpu() ? host.initial_seed : static_cast<uint64_t>(device_seed); }
+  PhiloxState& philox() const { return *static_cast<PhiloxState*>(on_device); }
+  uint64_t initial_seed() const { return device.is_cpu() ? host.initial_seed : philox().seed; }
 };
 Generator& default_generator(Device device);  // seeded randomly once per process
 

@@ -120,6 +120,7 @@ struct ReduceNode final : Node {
   DimMask mask;
   bool keepdim;
   double p = 0;          // correction, order of a norm
+  bool nan_matches = false;  // max and min of all: a NaN result came from the NaN elements
   DType in_dtype;
   Saved x, y, indices;
   int64_t dim = 0;
@@ -164,7 +165,8 @@ struct ReduceNode final : Node {
       }
       case Kind::prod: return prod_gradient(g, x.unpack(this), y.unpack(this));
       case Kind::even: {
-        Tensor chosen = unary_eq(x.unpack(this), spread(y.unpack(this)));
+        Tensor input = x.unpack(this), result = spread(y.unpack(this));
+        Tensor chosen = nan_matches ? unary_eq(input, result) : input == result;
         DimArray dims;
         for (int i = 0; i < sizes.size(); ++i)
           if (mask.has(i)) dims.push(i);
@@ -177,8 +179,7 @@ struct ReduceNode final : Node {
       case Kind::norm: return norm_gradient(g);
       case Kind::logsumexp: {
         Tensor input = x.unpack(this), result = y.unpack(this);
-        Tensor safe = where(unary(Op::isfinite, result), result, 0.0);
-        return spread(g) * exp(input - spread(safe));
+        return spread(g) * exp(input - spread(result));
       }
     }
     return {};
@@ -190,8 +191,8 @@ struct ReduceNode final : Node {
     return binary(Op::logical_or, equal, binary(Op::logical_and, unary(Op::isnan, a), unary(Op::isnan, b)));
   }
   Tensor spread_keep(const Tensor& chosen, const Tensor& g, const Tensor& total) const {
-    Tensor share = where(chosen, spread(g), 0.0);
-    return div(share, to_dtype(total, g.dtype()));
+    if (nan_matches) return div(where(chosen, spread(g), 0.0), to_dtype(total, g.dtype()));
+    return div(mul(spread(g), chosen), total);  // a NaN result: 0 of 0 elements were chosen
   }
 
   Tensor var_gradient(const Tensor& g_in) {
@@ -205,7 +206,10 @@ struct ReduceNode final : Node {
     for (int i = 0; i < sizes.size(); ++i)
       if (mask.has(i)) dims.push(i);
     Tensor centered = input - mean(input, dims.n ? OptDims(dims) : OptDims(), true);
-    if (n <= 0) return spread(g) * (n == 0 ? std::numeric_limits<double>::infinity() : 0.0) * centered;
+    if (n <= 0 && dims.n == sizes.size()) {
+      double infinity = std::numeric_limits<double>::infinity();
+      return spread(g) * where(centered == 0.0, std::numeric_limits<double>::quiet_NaN(), full({}, Scalar::of(infinity), g.dtype(), g.device()));
+    }
     return spread(g) * ((2.0 / n) * centered);
   }
 
@@ -291,6 +295,11 @@ void check_not_empty(const Tensor& t, DimMask mask, const char* op) {
       FG_CHECK(t.size(i) != 0, Index, op, "(): Expected reduction dim ", i, " to have non-zero size.");
 }
 
+void check_any(const Tensor& t, const char* op) {
+  FG_CHECK(t.numel() > 0, Runtime, op, "(): Expected reduction dim to be specified for input.numel() == 0. Specify the "
+           "reduction dim with the 'dim' argument.");
+}
+
 }  // namespace
 
 Tensor sum(const Tensor& t, OptDims dims, bool keepdim, std::optional<DType> dtype) {
@@ -326,9 +335,11 @@ Tensor prod(const Tensor& t, std::optional<int64_t> dim, bool keepdim, std::opti
   return r;
 }
 
-static Tensor evenly(const Tensor& t, DimMask mask, bool keepdim, bool minimum, const char* name, const char* node_name) {
+static Tensor evenly(const Tensor& t, DimMask mask, bool keepdim, bool minimum, const char* name, const char* node_name,
+                     bool nan_matches) {
   Tensor r = run(minimum ? Reduce::amin : Reduce::amax, name, t, mask, keepdim, compute_of(t.dtype()), t.dtype()).value;
   if (auto node = node_for(t, Kind::even, node_name, mask, keepdim)) {
+    node->nan_matches = nan_matches;
     node->x.save(t);
     set_history(r, node);
     node->y.save(r, true);
@@ -339,15 +350,17 @@ static Tensor evenly(const Tensor& t, DimMask mask, bool keepdim, bool minimum, 
 Tensor amax(const Tensor& t, OptDims dims, bool keepdim, bool minimum) {
   const char* name = minimum ? "amin" : "amax";
   DimMask mask = mask_of(t, dims, name);
-  check_not_empty(t, mask, name);
-  return evenly(t, mask, keepdim, minimum, name, minimum ? "AminBackward0" : "AmaxBackward0");
+  if (dims && dims->n)
+    check_not_empty(t, mask, name);
+  else
+    check_any(t, name);
+  return evenly(t, mask, keepdim, minimum, name, minimum ? "AminBackward0" : "AmaxBackward0", false);
 }
 
 Tensor extremum(const Tensor& t, bool minimum) {
   const char* name = minimum ? "min" : "max";
-  FG_CHECK(t.numel() > 0, Runtime, name, "(): Expected reduction dim to be specified for input.numel() == 0. Specify the "
-           "reduction dim with the 'dim' argument.");
-  return evenly(t, mask_of(t, {}, name), false, minimum, name, minimum ? "MinBackward1" : "MaxBackward1");
+  check_any(t, name);
+  return evenly(t, mask_of(t, {}, name), false, minimum, name, minimum ? "MinBackward1" : "MaxBackward1", true);
 }
 
 std::pair<Tensor, Tensor> extremum_dim(const Tensor& t, int64_t dim, bool keepdim, bool minimum) {
@@ -372,7 +385,7 @@ Tensor arg_extremum(const Tensor& t, std::optional<int64_t> dim, bool keepdim, b
   FG_CHECK(dim || t.numel() > 0, Index, name,
            "(): Expected reduction dim to be specified for input.numel() == 0. Specify the reduction dim with the 'dim' "
            "argument.");
-  FG_CHECK(t.dtype() != DType::Bool, NotImplemented, "\"", name, "_cpu\" not implemented for 'Bool'");
+  FG_CHECK(t.dtype() != DType::Bool, Runtime, name, "(): does not support bool input");
   return run(minimum ? Reduce::argmin : Reduce::argmax, name, t, mask, keepdim, compute_of(t.dtype()), DType::Int64, false, true)
       .indices;
 }
@@ -396,9 +409,9 @@ Tensor var(const Tensor& t, OptDims dims, double correction, bool keepdim, bool 
 
 Tensor norm(const Tensor& t_in, double order, OptDims dims, bool keepdim, std::optional<DType> dtype, bool vector_norm) {
   const char* name = vector_norm ? "linalg.vector_norm" : "norm";
+  FG_CHECK(is_floating(t_in.dtype()), Runtime, name, ": Expected a floating point or complex tensor as input. Got ",
+           dtype_name(t_in.dtype()));
   Tensor t = dtype ? to_dtype(t_in, *dtype) : t_in;
-  FG_CHECK(is_floating(t.dtype()), Runtime, name, ": Expected a floating point or complex tensor as input. Got ",
-           dtype_name(t.dtype()));
   DimMask mask = mask_of(t, dims, name);
   Compute compute = compute_of(t.dtype());
   Tensor r;
@@ -412,12 +425,10 @@ Tensor norm(const Tensor& t_in, double order, OptDims dims, bool keepdim, std::o
       r = to_dtype(run(Reduce::count_nonzero, name, t, mask, keepdim, compute, DType::Int64).value, t.dtype());
     } else if (std::isinf(order)) {
       Reduce op = order > 0 ? Reduce::amax : Reduce::amin;
-      if (order > 0 && t.numel() == 0) {
-        r = zeros(kept_sizes(t, mask, keepdim), t.dtype(), t.device());
-      } else {
-        check_not_empty(t, mask, name);
-        r = run(op, name, unary(Op::abs, t), mask, keepdim, compute, t.dtype()).value;
-      }
+      for (int i = 0; i < t.dim(); ++i)
+        FG_CHECK(!mask.has(i) || t.size(i) != 0, Runtime, name, ": cannot compute the ", order > 0 ? "" : "-", "inf norm on ",
+                 "dimension ", i, " because it is empty and the operation does not have an identity");
+      r = run(op, name, unary(Op::abs, t), mask, keepdim, compute, t.dtype()).value;
     } else {
       Tensor total = run(Reduce::sum_pow, name, t, mask, keepdim, compute, t.dtype(), true, false, Scalar::of(order).param()).value;
       r = pow(total, 1 / order);

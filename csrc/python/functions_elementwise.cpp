@@ -39,14 +39,33 @@ PyObject* unary_inplace(Call& c) {
   elementwise_(op, c.tensor(0), {});
   return same_object(c);
 }
+// Where torch takes no number: bit 0 for the first argument, bit 1 for the second.
+constexpr unsigned tensors_only(Op op) {
+  switch (op) {
+    case Op::maximum: case Op::minimum: case Op::fmax: case Op::fmin: case Op::atan2: case Op::hypot: case Op::logaddexp:
+    case Op::logical_and: case Op::logical_or: case Op::logical_xor:
+      return 3;
+    case Op::eq: case Op::ne: case Op::lt: case Op::le: case Op::gt: case Op::ge: case Op::fmod: case Op::copysign:
+      return 1;
+    default:
+      return 0;
+  }
+}
+template <Op op>
+void check_tensors(const Call& c) {
+  for (int i = 0; i < 2; ++i)
+    if ((tensors_only(op) >> i & 1) && !c.is_tensor(i)) c.type_error(i, "Tensor");
+}
 template <Op op>
 PyObject* binary_fn(Call& c) {
+  check_tensors<op>(c);
   Arg a[] = {c.arg(0), c.arg(1)};
   if (!a[0].tensor && !a[1].tensor) c.type_error(0, "Tensor");
   return done(c, 2, elementwise(op, a, {}, {}, out_of(c, 2)));
 }
 template <Op op>
 PyObject* binary_inplace(Call& c) {
+  check_tensors<op>(c);
   Arg rest[] = {c.arg(1)};
   elementwise_(op, c.tensor(0), rest);
   return same_object(c);
@@ -96,9 +115,18 @@ PyObject* with_pq_(Call& c) {
 
 bool is_one(const Call& c, int i) { return !c.has(i) || c.scalar(i).f == 1; }
 
-void check_alpha(const Call& c, const Tensor* t) {
-  FG_CHECK(!t || is_floating(t->dtype()) || c.scalar(2).kind != Scalar::Float, Runtime,
+void check_alpha(const Call& c, Args args) {
+  if (!c.has(2)) return;
+  DType t = result_type(args);
+  FG_CHECK(is_floating(t) || c.scalar(2).kind != Scalar::Float, Runtime,
            "For integral input tensors, argument alpha must not be a floating point number.");
+  FG_CHECK(t == DType::Bool || c.scalar(2).kind != Scalar::Bool, Runtime, "Boolean alpha only supported for Boolean results.");
+}
+void check_minus(Args args) {
+  for (const Arg& a : args)
+    FG_CHECK(a.tensor ? a.tensor->dtype() != DType::Bool : a.scalar.kind != Scalar::Bool, Runtime,
+             "Subtraction, the `-` operator, with a bool tensor is not supported. If you are trying to invert a mask, use the "
+             "`~` or `logical_not()` operator instead.");
 }
 
 Scalar negated(Scalar s) { return {s.kind == Scalar::Bool ? Scalar::Int : s.kind, -s.f, -s.i}; }
@@ -107,17 +135,20 @@ PyObject* add_like(Call& c, bool minus) {
   Arg a[] = {c.arg(0), c.arg(1)};
   if (!a[0].tensor && !a[1].tensor) c.type_error(0, "Tensor");
   const Tensor* out = out_of(c, 3);
+  check_alpha(c, a);
   if (is_one(c, 2)) return done(c, 3, elementwise(minus ? Op::sub : Op::add, a, {}, {}, out));
-  check_alpha(c, a[0].tensor);
-  return done(c, 3, elementwise(Op::add_scaled, a, minus ? negated(c.scalar(2)) : c.scalar(2), {}, out));
+  if (minus) check_minus(a);
+  return done(c, 3, elementwise(Op::add_scaled, a, minus ? negated(c.scalar(2)) : c.scalar(2), minus ? kCalledAs : Scalar{}, out));
 }
 PyObject* add_like_(Call& c, bool minus) {
-  Arg rest[] = {c.arg(1)};
+  Arg all[] = {c.tensor(0), c.arg(1)};
+  Args rest = Args(all).subspan(1);
+  check_alpha(c, all);
   if (is_one(c, 2)) {
     elementwise_(minus ? Op::sub : Op::add, c.tensor(0), rest);
   } else {
-    check_alpha(c, &c.tensor(0));
-    elementwise_(Op::add_scaled, c.tensor(0), rest, minus ? negated(c.scalar(2)) : c.scalar(2));
+    if (minus) check_minus(all);
+    elementwise_(Op::add_scaled, c.tensor(0), rest, minus ? negated(c.scalar(2)) : c.scalar(2), minus ? kCalledAs : Scalar{});
   }
   return same_object(c);
 }
@@ -147,8 +178,26 @@ Op gelu_op(const Call& c, int i) {
   return how == "tanh" ? Op::gelu_tanh : Op::gelu;
 }
 
+// ~x: for bool the other value, for integers all bits.
+PyObject* bitwise_not(Call& c) {
+  Arg a[] = {c.tensor(0), Scalar::of_int(-1)};
+  if (a[0].tensor->dtype() == DType::Bool) return done(c, 1, elementwise(Op::logical_not, Args(a).first(1), {}, {}, out_of(c, 1)));
+  return done(c, 1, elementwise(Op::bitwise_xor, a, {}, {}, out_of(c, 1)));
+}
+PyObject* bitwise_not_(Call& c) {
+  Arg rest[] = {Scalar::of_int(-1)};
+  if (c.tensor(0).dtype() == DType::Bool) elementwise_(Op::logical_not, c.tensor(0), {});
+  else elementwise_(Op::bitwise_xor, c.tensor(0), rest);
+  return same_object(c);
+}
+
 PyObject* lerp_args(Call& c, bool in_place) {
   Arg weight = c.arg(2);
+  DType dtype = c.tensor(0).dtype();
+  FG_CHECK(c.tensor(1).dtype() == dtype, Runtime, "lerp: expected dtype ", dtype_name(dtype), " for `end` but got dtype ",
+           dtype_name(c.tensor(1).dtype()));
+  FG_CHECK(!weight.tensor || weight.tensor->dtype() == dtype, Runtime, "lerp: expected dtype ", dtype_name(dtype),
+           " for `weight` but got dtype ", dtype_name(weight.tensor->dtype()));
   if (in_place) {
     Arg rest[] = {c.tensor(1), weight};
     elementwise_(Op::lerp, c.tensor(0), rest);
@@ -159,12 +208,20 @@ PyObject* lerp_args(Call& c, bool in_place) {
 }
 
 template <Op op>
+void check_addc(const Call& c) {
+  FG_CHECK(op != Op::addcdiv || is_floating(c.tensor(1).dtype()) || is_floating(c.tensor(2).dtype()), Runtime,
+           "addcdiv: integer division is not supported, got ", dtype_name(c.tensor(1).dtype()), " and ",
+           dtype_name(c.tensor(2).dtype()), "; make one of them floating point or use div with rounding_mode");
+}
+template <Op op>
 PyObject* addc(Call& c) {
+  check_addc<op>(c);
   Arg a[] = {c.tensor(0), c.tensor(1), c.tensor(2)};
   return done(c, 4, elementwise(op, a, c.scalar(3, Scalar::of_int(1)), {}, out_of(c, 4)));
 }
 template <Op op>
 PyObject* addc_(Call& c) {
+  check_addc<op>(c);
   Arg rest[] = {c.tensor(1), c.tensor(2)};
   elementwise_(op, c.tensor(0), rest, c.scalar(3, Scalar::of_int(1)));
   return same_object(c);
@@ -187,13 +244,13 @@ constexpr FunctionDef hand[] = {
      [](Call& c) {
        Arg a[] = {c.arg(0), c.arg(1)};
        if (!a[0].tensor && !a[1].tensor) c.type_error(0, "Tensor");
-       return done(c, 3, elementwise(division(c), a, {}, {}, out_of(c, 3)));
+       return done(c, 3, elementwise(division(c), a, kCalledAs, {}, out_of(c, 3)));
      },
      "input / other; rounding_mode None, \"trunc\" or \"floor\""},
     {"div_", kBoth, "input, other, *, rounding_mode=None",
      [](Call& c) {
        Arg rest[] = {c.arg(1)};
-       elementwise_(division(c), c.tensor(0), rest);
+       elementwise_(division(c), c.tensor(0), rest, kCalledAs);
        return same_object(c);
      },
      nullptr},
@@ -222,10 +279,14 @@ constexpr FunctionDef hand[] = {
      [](Call& c) { return done(c, 3, clamp(c.tensor(0), c.opt_arg(1), c.opt_arg(2), out_of(c, 3))); }, "Same as clamp."},
     {"clip_", kBoth, "input, min=None, max=None",
      [](Call& c) { clamp_(c.tensor(0), c.opt_arg(1), c.opt_arg(2)); return same_object(c); }, nullptr},
-    {"clamp_min", kBoth, "input, min", [](Call& c) { return wrap(clamp(c.tensor(0), c.arg(1), {})); }, nullptr},
-    {"clamp_max", kBoth, "input, max", [](Call& c) { return wrap(clamp(c.tensor(0), {}, c.arg(1))); }, nullptr},
-    {"clamp_min_", kBoth, "input, min", [](Call& c) { clamp_(c.tensor(0), c.arg(1), {}); return same_object(c); }, nullptr},
-    {"clamp_max_", kBoth, "input, max", [](Call& c) { clamp_(c.tensor(0), {}, c.arg(1)); return same_object(c); }, nullptr},
+    {"clamp_min", kBoth, "input, min, *, out=None",
+     [](Call& c) { return done(c, 2, clamp(c.tensor(0), c.arg(1), {}, out_of(c, 2), true)); }, nullptr},
+    {"clamp_max", kBoth, "input, max, *, out=None",
+     [](Call& c) { return done(c, 2, clamp(c.tensor(0), {}, c.arg(1), out_of(c, 2), true)); }, nullptr},
+    {"clamp_min_", kBoth, "input, min", [](Call& c) { clamp_(c.tensor(0), c.arg(1), {}, true); return same_object(c); }, nullptr},
+    {"clamp_max_", kBoth, "input, max", [](Call& c) { clamp_(c.tensor(0), {}, c.arg(1), true); return same_object(c); }, nullptr},
+    {"bitwise_not", kBoth, "input, *, out=None", bitwise_not, nullptr},
+    {"bitwise_not_", kMethod, "input", bitwise_not_, nullptr},
     {"where", kFunction, "condition, input=None, other=None, *, out=None",
      [](Call& c) {
        if (!c.has(1) && !c.has(2)) {
@@ -269,6 +330,8 @@ constexpr FunctionDef hand[] = {
     {"prelu", kBoth, "input, weight",
      [](Call& c) {
        const Tensor &x = c.tensor(0), &w = c.tensor(1);
+       FG_CHECK(x.dtype() == w.dtype(), Runtime, "prelu: Type promoting not supported. Got ", dtype_name(x.dtype()), " and ",
+                dtype_name(w.dtype()));
        FG_CHECK(w.dim() <= 1, Runtime, "prelu: Expected `weight` to be a scalar or 1D tensor, but got: ndim = ", w.dim());
        if (w.numel() == 1) return wrap(binary(Op::prelu, x, w.dim() ? reshape(w, {}) : w));
        FG_CHECK(x.dim() > 0, Runtime, "Not allow zero-dim input tensor.");

@@ -2,6 +2,7 @@
 #include "python/generator.h"
 
 #include <cmath>
+#include <cstring>
 #include <random>
 
 #include "python/functions.h"
@@ -90,7 +91,12 @@ PyObject* initial_seed(PyObject* self, PyObject*) { return PyLong_FromUnsignedLo
 PyObject* get_state(PyObject* self, PyObject*) {
   FG_TRY
   Generator& g = gen(self);
-  FG_CHECK(g.device.is_cpu(), NotImplemented, "Generator.get_state: only for CPU generators");
+  if (!g.device.is_cpu()) {
+    Tensor out = Tensor::empty(DimArray{sizeof(PhiloxState)}, DType::UInt8, {});
+    std::lock_guard guard(g.lock);
+    std::memcpy(out.mutable_data(), &g.philox(), sizeof(PhiloxState));
+    return wrap(out);
+  }
   Tensor out = Tensor::empty(DimArray{cpu::kStateBytes}, DType::UInt8, {});
   std::lock_guard guard(g.lock);
   cpu::get_state(g.host, out.mutable_data<uint8_t>());
@@ -100,10 +106,18 @@ PyObject* get_state(PyObject* self, PyObject*) {
 PyObject* set_state(PyObject* self, PyObject* state) {
   FG_TRY
   Generator& g = gen(self);
-  FG_CHECK(g.device.is_cpu(), NotImplemented, "Generator.set_state: only for CPU generators");
   FG_CHECK(is_tensor(state), Type, "expected a torch.ByteTensor, but got ", Py_TYPE(state)->tp_name);
   const Tensor& t = borrow(state);
   FG_CHECK(t.dtype() == DType::UInt8 && t.device().is_cpu(), Type, "RNG state must be a torch.ByteTensor");
+  if (!g.device.is_cpu()) {
+    FG_CHECK(t.numel() == sizeof(PhiloxState), Runtime, "RNG state is wrong size: a CUDA generator's has ", sizeof(PhiloxState),
+             " bytes, got ", t.numel());
+    Tensor bytes = contiguous(t);
+    std::lock_guard guard(g.lock);
+    std::memcpy(&g.philox(), bytes.data(), sizeof(PhiloxState));
+    Py_INCREF(self);
+    return self;
+  }
   FG_CHECK(t.numel() == cpu::kStateBytes, Runtime, "Expected a CPUGeneratorImplState of size ", cpu::kStateBytes,
            " but found the input RNG state size to be ", t.numel());
   Tensor bytes = contiguous(t);
@@ -118,11 +132,13 @@ PyObject* generator_device(PyObject* self, void*) { return wrap_device(gen(self)
 PyObject* clone_state(PyObject* self, PyObject*) {
   FG_TRY
   Generator& g = gen(self);
-  FG_CHECK(g.device.is_cpu(), NotImplemented, "Generator.clone_state: only for CPU generators");
   auto made = std::make_unique<Generator>(g.device);
   {
     std::lock_guard guard(g.lock);
-    made->host = g.host;
+    if (g.device.is_cpu())
+      made->host = g.host;
+    else
+      made->philox() = g.philox();
   }
   PyObject* o = generator_type->tp_alloc(generator_type, 0);
   if (!o) return nullptr;
@@ -150,7 +166,7 @@ PyMethodDef generator_methods[] = {
     {"manual_seed", manual_seed, METH_O, "Seeds with int(seed); returns the generator."},
     {"seed", random_seed, METH_NOARGS, "Seeds with a number from the system; returns it."},
     {"initial_seed", initial_seed, METH_NOARGS, "The seed given last."},
-    {"get_state", get_state, METH_NOARGS, "The state as 5056 bytes in torch's layout."},
+    {"get_state", get_state, METH_NOARGS, "The state as bytes: 5056 in torch's layout, on CUDA 16 (seed and offset)."},
     {"set_state", set_state, METH_O, "Restores what get_state() gave."},
     {"clone_state", clone_state, METH_NOARGS, "A new generator in the same state."},
     {"__setstate__", set_own_state, METH_VARARGS, nullptr},

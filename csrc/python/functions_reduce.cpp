@@ -11,12 +11,28 @@ PyTypeObject* pair_types[8];
 const char* pair_names[8];
 int pair_count = 0;
 
-// dims of torch's reductions: None and () mean all.
+// dims of torch's reductions: None and () mean all. Empty but given, which shows in the name of the node.
 OptDims reduce_dims(const Call& c, int i) {
-  OptDims dims = c.opt_dims(i);
-  return dims && dims->n == 0 ? OptDims() : dims;
+  if (c.given(i) && !c.has(i)) return DimArray();
+  return c.opt_dims(i);
 }
 
+
+// out= of two results is a pair of tensors.
+PyObject* finish_pair(const Call& c, int i, const char* kind, const Tensor& values, const Tensor& indices) {
+  if (!c.has(i)) return wrap_pair(kind, values, indices);
+  std::vector<Tensor> out = c.tensors(i);
+  FG_CHECK(out.size() == 2, Type, kind, "(): out must be a tuple of two tensors, got ", out.size());
+  FG_CHECK(!values.requires_grad(), Runtime, kind, "(): functions with out=... arguments don't support automatic "
+           "differentiation, but one of the arguments requires grad.");
+  FG_CHECK(out[0].dtype() == values.dtype() && out[1].dtype() == indices.dtype(), Runtime, kind, ": Expected out tensors to have "
+           "dtypes ", dtype_name(values.dtype()), " and ", dtype_name(indices.dtype()), ", but got ", dtype_name(out[0].dtype()),
+           " and ", dtype_name(out[1].dtype()));
+  NoGradGuard guard;
+  copy_(resize_out(out[0], values.sizes()), values);
+  copy_(resize_out(out[1], indices.sizes()), indices);
+  return wrap_pair(kind, out[0], out[1]);
+}
 
 PyObject* extremum_args(Call& c, bool minimum) {
   // max(input), max(input, dim, keepdim), max(input, other)
@@ -30,7 +46,7 @@ PyObject* extremum_args(Call& c, bool minimum) {
   }
   if (!c.has(1)) return finish(c, 4, extremum(c.tensor(0), minimum));
   auto [values, indices] = extremum_dim(c.tensor(0), c.integer(1), c.boolean(2, false), minimum);
-  return wrap_pair(minimum ? "min" : "max", values, indices);
+  return finish_pair(c, 4, minimum ? "min" : "max", values, indices);
 }
 
 double correction_of(const Call& c, int unbiased, int correction) {
@@ -57,7 +73,18 @@ double order_of(const Call& c, int i) {
   return c.scalar(i).f;
 }
 
-PyObject* any_args(Call& c, bool all) { return finish(c, 3, any(c.tensor(0), reduce_dims(c, 1), c.boolean(2, false), all)); }
+PyObject* cumulative_(Call& c, Row op) {
+  const Tensor& t = c.tensor(0);
+  copy_(t, cumulative(t, c.integer(1), op, c.dtype(2, t.dtype())));
+  return same_object(c);
+}
+
+PyObject* any_args(Call& c, bool all) {
+  const Tensor& t = c.tensor(0);
+  // Here () means no dimension: each element for itself.
+  if (c.has(1) && c.dims(1).n == 0) return finish(c, 3, to_dtype(t, t.dtype() == DType::UInt8 ? t.dtype() : DType::Bool));
+  return finish(c, 3, any(c.tensor(0), reduce_dims(c, 1), c.boolean(2, false), all));
+}
 
 PyObject* aminmax_dims(Call& c, bool minimum) {
   return finish(c, 3, amax(c.tensor(0), reduce_dims(c, 1), c.boolean(2, false), minimum));
@@ -102,10 +129,10 @@ constexpr FunctionDef defs[] = {
      "Smallest element; with dim, (values, indices); with another tensor, the elementwise minimum."},
     {"amax", kBoth, "input, dim=(), keepdim=False, *, out=None", [](Call& c) { return aminmax_dims(c, false); }, "Largest element over dim."},
     {"amin", kBoth, "input, dim=(), keepdim=False, *, out=None", [](Call& c) { return aminmax_dims(c, true); }, "Smallest element over dim."},
-    {"argmax", kBoth, "input, dim=None, keepdim=False",
-     [](Call& c) { return wrap(arg_extremum(c.tensor(0), c.opt_integer(1), c.boolean(2, false), false)); }, "Index of the largest element."},
-    {"argmin", kBoth, "input, dim=None, keepdim=False",
-     [](Call& c) { return wrap(arg_extremum(c.tensor(0), c.opt_integer(1), c.boolean(2, false), true)); }, "Index of the smallest element."},
+    {"argmax", kBoth, "input, dim=None, keepdim=False, *, out=None",
+     [](Call& c) { return finish(c, 3, arg_extremum(c.tensor(0), c.opt_integer(1), c.boolean(2, false), false)); }, "Index of the largest element."},
+    {"argmin", kBoth, "input, dim=None, keepdim=False, *, out=None",
+     [](Call& c) { return finish(c, 3, arg_extremum(c.tensor(0), c.opt_integer(1), c.boolean(2, false), true)); }, "Index of the smallest element."},
     {"var", kBoth, "input, dim=None, unbiased=True, keepdim=False, *, correction=1, out=None", [](Call& c) { return var_args(c, false); },
      "Variance with Bessel's correction unless correction=0."},
     {"std", kBoth, "input, dim=None, unbiased=True, keepdim=False, *, correction=1, out=None", [](Call& c) { return var_args(c, true); },
@@ -127,6 +154,8 @@ constexpr FunctionDef defs[] = {
      [](Call& c) { return finish(c, 3, cumulative(c.tensor(0), c.integer(1), Row::cumsum, c.opt_dtype(2))); }, "Running sum along dim."},
     {"cumprod", kBoth, "input, dim, *, dtype=None, out=None",
      [](Call& c) { return finish(c, 3, cumulative(c.tensor(0), c.integer(1), Row::cumprod, c.opt_dtype(2))); }, "Running product along dim."},
+    {"cumsum_", kMethod, "input, dim, *, dtype=None", [](Call& c) { return cumulative_(c, Row::cumsum); }, nullptr},
+    {"cumprod_", kMethod, "input, dim, *, dtype=None", [](Call& c) { return cumulative_(c, Row::cumprod); }, nullptr},
     {"cummax", kBoth, "input, dim",
      [](Call& c) { auto [v, i] = cumulative_extremum(c.tensor(0), c.integer(1), false); return wrap_pair("cummax", v, i); }, nullptr},
     {"cummin", kBoth, "input, dim",
