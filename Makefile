@@ -1,7 +1,10 @@
 # One command each. `make full` is what CI runs; `.ci/run STEP` runs one of its steps.
 PYTHON ?= python3
 BUILD = build/dev
-PIP_EDITABLE = $(PYTHON) -m pip install -q --no-build-isolation --no-deps -C build-dir=$(BUILD) -C cmake.define.FASTGRAD_LTO=OFF
+# CUDA kernels take minutes to compile: FASTGRAD_CUDA=ON make dev, when they are what is worked on.
+CUDA = $(or $(FASTGRAD_CUDA),OFF)
+PIP_EDITABLE = $(PYTHON) -m pip install -q --no-build-isolation --no-deps -C build-dir=$(BUILD) -C cmake.define.FASTGRAD_LTO=OFF \
+  -C cmake.define.FASTGRAD_CUDA=$(CUDA)
 CXX_FILES = $(shell git ls-files -co --exclude-standard 'csrc/*.cpp' 'csrc/*.h' 'csrc/*.cu' 'csrc/*.cuh')
 
 .PHONY: dev test full bench lint fmt stubs clean

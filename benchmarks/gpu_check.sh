@@ -90,6 +90,29 @@ assert worst["float32"] < 1e-3 and worst["float64"] < 1e-10 and worst["bfloat16"
 w = fastgrad.randn(50, 50, device="cuda", requires_grad=True)
 (w.exp() * w).softmax(1).log().sum().backward()
 assert bool(fastgrad.isfinite(w.grad).all())
+# A second stream: its work is seen after wait_stream, a backward pass joins it by itself, memory in use is not handed out.
+a = fastgrad.ones(2048, 2048, device="cuda", requires_grad=True)
+side, begin, end = fastgrad.cuda.Stream(), *(fastgrad.cuda.Event(enable_timing=True) for _ in range(2))
+begin.record()
+side.wait_stream(fastgrad.cuda.current_stream())
+with fastgrad.cuda.stream(side):
+    assert fastgrad.cuda.current_stream() == side
+    y = (a @ a).sum() / 2048
+y.record_stream(fastgrad.cuda.current_stream())
+y.backward()
+end.record()
+assert float(a.grad.sum()) == 2 * 2048.0**3 / 2048, float(a.grad.sum())
+assert begin.elapsed_time(end) > 0
+fastgrad.cuda.manual_seed(1)
+first = fastgrad.randn(1000, device="cuda")
+fastgrad.cuda.manual_seed(1)
+assert fastgrad.equal(first, fastgrad.randn(1000, device="cuda"))
+try:
+    fastgrad.empty(1 << 48, device="cuda")
+except fastgrad.cuda.OutOfMemoryError:
+    pass
+del a, y, first
+fastgrad.cuda.empty_cache()
 fastgrad.cuda.synchronize()
 print(json.dumps({"matmul error": worst, "cublas": os.environ.get("FASTGRAD_CUBLAS", "auto")}))
 EOF
@@ -218,7 +241,11 @@ step smoke_own 60 env FASTGRAD_CUBLAS=0 "$PYTHON" smoke.py
 workers=()
 have xdist && workers=(-n 8)
 tests=("$PYTHON" -m pytest -q --maxfail=20 -p no:cacheprovider "${workers[@]}" "$ROOT/tests")
-[ "$QUICK" = 1 ] && tests+=(-k "add or exp or sum or softmax or matmul or gather")
+if [ "$QUICK" = 1 ]; then
+  tests+=(-k "cuda and (add or exp or sum or softmax or matmul or gather)")
+else
+  tests+=(-k cuda)
+fi
 step tests 200 env FASTGRAD_DEVICE=cuda "${tests[@]}"
 
 if [ "$QUICK" = 0 ]; then
@@ -234,6 +261,11 @@ if [ "$QUICK" = 0 ]; then
     have "$other" && step "timings_$other" 60 "$PYTHON" timings.py "$other"
   done
   have torch && step train_torch 40 "$PYTHON" train.py torch
+  against=torch
+  have torch || against=""
+  have cupy && against="${against:+$against,}cupy"
+  cd "$ROOT" && step cases 90 "$PYTHON" -m benchmarks --device cuda --against "$against" --rounds 1 --budget 0.02 \
+    --filter overhead,elementwise,reduction,matmul --out "${OUT%.json}_cases"
 fi
 
 "$PYTHON" - "$OUT" <<'EOF'

@@ -158,6 +158,26 @@ std::string view_error(const Tensor& t, const char* what) {
 
 }  // namespace
 
+// torch's rule for a view that cannot be made anew, because its node is shared or its gradient is the user's own.
+static std::string stale_view_error(const Tensor& t) {
+  std::string text = view_error(t, "its base or another view of its base has been modified inplace. ");
+  switch (t.meta().view_kind) {
+    case ViewKind::MultiOutput:
+      return text + "This view is the output of a function that returns multiple views. Such functions do not allow the output "
+                    "views to be modified inplace. You should replace the inplace operation by an out-of-place one.";
+    case ViewKind::CustomFunction:
+      return text + "This view was created inside a custom Function (or because an input was returned as-is) and the autograd "
+                    "logic to handle view+inplace would override the custom backward associated with the custom Function, "
+                    "leading to incorrect gradients. This behavior is forbidden. You can fix this by cloning the output of the "
+                    "custom Function.";
+    default:
+      return concat("A view was created in ", t.meta().view_kind == ViewKind::Inference ? "inference" : "no_grad",
+                    " mode and its base or another view of its base has been modified inplace with grad mode enabled. Given "
+                    "that this use case is ambiguous and error-prone, it is forbidden. Move the view and the inplace operation "
+                    "both into that mode or both out of it.");
+  }
+}
+
 void mark_view(const Tensor& view, const Tensor& of, ViewKind kind) {
   if (!is_floating(view.dtype())) return;
   Meta& meta = view.meta();
@@ -184,6 +204,7 @@ Ptr<Node> grad_fn(const Tensor& t) {
     Meta& meta = t.meta();
     if (meta.view_version != t.version() && meta.base.requires_grad()) {
       // The base was changed in place after this view was made: the view now reads the new base.
+      if (meta.view_kind != ViewKind::Normal) [[unlikely]] fail(ErrorKind::Runtime, stale_view_error(t));
       auto node = Ptr<Node>::adopt(make_as_strided_node(meta.base, t));
       impl->output_nr = 0;
       meta.view_version = t.version();

@@ -8,6 +8,8 @@
 
 namespace fg {
 
+thread_local Device default_device_ __attribute__((tls_model("initial-exec"))) = {};
+
 namespace {
 
 std::mutex cuda_lock;

@@ -5,6 +5,7 @@
 
 #include "core/mode.h"
 #include "core/pool.h"
+#include "core/streams.h"
 
 namespace fg {
 
@@ -16,7 +17,6 @@ namespace {
 std::vector<Storage*>* retired = nullptr;  // never destroyed
 
 constexpr size_t kHeader = 48;  // keeps inline bytes 16-byte aligned
-thread_local Stream current_cuda_stream{nullptr, 0};
 
 std::string human(size_t bytes) {
   std::ostringstream out;
@@ -32,7 +32,13 @@ std::string human(size_t bytes) {
 
 Stream Storage::current_stream(Device device) {
   if (device.is_cpu()) return {nullptr, 0};
-  return {current_cuda_stream.handle, device.index};
+  return {current_stream_handle(device.index), device.index};
+}
+
+void Storage::record_stream(void* stream) {
+  if (device_.is_cpu() || kind_ != Kind::Owned || stream == context_) return;
+  recorded_ = true;
+  fg::record_stream(this, stream);
 }
 
 Ptr<Storage> Storage::make(size_t bytes, Device device) {
@@ -84,6 +90,7 @@ void Storage::destroy() {
   if (kind_ == Kind::Inline) {
     object += bytes_;
   } else if (kind_ == Kind::Owned) {
+    if (recorded_) wait_for_recorded(this, device_, context_);
     backend(device_).release(data_, bytes_, {context_, device_.index});
   } else if (free_) {
     free_(context_);

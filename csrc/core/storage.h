@@ -44,6 +44,7 @@ class Storage {
 
   std::atomic<uint32_t>& version() { return version_; }
   static Stream current_stream(Device device);
+  void record_stream(void* stream);  // of this device: wait for its work before the bytes are used again
 
  private:
   enum class Kind : uint8_t { Inline, Owned, External };
@@ -57,6 +58,7 @@ class Storage {
   Device device_;
   Kind kind_ = Kind::Inline;
   bool writable_ = true;
+  bool recorded_ = false;  // other streams work on it, see record_stream()
   void (*free_)(void*) = nullptr;
   void* context_ = nullptr;  // external: for free_; owned on a device with streams: the stream
 };

@@ -57,7 +57,7 @@ DimArray contiguous_strides(Dims sizes) {
   int64_t step = 1;
   for (int i = out.n - 1; i >= 0; --i) {
     out.v[i] = step;
-    step *= sizes[i] > 1 ? sizes[i] : 1;
+    if (sizes[i] > 1) (void)__builtin_mul_overflow(step, sizes[i], &step);  // count_of() refuses such sizes
   }
   return out;
 }
@@ -178,6 +178,14 @@ Tensor Tensor::empty(Dims sizes, DType dtype, Device device) {
 }
 
 Tensor Tensor::alias(Dims sizes, Dims strides, int64_t offset) const {
+#ifdef FG_SANITIZE
+  // A view that reaches beyond its storage is a bug of the op that makes it: found here, not by what it overwrites.
+  if (count_of(sizes) != 0) {
+    int64_t low = offset, high = offset;
+    for (size_t i = 0; i < sizes.size(); ++i) (strides[i] < 0 ? low : high) += (sizes[i] - 1) * strides[i];
+    if (low < 0 || (high + 1) * item_bytes() > static_cast<int64_t>(impl_->storage->bytes())) __builtin_trap();
+  }
+#endif
   auto impl = Ptr<TensorImpl>::adopt(TensorImpl::make());
   impl->dtype = dtype();
   impl->device = device();

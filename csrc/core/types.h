@@ -44,6 +44,11 @@ const Backend& backend(Device device);
 const char* cuda_unavailable_reason();                    // nullptr when it can be used; never throws
 void set_cuda_library(const std::string& path);           // where libfastgrad_cuda.so lies, if it was built
 
+// Where tensors are made when no device is given; for each thread.
+extern thread_local Device default_device_ __attribute__((tls_model("initial-exec")));
+inline Device default_device() { return default_device_; }
+inline void set_default_device(Device device) { default_device_ = device; }
+
 // A Python number.
 struct Scalar {
   enum Kind : uint8_t { Bool, Int, Float } kind = Float;

@@ -24,8 +24,10 @@ constexpr int kMultiprocessors = 1;
 int device_count() {
   static const int count = [] {
     int n = 0;
-    if (cudaGetDeviceCount(&n) != cudaSuccess) {
+    cudaError_t code = cudaGetDeviceCount(&n);
+    if (code != cudaSuccess) {
       cudaGetLastError();
+      set_error("cudaGetDeviceCount", cudaGetErrorString(code));  // whoever opens the library asks for it
       n = 0;
     }
     return n < kMaxDevices ? n : kMaxDevices;
@@ -125,7 +127,13 @@ void* stream_create(int device) {
 void stream_destroy(void* stream) {
   if (stream) check(cudaStreamDestroy(static_cast<cudaStream_t>(stream)), "stream_destroy");
 }
+// An event belongs to the device of the stream it is recorded in; the default stream is that of the other one's device.
 void stream_wait(void* stream, void* other) {
+#if !defined(FG_CUDA_EMULATE) && CUDART_VERSION >= 12080
+  int device = 0;
+  void* known = other ? other : stream;
+  if (known && check(cudaStreamGetDevice(static_cast<cudaStream_t>(known), &device), "stream_wait")) use_device(device);
+#endif
   cudaEvent_t event = nullptr;
   if (!check(cudaEventCreateWithFlags(&event, cudaEventDisableTiming), "stream_wait")) return;
   check(cudaEventRecord(event, static_cast<cudaStream_t>(other)), "stream_wait");

@@ -88,8 +88,12 @@ void raw_copy(const Tensor& out, const Tensor& in) {
   Stream stream = Storage::current_stream(device);
   {
     GilRelease release(out.numel());
+    // From one GPU to another: their streams know nothing of each other.
+    bool two_gpus = !to_host && !in.device().is_cpu();
+    if (two_gpus) table.synchronize(Storage::current_stream(in.device()));
     table.copy_bytes(target.mutable_data(), source.data(), out.numel() * out.item_bytes(),
-                     to_host ? CopyKind::to_host : CopyKind::to_device, stream);
+                     to_host ? CopyKind::to_host : two_gpus ? CopyKind::within : CopyKind::to_device, stream);
+    if (two_gpus) table.synchronize(stream);
   }
   check_error(table, "copy");
   if (!target.is_same(out)) raw_copy(out, target);
@@ -184,7 +188,7 @@ static void fill_as(const Tensor& self, Scalar value, const char* op, const char
   if (node) rebase_history(self, node);
 }
 
-void fill_(const Tensor& self, Scalar value) { fill_as(self, value, "fill_", "FillBackward0"); }
+void fill_(const Tensor& self, Scalar value) { fill_as(self, value, "fill_", "FillBackward2"); }
 void zero_(const Tensor& self) { fill_as(self, Scalar::of_int(0), "zero_", "ZeroBackward0"); }
 
 void fill_tensor_(const Tensor& self, const Tensor& value) {
@@ -194,7 +198,7 @@ void fill_tensor_(const Tensor& self, const Tensor& value) {
   check_writable_layout(self, "fill_");
   Ptr<Node> node;
   if (is_floating(self.dtype()) && should_record(self, value)) {
-    node = Ptr<Node>::adopt(new FillBackward("FillBackward1"));
+    node = Ptr<Node>::adopt(new FillBackward("FillBackward3"));
     node->set_edges(2);
     connect(*node, 0, self);
     connect(*node, 1, value);
@@ -231,13 +235,14 @@ Scalar item(const Tensor& t) {
 }
 
 Tensor resize_out(const Tensor& out, Dims sizes) {
+  FG_CHECK(out.storage().writable(), Runtime, "out: the memory of this tensor is read-only");
   if (same(out.sizes(), sizes)) return out;
+  FG_CHECK(out.is_leaf(), Runtime, "out: a tensor of shape ", shape_text(out.sizes()), " that a recorded op made cannot take the shape ",
+           shape_text(sizes));
   TensorImpl* impl = out.impl();
   int64_t bytes = count_of(sizes) * out.item_bytes();
   if (static_cast<int64_t>(impl->storage->bytes()) < bytes + out.offset() * out.item_bytes()) {
-    Ptr<Storage> fresh = Storage::make(bytes, out.device());
-    impl->storage->release();
-    impl->storage = fresh.detach();
+    impl->set_storage(Storage::make(bytes, out.device()));
     impl->offset = 0;
   }
   impl->set_dims(sizes, contiguous_strides(sizes));

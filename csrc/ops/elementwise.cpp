@@ -39,7 +39,7 @@ bool float_only(Op op) {
   switch (op) {
     case Op::elu: case Op::celu: case Op::selu: case Op::gelu: case Op::gelu_tanh: case Op::silu: case Op::mish:
     case Op::softplus: case Op::log_sigmoid: case Op::hardsigmoid: case Op::hardswish: case Op::leaky_relu:
-    case Op::softshrink: case Op::hardshrink: case Op::prelu: case Op::lerp: case Op::hypot: case Op::mse_loss:
+    case Op::softshrink: case Op::hardshrink: case Op::prelu: case Op::lerp: case Op::hypot: case Op::logaddexp: case Op::mse_loss:
     case Op::smooth_l1_loss: case Op::huber_loss: case Op::binary_cross_entropy: case Op::binary_cross_entropy_with_logits:
       return true;
     default:
@@ -62,7 +62,8 @@ bool not_for_bool(Op op) {
 DType working_dtype(Op op, const RowInfo& info, DType given, Args args) {
   if (!is_floating(given) && float_only(op))
     fail(ErrorKind::NotImplemented, info.name, ": not implemented for ", dtype_name(given), ", only for floating point");
-  if (given == DType::Bool && not_for_bool(op)) fail(ErrorKind::NotImplemented, info.name, ": not implemented for bool");
+  bool number_power = op == Op::pow && !args[1].tensor;  // bool ** True is bool
+  if (given == DType::Bool && not_for_bool(op) && !number_power) fail(ErrorKind::NotImplemented, info.name, ": not implemented for bool");
   if (op == Op::square && given == DType::Bool) return DType::Int64;
   if (wants_float(info.section) && !is_floating(given)) return default_dtype();
   if (op == Op::sub && given != DType::Bool)
@@ -135,8 +136,12 @@ void launch(Op op, const Tensor& out, Args args, DType dtype, Scalar p, Scalar q
   IterInput inputs[3];
   for (size_t i = 0; i < args.size(); ++i) inputs[i] = input_of(args[i], numbers[i], compute, dtype);
   make_iter(iter, out, {inputs, args.size()}, compute);
-  iter.params[0] = p.param();
-  iter.params[1] = q.param();
+  Number wrapped;
+  Scalar parameters[] = {p, q};
+  for (int i = 0; i < 2; ++i) {
+    iter.params[i] = parameters[i].param();
+    if (compute == Compute::I32) wrapped.set(parameters[i], compute, dtype), iter.params[i].i = wrapped.i32;
+  }
   const Backend& table = backend(out.device());
   run(table.elementwise[static_cast<int>(op)][static_cast<int>(compute)], row_info(op).name, iter, out.device());
 }
@@ -166,7 +171,7 @@ struct ElementwiseNode final : Node {
       case Op::pow: return first ? "PowBackward2" : "PowBackward1";
       case Op::xlogy: return first ? "XlogyBackward1" : second ? "XlogyBackward2" : "XlogyBackward0";
       case Op::copysign: return second ? "CopysignBackward1" : "CopysignBackward0";
-      case Op::floor_divide: return p.i ? "DivBackward2" : "NotImplemented";
+      case Op::floor_divide: return p.i ? "DivBackward2" : "FloorDivideBackward0";
       case Op::clamp_min: return q.i ? "ClampMinBackward0" : "ClampBackward1";
       case Op::clamp_max: return q.i ? "ClampMaxBackward0" : "ClampBackward1";
       case Op::clamp_tensor: return !p.i ? "ClampBackward0" : second ? "ClampMaxBackward1" : "ClampMinBackward1";
@@ -181,7 +186,6 @@ struct ElementwiseNode final : Node {
   void apply(Tensor* g_in, Tensor* gx) override {
     const Tensor& g = g_in[0];
     const RowInfo& info = row_info(op);
-    FG_CHECK(op != Op::floor_divide || p.i, Runtime, "floor_divide: the derivative is not implemented");
     unsigned uses = 0;
     for (int i = 0; i < N; ++i)
       if (wants(i)) uses |= info.uses[i];

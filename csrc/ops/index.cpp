@@ -2,21 +2,13 @@
 //
 // Two kernels do all of it (gather, scatter of backend.h). Advanced indexing turns its index tensors into one tensor of
 // offsets; a single index tensor is used as it is and checked by the kernel.
+#include <cmath>
+
 #include "ops/words.h"
 
 namespace fg {
 
 namespace {
-
-[[noreturn]] void bad_index(const char* op, int64_t bad, int dim, int64_t size) {
-  fail(ErrorKind::Index, op, ": index ", bad, " is out of bounds for dimension ", dim, " with size ", size);
-}
-
-Tensor as_index(const Tensor& t, const char* op) {
-  FG_CHECK(t.dtype() == DType::Int64 || t.dtype() == DType::Int32, Runtime, op, "(): Expected dtype int32/int64 for index");
-  NoGradGuard guard;
-  return to_dtype(t, DType::Int64);
-}
 
 // Where each element of the result of an indexing op comes from: result dims in logical order.
 struct Plan {
@@ -26,7 +18,22 @@ struct Plan {
   DimArray place_strides;   // of the indexed tensor over sizes (0 along index dims)
   int64_t size, stride;     // of the indexed dimension
   int dim;                  // for error texts
+  ErrorKind kind = ErrorKind::Index;  // torch's class for an index out of range: RuntimeError for gather and those that write
 };
+
+[[noreturn]] void bad_index(const char* op, int64_t bad, int dim, int64_t size, ErrorKind kind = ErrorKind::Index) {
+  fail(kind, op, ": index ", bad, " is out of bounds for dimension ", dim, " with size ", size);
+}
+
+Tensor as_index(const Tensor& t, const char* op) {
+  FG_CHECK(t.dtype() == DType::Int64 || t.dtype() == DType::Int32, Runtime, op, "(): Expected dtype int32/int64 for index");
+  NoGradGuard guard;
+  return to_dtype(t, DType::Int64);
+}
+
+// Only advanced indexing counts negative indices from the end; kernels accept them, so the others look first. Not on other
+// devices than the CPU: the answer would have to be waited for.
+void refuse_negative(const Plan& plan, const char* op);
 
 void fill_iter(Iter& iter, const Plan& plan, void* out, const int64_t* out_strides, DType dtype, const void* place_data,
                bool scatter_mode, const void* source, const int64_t* source_strides) {
@@ -62,11 +69,17 @@ Tensor take(const Tensor& t, const Plan& plan, const char* op) {
     GilRelease release(out.numel());
     status = backend(t.device()).gather(args);
   }
-  if (status != -1) bad_index(op, args.bad, plan.dim, plan.size);
+  if (status != -1) bad_index(op, args.bad, plan.dim, plan.size, plan.kind);
   return out;
 }
 
+void check_index_device(const Tensor& t, const Tensor& other, const char* op) {
+  FG_CHECK(t.device() == other.device(), Runtime, op, ": Expected all tensors to be on the same device, but found at least two "
+           "devices, ", device_name(t.device()), " and ", device_name(other.device()), "!");
+}
+
 void put(const Tensor& t, const Plan& plan, const Tensor& source, Scatter mode, const char* op) {
+  check_index_device(t, source, op);
   if (count_of(plan.sizes) == 0) return;
   Tensor from = source.dtype() == t.dtype() ? source : to_dtype(source, t.dtype());
   int64_t strides[kMaxDims];
@@ -79,12 +92,21 @@ void put(const Tensor& t, const Plan& plan, const Tensor& source, Scatter mode, 
     GilRelease release(args.iter.numel);
     status = backend(t.device()).scatter(args);
   }
-  if (status != -1) bad_index(op, args.bad, plan.dim, plan.size);
+  if (status != -1) bad_index(op, args.bad, plan.dim, plan.size, plan.kind);
 }
 
-void check_index_device(const Tensor& t, const Tensor& index, const char* op) {
-  FG_CHECK(t.device() == index.device(), Runtime, op, ": Expected all tensors to be on the same device, but found at least two "
-           "devices, ", device_name(t.device()), " and ", device_name(index.device()), "!");
+void refuse_negative(const Plan& plan, const char* op) {
+  const Tensor& index = plan.index;
+  if (!index.device().is_cpu() || index.numel() == 0) return;
+  if (index.is_contiguous()) {
+    const int64_t* data = index.data<int64_t>();
+    int64_t signs = 0;
+    for (int64_t i = 0, n = index.numel(); i < n; ++i) signs |= data[i];
+    if (signs >= 0) return;
+  }
+  NoGradGuard guard;
+  int64_t low = item(extremum(index, true)).i;
+  if (low < 0) bad_index(op, low, plan.dim, plan.size, plan.kind);
 }
 
 // ---- gather, scatter along a dimension
@@ -100,17 +122,20 @@ Plan along(const Tensor& t, int dim, const Tensor& index, const char* op) {
     plan.place_strides.n = index.dim();
     if (index.dim()) plan.place_strides.v[0] = 0;
     plan.size = 1, plan.stride = 1;
+    refuse_negative(plan, op);
     return plan;
   }
   FG_CHECK(index.dim() == t.dim() || (index.dim() == 0 && t.dim() == 1), Runtime,
-           "Index tensor must have the same number of dimensions as input tensor");
+           op, ": Index tensor must have the same number of dimensions as input tensor");
   plan.size = t.size(dim), plan.stride = t.stride(dim);
+  plan.kind = ErrorKind::Runtime;
   plan.place_strides = DimArray(t.strides());
   plan.place_strides.n = index.dim();
   if (index.dim()) plan.place_strides.v[dim] = 0;
   for (int i = 0; i < index.dim(); ++i)
-    FG_CHECK(i == dim || index.size(i) <= t.size(i), Runtime, "Size does not match at dimension ", i, " expected index ",
+    FG_CHECK(i == dim || index.size(i) <= t.size(i), Runtime, op, ": Size does not match at dimension ", i, " expected index ",
              size_text(index.sizes()), " to be no larger than self ", size_text(t.sizes()), " apart from dimension ", dim);
+  refuse_negative(plan, op);
   return plan;
 }
 
@@ -229,14 +254,16 @@ void scatter_(const Tensor& t, int64_t dim, const Tensor& index, const Tensor& s
 
 namespace {
 
-Plan rows_plan(const Tensor& t, int dim, const Tensor& index, const char* op) {
+Plan rows_plan(const Tensor& t, int dim, const Tensor& index, const char* op, ErrorKind kind = ErrorKind::Runtime) {
   FG_CHECK(index.dim() <= 1, Index, op, "(): Index is supposed to be a vector");
   check_index_device(t, index, op);
   Plan plan;
   plan.index = as_index(index, op);
   int64_t n = index.dim() ? index.size(0) : 1;
   plan.dim = dim;
+  plan.kind = kind;
   if (t.dim() == 0) {
+    FG_CHECK(n == 1, Runtime, op, "(): Index to scalar can have only 1 value, got ", n, " value(s)");
     plan.size = 1, plan.stride = 1;
     return plan;
   }
@@ -248,6 +275,7 @@ Plan rows_plan(const Tensor& t, int dim, const Tensor& index, const char* op) {
   for (int i = 0; i < t.dim(); ++i) plan.index_strides.v[i] = 0;
   plan.index_strides.v[dim] = index.dim() ? plan.index.stride(0) : 0;
   plan.size = t.size(dim), plan.stride = t.stride(dim);
+  refuse_negative(plan, op);
   return plan;
 }
 
@@ -302,7 +330,7 @@ void check_index_add(const Tensor& t, int dim, const Tensor& index, const Tensor
 
 Tensor index_select(const Tensor& t, int64_t dim, const Tensor& index) {
   int d = wrap_dim(dim, t.dim(), "index_select");
-  Tensor out = take(t, rows_plan(t, d, index, "index_select"), "index_select");
+  Tensor out = take(t, rows_plan(t, d, index, "index_select", ErrorKind::Index), "index_select");
   if (should_record(t)) {
     auto node = make_node<IndexSelectBackward0>(t);
     node->dim = d;
@@ -412,6 +440,7 @@ Tensor embedding(const Tensor& weight, const Tensor& index, int64_t padding, boo
   plan.index_strides = DimArray{1, 0};
   plan.place_strides = DimArray{0, weight.stride(1)};
   plan.size = rows, plan.stride = weight.stride(0), plan.dim = 0;
+  refuse_negative(plan, "embedding");
   Tensor out = take(weight, plan, "embedding");
   DimArray shape(index.sizes());
   shape.push(weight.size(1));
@@ -488,9 +517,17 @@ void check_mask(const Tensor& t, const Tensor& mask, Arg value) {
   if (value.tensor)
     FG_CHECK(value.tensor->dim() == 0, Runtime, "masked_fill only supports a 0-dimensional value tensor, but got tensor with ",
              value.tensor->dim(), " dimension(s).");
-  DType v = value.tensor ? value.tensor->dtype() : value.scalar.dtype();
-  FG_CHECK(can_cast(v, t.dtype()) || (!value.tensor && is_floating(t.dtype())), Runtime, "value cannot be converted to type ",
-           dtype_name(t.dtype()), " without overflow");
+  bool fits = t.dtype() == DType::Bool ||
+              (value.tensor ? can_cast(value.tensor->dtype(), t.dtype()) : is_floating(t.dtype()) || std::isfinite(value.scalar.f));
+  FG_CHECK(fits, Runtime, "masked_fill: value cannot be converted to type ", dtype_name(t.dtype()), " without overflow");
+  (void)broadcast_shapes(t.sizes(), mask.sizes(), "masked_fill");
+}
+
+// The value as a number of the category of t: the fraction is cut off for integers.
+Arg fill_value(const Tensor& t, const Arg& value) {
+  Scalar s = value.tensor ? item(*value.tensor) : value.scalar;
+  if (t.dtype() == DType::Bool) return Scalar::of_bool(s.f != 0);
+  return is_floating(t.dtype()) ? s : Scalar::of_int(s.param().i);
 }
 
 }  // namespace
@@ -501,7 +538,7 @@ Tensor nonzero(const Tensor& t) {
   int64_t n = flat.numel();
   if (t.dim() == 0) return Tensor::empty(DimArray{n, 0}, DType::Int64, t.device());
   std::vector<Tensor> columns = coordinates(flat, t.sizes());
-  return stack(columns, 1);
+  return transpose(stack(columns, 0), 0, 1);  // each column contiguous, as in torch
 }
 
 Tensor masked_select(const Tensor& t, const Tensor& mask) {
@@ -517,9 +554,7 @@ Tensor masked_fill(const Tensor& t, const Tensor& mask, Arg value) {
   Tensor out;
   {
     NoGradGuard guard;
-    Arg v = value.tensor ? Arg(item(*value.tensor)) : value;
-    out = where(mask, v, t);
-    if (out.dtype() != t.dtype()) out = to_dtype(out, t.dtype());
+    out = where(mask, fill_value(t, value), t);
   }
   if (auto node = masked_fill_node(t, mask, value)) set_history(out, node);
   return out;
@@ -536,8 +571,7 @@ void masked_fill_(const Tensor& t, const Tensor& mask, Arg value) {
   {
     NoGradGuard guard;
     Tensor plain = t.alias();
-    Arg v = value.tensor ? Arg(item(*value.tensor)) : value;
-    Arg args[] = {mask, v, plain};
+    Arg args[] = {mask, fill_value(t, value), plain};
     elementwise(Op::where, args, {}, {}, &plain);
   }
   if (node) rebase_history(t, node);
@@ -604,6 +638,8 @@ Plan advanced_plan(const Tensor& t, const std::vector<Tensor>& given) {
       last = d;
       ++count;
     }
+  FG_CHECK(count > 0, Runtime, "index: at least one index tensor is needed for a tensor of shape ", shape_text(t.sizes()));
+  FG_CHECK(count > 0, Runtime, "index: at least one index tensor must be provided");
   bool together = last - first + 1 == count;
   int64_t wide[kMaxDims];
   if (count == 1) {
@@ -781,6 +817,24 @@ struct TriangleNode final : Node {
 };
 
 }  // namespace
+
+void triangle_(const Tensor& t, int64_t diagonal, bool upper) {
+  const char* op = upper ? "triu_" : "tril_";
+  check_inplace(t, op);
+  check_writable_layout(t, op);
+  Ptr<TriangleNode> node;
+  if (should_record(t)) {
+    node = make_node<TriangleNode>(t);
+    node->diagonal = diagonal;
+    node->upper = upper;
+  }
+  {
+    NoGradGuard guard;
+    raw_copy(t, triangle(t, diagonal, upper));
+  }
+  t.bump_version();
+  if (node) rebase_history(t, node);
+}
 
 Tensor triangle(const Tensor& t, int64_t diagonal, bool upper) {
   FG_CHECK(t.dim() >= 2, Runtime, upper ? "triu" : "tril", ": input tensor must have at least 2 dimensions");

@@ -74,7 +74,9 @@ bool legacy_empty(const Tensor& t) { return t.dim() == 1 && t.size(0) == 0; }
 
 // dtype and device of the result, with torch's errors.
 DType joined_dtype(Tensors tensors, const char* op) {
-  FG_CHECK(!tensors.empty(), Value, op, "(): expected a non-empty list of Tensors");
+  bool any = !tensors.empty();
+  if (!any && op[0] == 's') fail(ErrorKind::Runtime, "stack expects a non-empty TensorList");
+  FG_CHECK(any, Value, op, "(): expected a non-empty list of Tensors");
   DType dtype = tensors[0].dtype();
   bool one = true;
   for (const Tensor& t : tensors) one &= t.dtype() == dtype;
@@ -116,10 +118,10 @@ Tensor cat(Tensors tensors, int64_t dim) {
     int at = 0;
     for (const Tensor& t : tensors) {
       if (!legacy_empty(t)) {
-        FG_CHECK(t.dim() == first->dim(), Runtime, "Tensors must have same number of dimensions: got ", first->dim(), " and ",
+        FG_CHECK(t.dim() == first->dim(), Runtime, "cat: Tensors must have same number of dimensions: got ", first->dim(), " and ",
                  t.dim());
         for (int i = 0; i < t.dim(); ++i)
-          FG_CHECK(i == d || t.size(i) == sizes[i], Runtime, "Sizes of tensors must match except in dimension ", d,
+          FG_CHECK(i == d || t.size(i) == sizes[i], Runtime, "cat: Sizes of tensors must match except in dimension ", d,
                    ". Expected size ", sizes[i], " but got size ", t.size(i), " for tensor number ", at, " in the list.");
         sizes.v[d] += t.size(d);
       }
@@ -205,11 +207,22 @@ Tensor flip(const Tensor& t, Dims dims) {
 
 Tensor roll(const Tensor& t, Dims shifts, Dims dims) {
   if (dims.empty()) {
-    FG_CHECK(shifts.size() == 1, Runtime, "shifts and dimensions must align. shifts: ", shifts.size(), ", dims:0");
-    Tensor flat = roll(reshape(t, DimArray{-1}), shifts, DimArray{0});
-    return reshape(flat, t.sizes());
+    FG_CHECK(shifts.size() == 1, Runtime, "roll: shifts and dimensions must align. shifts: ", shifts.size(), ", dims:0");
+    Tensor out;
+    {
+      NoGradGuard guard;
+      out = reshape(roll(reshape(t, DimArray{-1}), shifts, DimArray{0}), t.sizes());
+      out = out.alias(t.sizes(), out.strides(), out.offset());
+    }
+    if (should_record(t)) {
+      auto node = make_node<RollBackward0>(t);
+      node->shifts = shifts;
+      node->dims = dims;
+      set_history(out, node);
+    }
+    return out;
   }
-  FG_CHECK(shifts.size() == dims.size(), Runtime, "shifts and dimensions must align. shifts: ", shifts.size(), ", dims:",
+  FG_CHECK(shifts.size() == dims.size(), Runtime, "roll: shifts and dimensions must align. shifts: ", shifts.size(), ", dims:",
            dims.size());
   Tensor now = t;
   {
@@ -241,7 +254,10 @@ Tensor repeat(const Tensor& t, Dims repeats) {
   for (int i = 0; i < n; ++i) {
     FG_CHECK(repeats[i] >= 0, Runtime, "repeat: Trying to create tensor with negative dimension ", repeats[i]);
     int64_t size = i < skip ? 1 : t.size(i - skip);
-    sizes.push(size * repeats[i]);
+    int64_t whole;
+    FG_CHECK(!__builtin_mul_overflow(size, repeats[i], &whole), Runtime, "repeat: shape ", shape_text(t.sizes()), " repeated ",
+             size_text(repeats), " times has more elements than 64 bits can count");
+    sizes.push(whole);
     wide.push(repeats[i]), wide_strides.push(0);
     wide.push(size), wide_strides.push(i < skip ? 0 : t.stride(i - skip));
   }

@@ -157,6 +157,8 @@ Tensor nll_loss(const Tensor& input, const Tensor& target_in, const Tensor& weig
     FG_CHECK(weight.dim() == 1 && weight.size(0) == shape.classes, Runtime,
              "weight tensor should be defined either for all ", shape.classes, " classes or no classes but got weight tensor of "
              "shape: ", size_text(weight.sizes()));
+    FG_CHECK(weight.device() == input.device(), Runtime, "nll_loss: Expected all tensors to be on the same device, but found ",
+             device_name(input.device()), " and ", device_name(weight.device()));
     FG_CHECK(weight.dtype() == input.dtype(), Runtime, "nll_loss: expected scalar type ", dtype_name(input.dtype()),
              " but found ", dtype_name(weight.dtype()), " (weight)");
   }

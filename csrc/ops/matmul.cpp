@@ -111,7 +111,7 @@ void save_pair(N& node, const Tensor& a, const Tensor& b, int first) {
 Tensor mm(const Tensor& a, const Tensor& b) {
   FG_CHECK(a.dim() == 2, Runtime, "mm: self must be a matrix, got shape ", shape_text(a.sizes()));
   FG_CHECK(b.dim() == 2, Runtime, "mm: mat2 must be a matrix, got shape ", shape_text(b.sizes()));
-  FG_CHECK(a.size(1) == b.size(0), Runtime, "mat1 and mat2 shapes cannot be multiplied (", a.size(0), "x", a.size(1), " and ",
+  FG_CHECK(a.size(1) == b.size(0), Runtime, "mm: mat1 and mat2 shapes cannot be multiplied (", a.size(0), "x", a.size(1), " and ",
            b.size(0), "x", b.size(1), ")");
   check_pair(a, b, "mm");
   Tensor out = product(a, b);
@@ -143,7 +143,7 @@ Tensor bmm(const Tensor& a, const Tensor& b) {
 
 Tensor mv(const Tensor& a, const Tensor& b) {
   FG_CHECK(a.dim() == 2 && b.dim() == 1, Runtime, "mv: vector + matrix @ vector expected, got ", a.dim(), ", ", b.dim());
-  FG_CHECK(a.size(1) == b.size(0), Runtime, "size mismatch, got input (", a.size(0), "), mat (", a.size(0), "x", a.size(1),
+  FG_CHECK(a.size(1) == b.size(0), Runtime, "mv: size mismatch, got input (", a.size(0), "), mat (", a.size(0), "x", a.size(1),
            "), vec (", b.size(0), ")");
   check_pair(a, b, "mv");
   Tensor column = b.alias(DimArray{b.size(0), 1}, DimArray{b.stride(0), 1}, b.offset());
@@ -158,10 +158,10 @@ Tensor mv(const Tensor& a, const Tensor& b) {
 }
 
 Tensor dot(const Tensor& a, const Tensor& b) {
-  FG_CHECK(a.dim() == 1 && b.dim() == 1, Runtime, "1D tensors expected, but got ", a.dim(), "D and ", b.dim(), "D tensors");
+  FG_CHECK(a.dim() == 1 && b.dim() == 1, Runtime, "dot: 1D tensors expected, but got ", a.dim(), "D and ", b.dim(), "D tensors");
   FG_CHECK(a.dtype() == b.dtype(), Runtime, "dot : expected both vectors to have same dtype, but found ", dtype_name(a.dtype()),
            " and ", dtype_name(b.dtype()));
-  FG_CHECK(a.size(0) == b.size(0), Runtime, "inconsistent tensor size, expected tensor ", size_text(a.sizes()), " and src ",
+  FG_CHECK(a.size(0) == b.size(0), Runtime, "dot: inconsistent tensor size, expected tensor ", size_text(a.sizes()), " and src ",
            size_text(b.sizes()), " to have the same number of elements, but got ", a.size(0), " and ", b.size(0),
            " elements respectively");
   check_pair(a, b, "dot");
@@ -180,7 +180,7 @@ Tensor dot(const Tensor& a, const Tensor& b) {
 Tensor addmm(const Tensor& c, const Tensor& a, const Tensor& b, Scalar beta, Scalar alpha) {
   FG_CHECK(a.dim() == 2 && b.dim() == 2, Runtime, "addmm: mat1 and mat2 must be matrices, got shapes ", shape_text(a.sizes()),
            " and ", shape_text(b.sizes()));
-  FG_CHECK(a.size(1) == b.size(0), Runtime, "mat1 and mat2 shapes cannot be multiplied (", a.size(0), "x", a.size(1), " and ",
+  FG_CHECK(a.size(1) == b.size(0), Runtime, "addmm: mat1 and mat2 shapes cannot be multiplied (", a.size(0), "x", a.size(1), " and ",
            b.size(0), "x", b.size(1), ")");
   check_pair(a, b, "addmm");
   check_pair(c, a, "addmm");
@@ -235,8 +235,6 @@ Tensor baddbmm(const Tensor& c, const Tensor& a, const Tensor& b, Scalar beta, S
 
 namespace {
 
-Tensor unsafe_view(const Tensor& x, Dims sizes) { return reshape(x, sizes); }
-
 DimArray with_last(const Tensor& x, int64_t last) {
   DimArray sizes(x.sizes());
   sizes.v[sizes.n - 1] = last;
@@ -260,7 +258,7 @@ Tensor matmul(const Tensor& a, const Tensor& b) {
   check_pair(a, b, "matmul");
   int64_t k = a.size(da - 1), kb = db == 1 ? b.size(0) : b.size(db - 2);
   if (da >= 3 && db <= 2) {
-    FG_CHECK(k == kb, Runtime, "mat1 and mat2 shapes cannot be multiplied (", k ? a.numel() / k : 0, "x", k, " and ", kb, "x",
+    FG_CHECK(k == kb, Runtime, "matmul: mat1 and mat2 shapes cannot be multiplied (", k ? a.numel() / k : 0, "x", k, " and ", kb, "x",
              db == 2 ? b.size(1) : 1, ")");
     Tensor rows = fold_rows(a, k);
     if (db == 1) return unsafe_view(mv(rows, b), a.sizes().first(da - 1));
@@ -283,7 +281,7 @@ Tensor matmul(const Tensor& a, const Tensor& b) {
   DimArray shape = batch;
   if (da > 1) shape.push(m);
   if (db > 1) shape.push(n);
-  return same(out.sizes(), shape) ? out : unsafe_view(out, shape);
+  return unsafe_view(out, shape);
 }
 
 Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias) {
@@ -295,13 +293,13 @@ Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias) {
     Tensor out = matmul(x, weight);
     return bias.defined() ? add(out, bias) : out;
   }
+  FG_CHECK(x.size(x.dim() - 1) == weight.size(1), Runtime, "linear: mat1 and mat2 shapes cannot be multiplied (",
+           x.size(x.dim() - 1) ? x.numel() / x.size(x.dim() - 1) : 0, "x", x.size(x.dim() - 1), " and ", weight.size(1), "x",
+           weight.size(0), "): input ", shape_text(x.sizes()), ", weight ", shape_text(weight.sizes()));
   Tensor wt = t(weight);
   if (!bias.defined()) return matmul(x, wt);
   if (bias.dim() > 1 || (bias.dim() == 1 && bias.size(0) != weight.size(0))) return add(matmul(x, wt), bias);
   if (x.dim() == 2) return addmm(bias, x, wt, Scalar::of_int(1), Scalar::of_int(1));
-  FG_CHECK(x.size(x.dim() - 1) == weight.size(1), Runtime, "mat1 and mat2 shapes cannot be multiplied (",
-           x.size(x.dim() - 1) ? x.numel() / x.size(x.dim() - 1) : 0, "x", x.size(x.dim() - 1), " and ", weight.size(1), "x",
-           weight.size(0), ")");
   Tensor rows = fold_rows(x, weight.size(1));
   return view(addmm(bias, rows, wt, Scalar::of_int(1), Scalar::of_int(1)), with_last(x, weight.size(0)));
 }

@@ -80,6 +80,7 @@ Node* make_as_strided_node(const Tensor& base, const Tensor& view);
 Tensor view(const Tensor& t, Dims sizes);
 Tensor view_dtype(const Tensor& t, DType dtype);
 Tensor reshape(const Tensor& t, Dims sizes);
+Tensor unsafe_view(const Tensor& t, Dims sizes);     // of a contiguous temporary: no view in the books
 Tensor permute(const Tensor& t, Dims dims);
 Tensor transpose(const Tensor& t, int64_t a, int64_t b);
 Tensor t(const Tensor& x);
@@ -152,6 +153,7 @@ void masked_fill_(const Tensor& t, const Tensor& mask, Arg value);
 // indices: one entry for each leading dimension, undefined = a full slice; bool, uint8 or integer tensors
 Tensor index(const Tensor& t, const std::vector<Tensor>& indices);
 void index_put_(const Tensor& t, const std::vector<Tensor>& indices, const Tensor& value, bool accumulate);
+void triangle_(const Tensor& t, int64_t diagonal, bool upper);
 Tensor triangle(const Tensor& t, int64_t diagonal, bool upper);
 
 // ---- loss.cpp: reduction 0 none, 1 mean, 2 sum

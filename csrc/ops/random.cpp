@@ -81,6 +81,8 @@ void random_fill(const Tensor& out, const RandomFill& fill, Generator* given) {
   NoGradGuard guard;
   Tensor probs;
   if (fill.probs) {
+    FG_CHECK(fill.probs->device() == out.device(), Runtime, "bernoulli: Expected all tensors to be on the same device, but found ",
+             device_name(out.device()), " and ", device_name(fill.probs->device()));
     probs = contiguous(same(fill.probs->sizes(), out.sizes()) ? *fill.probs : expand(*fill.probs, out.sizes()));
   }
   bool dense = out.is_dense();
@@ -146,7 +148,7 @@ Tensor multinomial(const Tensor& probs, int64_t samples, bool replacement, Gener
   Tensor rows = probs.dim() == 1 ? unsqueeze(probs, 0) : probs;
   Tensor totals = sum(rows, DimArray{1});
   FG_CHECK(item(extremum(totals, true)).f > 0, Runtime, "invalid multinomial distribution (sum of probabilities <= 0)");
-  if (!replacement) {
+  if (!replacement || samples == 1) {  // one draw takes this path either way
     Tensor q = empty_like(contiguous(rows));
     random_fill(q, {.kind = Random::exponential, .a = 1}, &generator);
     Tensor score = rows / q;

@@ -249,8 +249,10 @@ Tensor layer_norm(const Tensor& t, Dims shape, const Tensor& weight, const Tenso
       FG_CHECK(same(p->sizes(), shape), Runtime, "Expected ", p == &weight ? "weight" : "bias",
                " to be of same shape as normalized_shape, but got ", p == &weight ? "weight" : "bias", " of shape ",
                size_text(p->sizes()), " and normalized_shape = ", size_text(shape));
-      FG_CHECK(p->dtype() == t.dtype() && p->device() == t.device(), Runtime, "layer_norm: expected input and parameters of one "
-               "dtype and device, got ", dtype_name(t.dtype()), " and ", dtype_name(p->dtype()));
+      FG_CHECK(p->device() == t.device(), Runtime, "layer_norm: Expected all tensors to be on the same device, but found ",
+               device_name(t.device()), " and ", device_name(p->device()));
+      FG_CHECK(p->dtype() == t.dtype(), Runtime, "layer_norm: expected input and parameters of one dtype, got ",
+               dtype_name(t.dtype()), " and ", dtype_name(p->dtype()));
     }
   FG_CHECK(is_floating(t.dtype()), NotImplemented, "\"LayerNormKernelImpl\" not implemented for '", dtype_name(t.dtype()), "'");
   Tensor x = plain_contiguous(t);

@@ -214,32 +214,36 @@ struct AsStridedBackward0 final : Node {
 
 Tensor strided_adjoint(const Tensor& g, const AsStridedBackward0& at);
 
-struct StridedAdjoint final : Node {
-  DimList base_sizes, base_strides, sizes, strides;
-  int64_t offset;
-  const char* name() const override { return "AsStridedAdjointBackward0"; }
-  void apply(Tensor* g, Tensor* gx) override {
-    if (!wants(0)) return;
-    Tensor laid = g[0];
-    if (!same(laid.strides(), base_strides)) {
-      laid = Tensor::empty_strided(base_sizes, base_strides, g[0].dtype(), g[0].device());
-      copy_(laid, g[0]);
-    }
-    gx[0] = as_strided(laid, sizes, strides, laid.offset() + offset);
-  }
-};
-
 int64_t extent_of(Dims sizes, Dims strides) {
   int64_t n = 1;
   for (size_t i = 0; i < sizes.size(); ++i) n += (sizes[i] - 1) * strides[i];
   return count_of(sizes) ? n : 0;
 }
 
+// Elements of a run that holds the base (from `shift` on) and the view, which may start before its base.
+template <class N>
+int64_t run_of(const N& at, int64_t& shift) {
+  shift = std::max<int64_t>(0, -at.offset);
+  return shift + std::max(extent_of(at.base_sizes, at.base_strides), at.offset + extent_of(at.sizes, at.strides));
+}
+
+struct StridedAdjoint final : Node {
+  DimList base_sizes, base_strides, sizes, strides;
+  int64_t offset;
+  const char* name() const override { return "AsStridedAdjointBackward0"; }
+  void apply(Tensor* g, Tensor* gx) override {
+    if (!wants(0)) return;
+    int64_t shift, extent = run_of(*this, shift);
+    Tensor flat = zeros(DimArray{extent}, g[0].dtype(), g[0].device());
+    copy_(as_strided(flat, base_sizes, base_strides, shift), g[0]);
+    gx[0] = as_strided(flat, sizes, strides, offset + shift);
+  }
+};
+
 Tensor strided_adjoint(const Tensor& g, const AsStridedBackward0& at) {
-  int64_t extent = std::max(extent_of(at.base_sizes, at.base_strides),
-                            at.offset + extent_of(at.sizes, at.strides));
-  Tensor flat = scatter_view(g, extent, at.sizes, at.strides, at.offset);
-  Tensor out = flat.alias(at.base_sizes, at.base_strides, 0);
+  int64_t shift, extent = run_of(at, shift);
+  Tensor flat = scatter_view(g, extent, at.sizes, at.strides, at.offset + shift);
+  Tensor out = flat.alias(at.base_sizes, at.base_strides, shift);
   if (should_record(g)) {
     auto node = make_node<StridedAdjoint>(g);
     node->base_sizes = at.base_sizes, node->base_strides = at.base_strides;
@@ -299,10 +303,10 @@ DimArray infer_size(Dims wanted, int64_t numel, const char* op) {
   if (unknown >= 0) {
     FG_CHECK(known != 0, Runtime, op, ": cannot reshape tensor of 0 elements into shape ", size_text(wanted),
              " because the unspecified dimension size -1 can be any value and is ambiguous");
-    FG_CHECK(numel % known == 0, Runtime, "shape '", size_text(wanted), "' is invalid for input of size ", numel);
+    FG_CHECK(numel % known == 0, Runtime, op, ": shape '", size_text(wanted), "' is invalid for input of size ", numel);
     out.v[unknown] = numel / known;
   } else {
-    FG_CHECK(known == numel, Runtime, "shape '", size_text(wanted), "' is invalid for input of size ", numel);
+    FG_CHECK(known == numel, Runtime, op, ": shape '", size_text(wanted), "' is invalid for input of size ", numel);
   }
   return out;
 }
@@ -322,9 +326,9 @@ Tensor as_strided(const Tensor& t, Dims sizes, Dims strides, int64_t offset) {
   }
   FG_CHECK(offset >= 0, Runtime, "Tensor: invalid storage offset ", offset);
   int64_t available = static_cast<int64_t>(t.storage().bytes()) / t.item_bytes();
-  FG_CHECK(count_of(sizes) == 0 || reach <= available, Runtime, "setStorage: sizes ", size_text(sizes), ", strides ",
-           size_text(strides), ", storage offset ", offset, " requiring a storage size of ", reach * t.item_bytes(),
-           " are out of bounds for storage of size ", t.storage().bytes());
+  FG_CHECK(count_of(sizes) == 0 || reach <= available, Runtime, "as_strided: setStorage: sizes ", size_text(sizes), ", strides ",
+           size_text(strides), ", storage offset ", offset, " requiring a storage of ", reach, " elements are out of bounds for "
+           "storage of size ", t.storage().bytes(), " bytes (", available, " elements)");
   auto node = view_node<AsStridedBackward0>(t);
   if (node) {
     node->base_sizes = t.sizes(), node->base_strides = t.strides();
@@ -345,7 +349,7 @@ Node* make_as_strided_node(const Tensor& base, const Tensor& view) {
 Tensor view(const Tensor& t, Dims wanted) {
   DimArray sizes = infer_size(wanted, t.numel(), "view"), strides;
   FG_CHECK(view_strides(t.sizes(), t.strides(), sizes, strides), Runtime,
-           "view size is not compatible with input tensor's size and stride (at least one dimension spans across two "
+           "view: view size is not compatible with input tensor's size and stride (at least one dimension spans across two "
            "contiguous subspaces). Use .reshape(...) instead.");
   return reshaped(t, sizes, strides, "ViewBackward0");
 }
@@ -389,6 +393,17 @@ Tensor reshape(const Tensor& t, Dims wanted) {
   if (view_strides(t.sizes(), t.strides(), sizes, strides)) return reshaped(t, sizes, strides, "ViewBackward0");
   Tensor copy = contiguous(t);
   return reshaped(copy, sizes, contiguous_strides(sizes), "UnsafeViewBackward0");
+}
+
+Tensor unsafe_view(const Tensor& t, Dims sizes) {
+  Tensor out = t.alias(sizes, contiguous_strides(sizes), t.offset());
+  if (should_record(t)) {
+    auto node = make_node<ReshapeNode>(t);
+    node->name_ = "UnsafeViewBackward0";
+    node->sizes = t.sizes();
+    set_history(out, node);
+  }
+  return out;
 }
 
 Tensor permute(const Tensor& t, Dims dims) {
@@ -447,7 +462,7 @@ Tensor expand(const Tensor& t, Dims wanted) {
     }
     int64_t have = t.size(i - skip);
     if (want == -1) want = have;
-    FG_CHECK(have == want || have == 1, Runtime, "The expanded size of the tensor (", want, ") must match the existing size (",
+    FG_CHECK(have == want || have == 1, Runtime, "expand: The expanded size of the tensor (", want, ") must match the existing size (",
              have, ") at non-singleton dimension ", i, ".  Target sizes: ", size_text(wanted), ".  Tensor sizes: ",
              size_text(t.sizes()));
     FG_CHECK(want >= 0, Runtime, "expand: negative size ", want);
@@ -496,7 +511,7 @@ Tensor narrow(const Tensor& t, int64_t dim, int64_t start, int64_t length) {
   FG_CHECK(start >= -n && start <= n, Index, "narrow: start out of range (expected to be in range of [", -n, ", ", n,
            "], but got ", start, ")");
   if (start < 0) start += n;
-  FG_CHECK(start + length <= n, Runtime, "start (", start, ") + length (", length, ") exceeds dimension size (", n, ").");
+  FG_CHECK(length <= n - start, Runtime, "narrow: start (", start, ") + length (", length, ") exceeds dimension size (", n, ").");
   return view_with(t, {ViewSpec::Slice, d, start, length, 1});
 }
 
@@ -509,14 +524,15 @@ Tensor slice(const Tensor& t, int64_t dim, int64_t start, int64_t end, int64_t s
   if (end < 0) end += n;
   start = std::min(start, n);
   end = std::min(std::max(end, start), n);
-  return view_with(t, {ViewSpec::Slice, d, start, (end - start + step - 1) / step, step});
+  step = std::min(step, std::max<int64_t>(n, 1));
+  return view_with(t, {ViewSpec::Slice, d, start, end > start ? (end - start - 1) / step + 1 : 0, step});
 }
 
 Tensor select(const Tensor& t, int64_t dim, int64_t index) {
   FG_CHECK(t.dim() > 0, Index, "select() cannot be applied to a 0-dim tensor.");
   int d = wrap_dim(dim, t.dim(), "select");
   int64_t n = t.size(d);
-  FG_CHECK(index >= -n && index < n, Index, "index ", index, " is out of bounds for dimension ", d, " with size ", n);
+  FG_CHECK(index >= -n && index < n, Index, "select: index ", index, " is out of bounds for dimension ", d, " with size ", n);
   return view_with(t, {ViewSpec::Select, d, index < 0 ? index + n : index, 0, 0});
 }
 
@@ -529,8 +545,8 @@ Tensor diagonal(const Tensor& t, int64_t offset, int64_t dim1, int64_t dim2) {
 Tensor unfold(const Tensor& t, int64_t dim, int64_t size, int64_t step) {
   int d = wrap_dim(dim, t.dim(), "unfold");
   int64_t n = t.dim() == 0 ? 1 : t.size(d);
-  FG_CHECK(size >= 0 && size <= n, Runtime, "maximum size for tensor at dimension ", d, " is ", n, " but size is ", size);
-  FG_CHECK(step > 0, Runtime, "step is ", step, " but must be > 0");
+  FG_CHECK(size >= 0 && size <= n, Runtime, "unfold: maximum size for tensor at dimension ", d, " is ", n, " but size is ", size);
+  FG_CHECK(step > 0, Runtime, "unfold: step is ", step, " but must be > 0");
   Tensor x = t.dim() == 0 ? unsqueeze(t, 0) : t;
   Tensor out = view_with(x, {ViewSpec::Unfold, d, size, step, (n - size) / step + 1});
   return t.dim() == 0 ? select(out, 0, 0) : out;
@@ -642,7 +658,7 @@ std::vector<Tensor> chunk(const Tensor& t, int64_t chunks, int64_t dim) {
 }
 
 std::vector<Tensor> unbind(const Tensor& t, int64_t dim) {
-  FG_CHECK(t.dim() > 0, Runtime, "unbind: a 0-d tensor has no dimension to unbind");
+  FG_CHECK(t.dim() > 0, Index, "unbind: a 0-d tensor has no dimension to unbind");
   int d = wrap_dim(dim, t.dim(), "unbind");
   std::vector<ViewSpec> specs;
   for (int64_t i = 0; i < t.size(d); ++i) specs.push_back({ViewSpec::Select, d, i, 0, 0});

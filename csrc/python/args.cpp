@@ -284,6 +284,12 @@ const char* Call::text(int i, const char* otherwise) const {
   return out;
 }
 
+namespace {
+std::vector<std::string> registered_functions, registered_methods;
+}
+const std::vector<std::string>& function_names() { return registered_functions; }
+const std::vector<std::string>& method_names() { return registered_methods; }
+
 bool register_functions(PyObject* module, const FunctionDef* defs, int count, const FastFn* as_function, const FastFn* as_method,
                         Signature* signatures) {
   auto* storage = new PyMethodDef[2 * count];  // lives as long as the process
@@ -300,12 +306,14 @@ bool register_functions(PyObject* module, const FunctionDef* defs, int count, co
       fill(storage[2 * i], as_function[i]);
       PyObject* f = PyCFunction_New(&storage[2 * i], module);
       if (!f || PyModule_AddObject(module, def.name, f) < 0) return false;
+      registered_functions.push_back(def.name);
     }
     if (def.flags & kMethod) {
       fill(storage[2 * i + 1], as_method[i]);
       PyObject* m = PyDescr_NewMethod(tensor_type, &storage[2 * i + 1]);
       if (!m || PyObject_SetAttrString(reinterpret_cast<PyObject*>(tensor_type), def.name, m) < 0) return false;
       Py_DECREF(m);
+      registered_methods.push_back(def.name);
     }
   }
   return true;

@@ -77,6 +77,10 @@ using FastFn = PyObject* (*)(PyObject*, PyObject* const*, Py_ssize_t, PyObject*)
 bool register_functions(PyObject* module, const FunctionDef* defs, int count, const FastFn* as_function, const FastFn* as_method,
                         Signature* signatures);
 
+// What has been registered so far.
+const std::vector<std::string>& function_names();
+const std::vector<std::string>& method_names();
+
 template <const auto& Defs, auto& Signatures, size_t I>
 PyObject* call_function(PyObject*, PyObject* const* args, Py_ssize_t n, PyObject* keywords) {
   FG_TRY

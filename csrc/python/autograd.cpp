@@ -2,6 +2,7 @@
 #include <map>
 
 #include "autograd/engine.h"
+#include "core/streams.h"
 #include "python/functions.h"
 
 namespace fg::py {
@@ -383,6 +384,7 @@ std::vector<Tensor> run(const std::vector<Tensor>& tensors, const std::vector<Te
   options.create_graph = create;
   options.accumulate = accumulate;
   options.allow_unused = allow_unused;
+  JoinedStreams joined;
   return run_backward(roots, std::move(seeds), inputs, options);
 }
 

@@ -486,6 +486,7 @@ void delete_capsule(PyObject* capsule) {
 
 PyObject* to_dlpack(Call& c) {
   const Tensor& t = c.tensor(0);
+  if (!t.device().is_cpu()) backend(t.device()).synchronize(Storage::current_stream(t.device()));  // for any stream of theirs
   FG_CHECK(!t.requires_grad(), Runtime, "Can't export tensors that require gradient, use tensor.detach()");
   auto* e = new Exported;
   e->keep = t.alias();
@@ -505,8 +506,22 @@ PyObject* dlpack_device(Call& c) {
   return Py_BuildValue("(ii)", t.device().is_cpu() ? 1 : 2, static_cast<int>(t.device().index));
 }
 
+// What __dlpack__ gives. A producer on a GPU is told our stream, so that its work comes first; 1 is the default stream.
+PyObject* exported(PyObject* producer) {
+  Owned where(PyObject_HasAttrString(producer, "__dlpack_device__") ? PyObject_CallMethod(producer, "__dlpack_device__", nullptr)
+                                                                    : Py_BuildValue("(ii)", 1, 0));
+  int type, index;
+  if (!where.o || !PyArg_ParseTuple(where.o, "ii", &type, &index)) raise_pending();
+  if (type != 2) return PyObject_CallMethod(producer, "__dlpack__", nullptr);
+  auto stream = reinterpret_cast<uintptr_t>(Storage::current_stream({DeviceType::CUDA, static_cast<int8_t>(index)}).handle);
+  Owned method(PyObject_GetAttrString(producer, "__dlpack__"));
+  Owned arguments(PyTuple_New(0)), keywords(Py_BuildValue("{s:K}", "stream", stream ? static_cast<unsigned long long>(stream) : 1));
+  if (!method.o || !arguments.o || !keywords.o) raise_pending();
+  return PyObject_Call(method.o, arguments.o, keywords.o);
+}
+
 PyObject* from_dlpack(Call& c) {
-  Owned held(PyCapsule_CheckExact(c.v[0]) ? Py_NewRef(c.v[0]) : PyObject_CallMethod(c.v[0], "__dlpack__", nullptr));
+  Owned held(PyCapsule_CheckExact(c.v[0]) ? Py_NewRef(c.v[0]) : exported(c.v[0]));
   PyObject* capsule = held.o;
   auto* m = static_cast<DLManaged*>(PyCapsule_GetPointer(capsule, "dltensor"));
   if (!m) raise_pending();

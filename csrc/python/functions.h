@@ -12,6 +12,7 @@ inline PyObject* same_object(const Call& c, int i = 0) {
   Py_INCREF(c.v[i]);
   return c.v[i];
 }
+PyObject* nonzero_tuple(const Tensor& t);  // one vector of positions for each dimension
 PyObject* wrap_pair(const char* kind, const Tensor& a, const Tensor& b);  // named tuple (values, indices)
 
 bool init_elementwise_functions(PyObject* module);

@@ -14,7 +14,7 @@ struct Wanted {
   DType dtype;
   Device device;
 };
-Wanted wanted(const Call& c, int first, DType dtype, Device device = {}) {
+Wanted wanted(const Call& c, int first, DType dtype, Device device = default_device()) {
   return {c.dtype(first, dtype), c.opt_device(first + 2).value_or(device)};
 }
 
@@ -112,8 +112,14 @@ PyObject* new_tensor(Call& c) {
   return made(c, 2, tensor_from_python(c.v[1], c.has(2) ? w.dtype : t.dtype(), w.device));
 }
 
+// The device of data from Python: a tensor stays where it is.
+std::optional<Device> data_device(const Call& c) {
+  if (c.has(2) || default_device().is_cpu() || c.is_tensor(0)) return c.opt_device(2);
+  return default_device();
+}
+
 PyObject* tensor_args(Call& c) {
-  Tensor t = tensor_from_python(c.v[0], c.opt_dtype(1), c.opt_device(2));
+  Tensor t = tensor_from_python(c.v[0], c.opt_dtype(1), data_device(c));
   if (c.boolean(3, false)) {
     FG_CHECK(is_floating(t.dtype()), Runtime, "Only Tensors of floating point and complex dtype can require gradients");
     t.impl()->requires_grad = true;
@@ -127,7 +133,7 @@ PyObject* as_tensor_args(Call& c) {
     if (c.has(2)) out = to_device(out, *c.opt_device(2));
     return out.is_same(t) ? same_object(c) : wrap(out);
   }
-  return wrap(tensor_from_python(c.v[0], c.opt_dtype(1), c.opt_device(2), false));
+  return wrap(tensor_from_python(c.v[0], c.opt_dtype(1), data_device(c), false));
 }
 PyObject* scalar_tensor_args(Call& c) {
   Wanted w = wanted(c, 1, default_dtype());

@@ -194,6 +194,7 @@ PyObject* bitwise_not_(Call& c) {
 PyObject* lerp_args(Call& c, bool in_place) {
   Arg weight = c.arg(2);
   DType dtype = c.tensor(0).dtype();
+  FG_CHECK(is_floating(dtype), NotImplemented, "lerp: not implemented for ", dtype_name(dtype), ", only for floating point");
   FG_CHECK(c.tensor(1).dtype() == dtype, Runtime, "lerp: expected dtype ", dtype_name(dtype), " for `end` but got dtype ",
            dtype_name(c.tensor(1).dtype()));
   FG_CHECK(!weight.tensor || weight.tensor->dtype() == dtype, Runtime, "lerp: expected dtype ", dtype_name(dtype),
@@ -290,8 +291,7 @@ constexpr FunctionDef hand[] = {
     {"where", kFunction, "condition, input=None, other=None, *, out=None",
      [](Call& c) {
        if (!c.has(1) && !c.has(2)) {
-         std::vector<Tensor> columns = unbind(nonzero(c.tensor(0)), 1);
-         return wrap_list(columns);
+         return nonzero_tuple(c.tensor(0));
        }
        return done(c, 3, where(c.tensor(0), c.arg(1), c.arg(2), out_of(c, 3)));
      },
@@ -353,6 +353,10 @@ constexpr FunctionDef methods[] = {
 Signature methods_signatures[1];
 
 }  // namespace
+
+PyObject* nonzero_tuple(const Tensor& t) {
+  return wrap_list(unbind(nonzero(t.dim() ? t : reshape(t, DimArray{1})), 1));  // a number counts as a vector
+}
 
 PyObject* finish(const Call& c, int i, const Tensor& result) {
   if (!c.has(i)) return wrap(result);

@@ -74,9 +74,8 @@ PyObject* index_put_args(Call& c, bool in_place) {
 }
 
 PyObject* nonzero_args(Call& c) {
-  Tensor out = nonzero(c.tensor(0));
-  if (!c.boolean(1, false)) return wrap(out);
-  return wrap_list(unbind(out, 1));
+  if (!c.boolean(1, false)) return wrap(nonzero(c.tensor(0)));
+  return nonzero_tuple(c.tensor(0));
 }
 
 PyObject* index_fill_args(Call& c, bool in_place) {
@@ -117,8 +116,7 @@ PyObject* take_along_args(Call& c) {
 
 PyObject* triangle_args(Call& c, bool upper) { return finish(c, 2, triangle(c.tensor(0), c.integer(1, 0), upper)); }
 PyObject* triangle_inplace(Call& c, bool upper) {
-  const Tensor& t = c.tensor(0);
-  copy_(t, triangle(clone(t), c.integer(1, 0), upper));
+  triangle_(c.tensor(0), c.integer(1, 0), upper);
   return same_object(c);
 }
 
@@ -147,7 +145,7 @@ constexpr FunctionDef defs[] = {
     {"index_put_", kBoth, "input, indices, values, accumulate=False", [](Call& c) { return index_put_args(c, true); }, nullptr},
     {"take_along_dim", kBoth, "input, indices, dim=None", take_along_args, nullptr},
     {"take", kBoth, "input, index",
-     [](Call& c) { return wrap(reshape(index_select(reshape(c.tensor(0), DimArray{-1}), 0, reshape(c.tensor(1), DimArray{-1})), c.tensor(1).sizes())); }, nullptr},
+     [](Call& c) { return wrap(index(reshape(c.tensor(0), DimArray{-1}), {c.tensor(1)})); }, nullptr},
     {"masked_select", kBoth, "input, mask, *, out=None", [](Call& c) { return finish(c, 2, masked_select(c.tensor(0), c.tensor(1))); }, nullptr},
     {"masked_fill", kBoth, "input, mask, value", [](Call& c) { return wrap(masked_fill(c.tensor(0), c.tensor(1), c.arg(2))); }, nullptr},
     {"masked_fill_", kMethod, "input, mask, value", [](Call& c) { masked_fill_(c.tensor(0), c.tensor(1), c.arg(2)); return same_object(c); }, nullptr},

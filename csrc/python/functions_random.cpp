@@ -197,7 +197,7 @@ PyObject* made(const Call& c, int first, Tensor t) {  // first: index of `genera
 PyObject* random_sizes(Call& c, const RandomFill& fill) {
   DType dtype = c.dtype(3, default_dtype());
   FG_CHECK(is_floating(dtype), NotImplemented, "\"", c.signature.name, "\" not implemented for '", dtype_name(dtype), "'");
-  Tensor t = Tensor::empty(c.dims(0), dtype, c.opt_device(5).value_or(Device{}));
+  Tensor t = Tensor::empty(c.dims(0), dtype, c.opt_device(5).value_or(default_device()));
   random_fill(t, fill, generator_arg(c, 1));
   return made(c, 1, t);
 }
@@ -245,7 +245,7 @@ PyObject* randint(Call& c) {
   check_bounds(low, high);
   DType dtype = c.dtype(5, DType::Int64);
   check_range(dtype, low, high);
-  Tensor t = Tensor::empty(size, dtype, c.opt_device(7).value_or(Device{}));
+  Tensor t = Tensor::empty(size, dtype, c.opt_device(7).value_or(default_device()));
   random_fill(t, {.kind = Random::integers, .lo = low, .hi = high}, generator_arg(c, 3));
   return made(c, 3, t);
 }
@@ -261,7 +261,7 @@ PyObject* randint_like(Call& c) {
 }
 
 PyObject* randperm_args(Call& c) {
-  Tensor t = randperm(c.integer(0), generator_arg(c, 1), c.opt_device(5).value_or(Device{}));
+  Tensor t = randperm(c.integer(0), generator_arg(c, 1), c.opt_device(5).value_or(default_device()));
   return made(c, 1, to_dtype(t, c.dtype(3, DType::Int64)));
 }
 
@@ -362,7 +362,7 @@ PyObject* normal_args(Call& c) {
     if (!c.has(2)) c.type_error(2, "the size, a tuple of ints");
     double s = c.number(1, 1);
     FG_CHECK(s >= 0, Runtime, "normal expects std >= 0.0, but found std ", s);
-    Tensor t = Tensor::empty(c.dims(2), c.dtype(5, default_dtype()), c.opt_device(7).value_or(Device{}));
+    Tensor t = Tensor::empty(c.dims(2), c.dtype(5, default_dtype()), c.opt_device(7).value_or(default_device()));
     random_fill(t, {.kind = Random::normal, .a = c.scalar(0).f, .b = s}, generator);
     return made(c, 3, t);
   }

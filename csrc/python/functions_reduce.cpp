@@ -25,6 +25,7 @@ PyObject* finish_pair(const Call& c, int i, const char* kind, const Tensor& valu
   FG_CHECK(out.size() == 2, Type, kind, "(): out must be a tuple of two tensors, got ", out.size());
   FG_CHECK(!values.requires_grad(), Runtime, kind, "(): functions with out=... arguments don't support automatic "
            "differentiation, but one of the arguments requires grad.");
+  FG_CHECK(out[0].device() == values.device() && out[1].device() == values.device(), Runtime, kind, ": out= is on another device");
   FG_CHECK(out[0].dtype() == values.dtype() && out[1].dtype() == indices.dtype(), Runtime, kind, ": Expected out tensors to have "
            "dtypes ", dtype_name(values.dtype()), " and ", dtype_name(indices.dtype()), ", but got ", dtype_name(out[0].dtype()),
            " and ", dtype_name(out[1].dtype()));
@@ -96,7 +97,10 @@ PyObject* softmax_args(Call& c, bool log) {
 }
 
 PyObject* product_sum(Call& c, Tensor (*fn)(const Tensor&, const Tensor&, const Tensor&, Scalar, Scalar)) {
-  return finish(c, 5, fn(c.tensor(0), c.tensor(1), c.tensor(2), c.scalar(3, Scalar::of_int(1)), c.scalar(4, Scalar::of_int(1))));
+  Scalar factors[] = {c.scalar(3, Scalar::of_int(1)), c.scalar(4, Scalar::of_int(1))};
+  if (!is_floating(c.tensor(0).dtype()))  // a fraction is cut off
+    for (Scalar& s : factors) s = Scalar::of_int(s.param().i);
+  return finish(c, 5, fn(c.tensor(0), c.tensor(1), c.tensor(2), factors[0], factors[1]));
 }
 
 Tensor addmv_op(const Tensor& t, const Tensor& m, const Tensor& v, Scalar beta, Scalar alpha) {
@@ -180,7 +184,7 @@ constexpr FunctionDef defs[] = {
      [](Call& c) {
        const Tensor &a = c.tensor(0), &b = c.tensor(1);
        FG_CHECK(a.dim() == 1 && b.dim() == 1, Runtime, "outer: Expected 1-D arguments, but got ", a.dim(), "-D and ", b.dim(), "-D");
-       return finish(c, 2, mul(unsqueeze(a, 1), b));
+       return finish(c, 2, mul(view(a, DimArray{a.size(0), 1}), b));
      },
      "Products of all pairs of two vectors."},
 };

@@ -5,6 +5,7 @@
 #include <pybind11/stl.h>
 
 #include "core/pool.h"
+#include "core/streams.h"
 #include "cpu/backend_cpu.h"
 #include "cpu/parallel.h"
 #include "ops/row_info.h"
@@ -147,6 +148,10 @@ PYBIND11_MODULE(_C, m) {
   });
 
   m.def("set_types", [](pb::object size, pb::object parameter) {
+    if (!size.is_none() && (!PyType_Check(size.ptr()) ||
+                            !PyType_IsSubtype(reinterpret_cast<PyTypeObject*>(size.ptr()), &PyTuple_Type)))
+      throw pb::type_error("set_types: Size must be a subclass of tuple");
+    if (!parameter.is_none() && !PyType_Check(parameter.ptr())) throw pb::type_error("set_types: Parameter must be a class");
     if (!size.is_none()) size_type = size.inc_ref().ptr();
     if (!parameter.is_none()) parameter_type = parameter.inc_ref().ptr();
   }, pb::arg("Size") = pb::none(), pb::arg("Parameter") = pb::none());
@@ -201,9 +206,23 @@ PYBIND11_MODULE(_C, m) {
   m.def("cuda_device_name", [](int index) {
     return std::string(backend({DeviceType::CUDA, 0}).device_name(index));
   });
-  m.def("synchronize", [](int index) {
-    Device d{DeviceType::CUDA, static_cast<int8_t>(index)};
-    backend(d).synchronize(Storage::current_stream(d));
-  }, pb::arg("index") = 0);
+  using Unlocked = pb::call_guard<pb::gil_scoped_release>;
+  auto cuda = [](int index) { return Device{DeviceType::CUDA, static_cast<int8_t>(index)}; };
+  auto handle = [](uintptr_t stream) { return reinterpret_cast<void*>(stream); };
+  m.def("synchronize", [=](int index) { synchronize_device(cuda(index)); }, pb::arg("index") = 0, Unlocked());
+  m.def("_stream_new", [=](int index) { return reinterpret_cast<uintptr_t>(new_stream(cuda(index))); });
+  m.def("_stream_current", [](int index) { return reinterpret_cast<uintptr_t>(current_stream_handle(index)); });
+  m.def("_stream_choose", [=](int index, uintptr_t stream) { set_current_stream(cuda(index), handle(stream)); });
+  m.def("_stream_wait", [=](int index, uintptr_t stream, uintptr_t other) {
+    stream_wait(cuda(index), handle(stream), handle(other));
+  });
+  m.def("_stream_synchronize", [=](int index, uintptr_t stream) { synchronize_stream(cuda(index), handle(stream)); }, Unlocked());
+  m.def("_stream_record", [=](pb::object tensor, uintptr_t stream) {
+    if (!is_tensor(tensor.ptr())) throw pb::type_error("record_stream: a Tensor is needed");
+    borrow(tensor.ptr()).impl()->storage->record_stream(handle(stream));
+  });
+  m.def("_set_default_device", [](pb::object device) { set_default_device(device_of(device)); });
   m.def("op_table", op_table);
+  m.def("function_names", [] { return pb::make_tuple(pb::cast(function_names()), pb::cast(method_names())); },
+        "Names of the native functions and of the native tensor methods.");
 }

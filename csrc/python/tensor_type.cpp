@@ -447,12 +447,15 @@ PyObject* get_grad(PyObject* self, void*) {
                      1) < 0)
       return nullptr;
   }
+  if (t.grad().defined()) track(self);  // what is stored on the gradient may lead back here
   return wrap(t.grad());
   FG_CATCH
 }
 PyObject* get_grad_quietly(PyObject* self, void*) {
   FG_TRY
-  return wrap(borrow(self).grad());
+  const Tensor& t = borrow(self);
+  if (t.grad().defined()) track(self);
+  return wrap(t.grad());
   FG_CATCH
 }
 PyObject* get_data(PyObject* self, void*) {
@@ -720,6 +723,8 @@ PyObject* wrap_scalar(Scalar s) {
   return PyBool_FromLong(s.i != 0);
 }
 
+static PyObject* out_of_memory_error = PyExc_RuntimeError;
+
 PyObject* set_error() {
   try {
     throw;
@@ -731,6 +736,7 @@ PyObject* set_error() {
       case ErrorKind::Value: type = PyExc_ValueError; break;
       case ErrorKind::Index: type = PyExc_IndexError; break;
       case ErrorKind::NotImplemented: type = PyExc_NotImplementedError; break;
+      case ErrorKind::OutOfMemory: type = out_of_memory_error; break;
       default: break;
     }
     PyErr_SetString(type, e.what());
@@ -752,7 +758,12 @@ bool init_tensor_type(PyObject* module) {
   tensor_type = reinterpret_cast<PyTypeObject*>(type);
   py_hooks = {hold_reference, drop_reference};
   Py_INCREF(type);
-  return PyModule_AddObject(module, "Tensor", type) == 0;
+  out_of_memory_error = PyErr_NewExceptionWithDoc("fastgrad.OutOfMemoryError", "Raised when a device has no more memory.",
+                                                  PyExc_RuntimeError, nullptr);
+  if (!out_of_memory_error) return false;
+  Py_INCREF(out_of_memory_error);
+  return PyModule_AddObject(module, "Tensor", type) == 0 &&
+         PyModule_AddObject(module, "OutOfMemoryError", out_of_memory_error) == 0;
 }
 
 }  // namespace fg::py

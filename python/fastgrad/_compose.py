@@ -184,6 +184,8 @@ def tensor_split(input, indices_or_sections, dim=0):
         n = indices_or_sections
         if n <= 0:
             raise RuntimeError(f"number of sections must be larger than 0, got {n}")
+        if n > max(size, 1 << 20):
+            raise RuntimeError(f"tensor_split: {n} sections of a dimension of size {size} are nearly all empty")
         small, extra = divmod(size, n)
         ends = [i * small + min(i, extra) for i in range(1, n)]
     else:

@@ -1,4 +1,6 @@
 """Small questions and switches at the top level that other programs expect."""
+import _thread
+
 from . import _C
 
 Tensor = _C.Tensor
@@ -53,15 +55,40 @@ def is_deterministic_algorithms_warn_only_enabled():
     return _deterministic[1]
 
 
+class _Devices(_thread._local):
+    """The default device of a thread, and those that `with device:` has put aside."""
+
+    def __init__(self):
+        self.now = _C.device("cpu")
+        self.outer = []
+
+
+_devices = _Devices()
+
+
 def get_default_device():
-    """Return the device that new tensors are on: the CPU."""
-    return _C.device("cpu")
+    """Return the device that tensors are made on in this thread when none is given."""
+    return _devices.now
 
 
 def set_default_device(device):
-    """Choose the device of new tensors: only the CPU."""
-    if device is not None and _C.device(device).type != "cpu":
-        raise NotImplementedError("set_default_device: new tensors are on the CPU unless device= is given")
+    """Choose the device of new tensors for this thread; None is the CPU. `with torch.device(...):` does it for a block."""
+    device = _C.device("cpu" if device is None else device)
+    _C._set_default_device(device)
+    _devices.now = device
+
+
+def _enter_device(device):
+    _devices.outer.append(_devices.now)
+    set_default_device(device)
+    return device
+
+
+def _leave_device(device, kind, error, traceback):
+    set_default_device(_devices.outer.pop())
+
+
+_C.device.__enter__, _C.device.__exit__ = _enter_device, _leave_device
 
 
 def get_num_interop_threads():

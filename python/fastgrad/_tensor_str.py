@@ -146,9 +146,7 @@ def _suffixes(t):
     """What follows the numbers: device, size, dtype, and how the tensor stands to autograd."""
     device = t.device
     if device.type != "cpu":
-        from . import cuda
-        if device.type != "cuda" or cuda.current_device() != device.index:
-            yield f"device='{device}'"
+        yield f"device='{device}'"
     default = _C.get_default_dtype()
     if t.numel() == 0:
         if t.dim() != 1:

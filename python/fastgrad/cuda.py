@@ -8,12 +8,11 @@ from . import _C
 __all__ = ["is_available", "device_count", "current_device", "set_device", "get_device_name", "synchronize",
            "empty_cache", "memory_allocated", "memory_reserved", "max_memory_allocated", "max_memory_reserved",
            "reset_peak_memory_stats", "memory_stats", "memory_summary", "manual_seed", "manual_seed_all", "device",
-           "device_of", "stream", "Stream", "Event", "current_stream", "OutOfMemoryError", "is_initialized", "init",
-           "is_bf16_supported", "get_rng_state", "set_rng_state", "unavailable_reason"]
+           "device_of", "stream", "set_stream", "Stream", "Event", "current_stream", "default_stream",
+           "OutOfMemoryError", "is_initialized", "init", "is_bf16_supported", "get_rng_state", "set_rng_state",
+           "get_rng_state_all", "set_rng_state_all", "initial_seed", "seed", "seed_all", "unavailable_reason"]
 
-
-class OutOfMemoryError(RuntimeError):
-    """Raised when a device has no more memory."""
+OutOfMemoryError = _C.OutOfMemoryError
 
 
 def unavailable_reason():
@@ -203,84 +202,163 @@ def set_rng_state(new_state, device="cuda"):
     _generator(device).set_state(new_state)
 
 
-# ---- streams: there is one for each device, in which work runs in order
+def get_rng_state_all():
+    """Return the states of all devices' generators."""
+    return [get_rng_state(index) for index in range(device_count())]
+
+
+def set_rng_state_all(new_states):
+    """Put the generators of all devices into the states that `get_rng_state_all` gave."""
+    for index, state in enumerate(new_states):
+        set_rng_state(state, index)
+
+
+def initial_seed():
+    """Return the seed of the current device's generator."""
+    return _generator(None).initial_seed()
+
+
+def seed():
+    """Seed the generator of the current device with a number from the system; nothing without one."""
+    if is_available():
+        _generator(None).seed()
+
+
+def seed_all():
+    """Seed the generators of all devices with one number from the system; nothing without one."""
+    if is_available():
+        manual_seed_all(_generator(None).seed())
+
+
+# ---- streams and events
 
 class Stream:
-    """The stream of a device; work always runs in the one stream of its device, in order."""
+    """A queue of work on a device, one of a pool of 32. `with stream(s):` makes it the current one."""
 
     def __init__(self, device=None, priority=0, **kwargs):
         _need()
         self.device_index = _index(device)
+        self.cuda_stream = _C._stream_new(self.device_index)
 
     @property
     def device(self):
         return _C.device(f"cuda:{self.device_index}")
 
     def synchronize(self):
-        _C.synchronize(self.device_index)
+        """Wait until the work of the stream is done."""
+        _C._stream_synchronize(self.device_index, self.cuda_stream)
 
     def query(self):
+        """Wait for the work of the stream and return True."""
         self.synchronize()
         return True
 
     def wait_stream(self, stream):
-        """Nothing to wait for: the work is in one stream."""
+        """Start later work of this stream after the present work of another."""
+        if stream.device_index != self.device_index:
+            stream.synchronize()
+        else:
+            _C._stream_wait(self.device_index, self.cuda_stream, stream.cuda_stream)
 
     def wait_event(self, event):
-        """Nothing to wait for: the work is in one stream."""
+        """Start later work of this stream after an event."""
+        event.wait(self)
 
     def record_event(self, event=None):
+        """Return an event, recorded in this stream."""
         event = event or Event()
         event.record(self)
         return event
 
-    def __enter__(self):
-        return self
+    def __eq__(self, other):
+        return (isinstance(other, Stream) and self.device_index == other.device_index
+                and self.cuda_stream == other.cuda_stream)
 
-    def __exit__(self, kind, error, traceback):
-        pass
+    def __hash__(self):
+        return hash((self.device_index, self.cuda_stream))
+
+    def __repr__(self):
+        return f"<torch.cuda.Stream device={self.device} cuda_stream={self.cuda_stream:#x}>"
+
+    def __enter__(self):
+        self._contexts = [*getattr(self, "_contexts", ()), stream(self)]
+        return self._contexts[-1].__enter__()
+
+    def __exit__(self, *error):
+        self._contexts.pop().__exit__(*error)
+
+
+def _stream(index, handle):
+    made = Stream.__new__(Stream)
+    made.device_index, made.cuda_stream = index, handle
+    return made
 
 
 def current_stream(device=None):
-    """Return the stream of a device."""
-    return Stream(device)
+    """Return the stream that this thread's work on a device goes to."""
+    _need()
+    index = _index(device)
+    return _stream(index, _C._stream_current(index))
 
 
-default_stream = current_stream
+def default_stream(device=None):
+    """Return the stream that is the current one unless another is chosen."""
+    _need()
+    return _stream(_index(device), 0)
+
+
+def set_stream(stream):
+    """Make a stream the current one of this thread."""
+    if stream is not None:
+        _C._stream_choose(stream.device_index, stream.cuda_stream)
 
 
 class stream:
-    """Context for a stream; there is one for each device."""
+    """Context in which a stream is the current one of this thread; None does nothing."""
 
     def __init__(self, stream):
         self.stream = stream
 
     def __enter__(self):
+        if self.stream is not None:
+            self._outer = current_stream(self.stream.device_index)
+            set_stream(self.stream)
         return self.stream
 
     def __exit__(self, kind, error, traceback):
-        pass
+        if self.stream is not None:
+            set_stream(self._outer)
+
+
+def _record_stream(self, stream):
+    """Keep the memory until a stream that did not make it has done its present work."""
+    _C._stream_record(self, stream.cuda_stream)
+
+
+_C.Tensor.record_stream = _record_stream
 
 
 class Event:
-    """A moment in the work of a device, taken by waiting for it."""
+    """A moment in the work of a stream. Recording waits until the stream gets there: an event is in the past."""
 
     def __init__(self, enable_timing=False, blocking=False, interprocess=False):
         _need()
         self._time = None
 
     def record(self, stream=None):
-        import time
-        synchronize()
-        self._time = time.perf_counter()
+        """Wait for the present work of a stream, the current one by default, and note the time."""
+        from time import perf_counter
+        (stream or current_stream()).synchronize()
+        self._time = perf_counter()
 
     def synchronize(self):
-        synchronize()
+        """Nothing to wait for: recording did."""
 
     def wait(self, stream=None):
-        """Nothing to wait for: the work is in one stream."""
+        """Nothing to wait for: recording did."""
 
     def query(self):
+        """Whether the event is in the past."""
         return True
 
     def elapsed_time(self, end_event):

@@ -149,7 +149,7 @@ def _cross_entropy_of_probabilities(input, target, weight, number, ignore_index,
         loss = loss * _along(weight, class_dim, input.dim())
     if number == 0:
         return -loss.sum(class_dim)
-    return -loss.sum() if number == 2 else -loss.sum() / (input.numel() / classes if classes else 1)
+    return -loss.sum() if number == 2 else _C._div_count(-loss.sum(), input.numel() / classes if classes else 1)
 
 
 def _check_smoothing(label_smoothing):

@@ -1,0 +1,107 @@
+#include "core/streams.h"
+
+#include <memory>
+#include <mutex>
+#include <unordered_map>
+#include <vector>
+
+namespace fg {
+
+std::atomic<bool> streams_in_use{false};
+
+namespace {
+
+constexpr int kMaxIndex = 128, kPoolSize = 32;
+
+std::mutex lock;
+std::vector<void*> pools[kMaxIndex];
+size_t next_in_pool[kMaxIndex];
+std::unordered_map<const void*, std::vector<void*>> recorded;
+thread_local std::unique_ptr<void*[]> current;
+
+void check(const Backend& table, const char* what) {
+  if (const char* error = table.take_error()) fail(ErrorKind::Runtime, what, ": ", error);
+}
+
+}  // namespace
+
+void* current_stream_handle(int index) {
+  if (!streams_in_use.load(std::memory_order_relaxed) || !current) return nullptr;
+  return current[index];
+}
+
+void set_current_stream(Device device, void* stream) {
+  if (!current) current = std::make_unique<void*[]>(kMaxIndex);
+  current[device.index] = stream;
+}
+
+void* new_stream(Device device) {
+  const Backend& table = backend(device);
+  FG_CHECK(device.index < table.device_count(), Runtime, "cuda.Stream: there is no device ", device_name(device));
+  std::lock_guard guard(lock);
+  auto& pool = pools[device.index];
+  if (pool.size() == kPoolSize) return pool[next_in_pool[device.index]++ % kPoolSize];
+  void* stream = table.stream_create(device.index);
+  check(table, "cuda.Stream");
+  pool.push_back(stream);
+  streams_in_use = true;
+  return stream;
+}
+
+void stream_wait(Device device, void* stream, void* other) {
+  if (stream == other) return;
+  const Backend& table = backend(device);
+  table.stream_wait(stream, other);
+  check(table, "wait_stream");
+}
+
+void synchronize_stream(Device device, void* stream) {
+  const Backend& table = backend(device);
+  FG_CHECK(device.index < table.device_count(), Runtime, "cuda.synchronize: there is no device ", device_name(device));
+  table.synchronize({stream, device.index});
+  check(table, "cuda.synchronize");
+}
+
+void synchronize_device(Device device) {
+  std::vector<void*> streams;
+  {
+    std::lock_guard guard(lock);
+    streams = pools[device.index];
+  }
+  synchronize_stream(device, nullptr);
+  for (void* stream : streams) synchronize_stream(device, stream);
+}
+
+void record_stream(const void* storage, void* stream) {
+  std::lock_guard guard(lock);
+  recorded[storage].push_back(stream);
+}
+
+void wait_for_recorded(const void* storage, Device device, void* own) {
+  std::vector<void*> streams;
+  {
+    std::lock_guard guard(lock);
+    auto found = recorded.find(storage);
+    if (found == recorded.end()) return;
+    streams = std::move(found->second);
+    recorded.erase(found);
+  }
+  for (void* stream : streams)
+    if (stream != own) backend(device).stream_wait(own, stream);
+}
+
+void JoinedStreams::join(bool current_waits) {
+  std::lock_guard guard(lock);
+  for (int i = 0; i < kMaxIndex; ++i) {
+    if (pools[i].empty()) continue;
+    const Backend& table = backend({DeviceType::CUDA, static_cast<int8_t>(i)});
+    void* here = current_stream_handle(i);
+    auto meet = [&](void* other) {
+      if (other != here) table.stream_wait(current_waits ? here : other, current_waits ? other : here);
+    };
+    meet(nullptr);
+    for (void* stream : pools[i]) meet(stream);
+  }
+}
+
+}  // namespace fg

@@ -1,0 +1,40 @@
+// Streams of a CUDA device beside its default one. Work of one stream runs in order; which stream is the current one is
+// chosen for each thread and device. Streams come from a pool and are never destroyed: blocks of memory wait for theirs.
+//
+// A backward pass runs in the current stream. It first waits for all others, and they wait for it afterwards: values that
+// were computed elsewhere are there, and memory that the pass frees may be used again where it came from.
+#pragma once
+#include <atomic>
+
+#include "core/types.h"
+
+namespace fg {
+
+extern std::atomic<bool> streams_in_use;  // false until the first one is made: nothing below costs anything before
+
+void* current_stream_handle(int index);  // nullptr: the default stream
+void set_current_stream(Device device, void* stream);
+void* new_stream(Device device);
+void stream_wait(Device device, void* stream, void* other);  // later work of `stream` starts after present work of `other`
+void synchronize_stream(Device device, void* stream);
+void synchronize_device(Device device);  // all streams
+
+// Memory that `stream` works on although another one made it: given back only after that work.
+void record_stream(const void* storage, void* stream);
+void wait_for_recorded(const void* storage, Device device, void* own);
+
+class JoinedStreams {
+ public:
+  JoinedStreams() {
+    if (streams_in_use.load(std::memory_order_relaxed)) join(true);
+  }
+  ~JoinedStreams() {
+    if (streams_in_use.load(std::memory_order_relaxed)) join(false);
+  }
+  JoinedStreams(const JoinedStreams&) = delete;
+
+ private:
+  static void join(bool current_waits);
+};
+
+}  // namespace fg
