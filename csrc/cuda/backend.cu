@@ -27,7 +27,11 @@ int device_count() {
     cudaError_t code = cudaGetDeviceCount(&n);
     if (code != cudaSuccess) {
       cudaGetLastError();
-      set_error("cudaGetDeviceCount", cudaGetErrorString(code));  // whoever opens the library asks for it
+      const char* why = cudaGetErrorString(code);
+#ifndef FG_CUDA_EMULATE
+      if (code == cudaErrorInsufficientDriver) why = "there is no NVIDIA driver, or it is too old for this build";
+#endif
+      set_error("cudaGetDeviceCount", why);  // whoever opens the library asks for it
       n = 0;
     }
     return n < kMaxDevices ? n : kMaxDevices;
