@@ -220,7 +220,8 @@ def check_gradient(function, arrays, device="cpu", tolerance=(2e-5, 2e-6), text=
 def check_second_gradient(function, arrays, device="cpu", text="", seed=2):
     """The gradient, as a function of inputs and incoming gradients, has a right gradient itself."""
     random = np.random.default_rng(seed)
-    probe = [r for r in float_outputs(function(*[fg.tensor(a).requires_grad_() for a in arrays])) if r.requires_grad]
+    put = lambda array: fg.tensor(array).to(device).requires_grad_()
+    probe = [r for r in float_outputs(function(*map(put, arrays))) if r.requires_grad]
     incoming = [random.uniform(0.5, 1.5, tuple(r.shape)) for r in probe]
     n = len(arrays)
 
@@ -232,6 +233,6 @@ def check_second_gradient(function, arrays, device="cpu", text="", seed=2):
             assert g is None or g.requires_grad or not to_numpy(g).any(), f"{text}: the gradient has no history"
         return [g for g in grads if g is not None and g.requires_grad]
 
-    if not gradient(*[fg.tensor(a).requires_grad_() for a in [*arrays, *incoming]]):
+    if not gradient(*map(put, [*arrays, *incoming])):
         return
     check_gradient(gradient, [*arrays, *incoming], device, (1e-4, 1e-5), text)

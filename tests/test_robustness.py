@@ -772,7 +772,8 @@ time.sleep(0.2)
 
 def test_interrupt_of_a_long_backward():
     run("""
-import fastgrad as fg, _thread, threading, time
+import fastgrad as fg, _thread, signal, threading
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job starts with it ignored
 x = fg.ones(1, requires_grad=True)
 y = x
 for _ in range(300_000): y = y * 1.0
