@@ -689,8 +689,6 @@ Plan advanced_plan(const Tensor& t, const std::vector<Tensor>& given) {
   return plan;
 }
 
-void save_indices(std::vector<Tensor>& into, const std::vector<Tensor>& indices) { into = indices; }
-
 // Adds g into zeros of `sizes` at the indices: the gradient of index(), linear in g.
 Tensor index_adjoint(const Tensor& g, Dims sizes, const std::vector<Tensor>& indices);
 
@@ -709,7 +707,7 @@ Tensor index_adjoint(const Tensor& g, Dims sizes, const std::vector<Tensor>& ind
   put(out, advanced_plan(out, indices), g, Scatter::add, "index_put_");
   if (should_record(g)) {
     auto node = make_node<IndexAdjointNode>(g);
-    save_indices(node->indices, indices);
+    node->indices = indices;
     set_history(out, node);
   }
   return out;
@@ -760,7 +758,7 @@ Tensor index(const Tensor& t, const std::vector<Tensor>& indices) {
   Tensor out = take(t, advanced_plan(t, indices), "index");
   if (should_record(t)) {
     auto node = make_node<IndexBackward0>(t);
-    save_indices(node->indices, indices);
+    node->indices = indices;
     node->sizes = t.sizes();
     set_history(out, node);
   }
@@ -790,7 +788,7 @@ void index_put_(const Tensor& t, const std::vector<Tensor>& indices, const Tenso
   Ptr<IndexPutBackward0> node;
   if (is_floating(t.dtype()) && should_record(t, value)) {
     node = make_node<IndexPutBackward0>(t, value);
-    save_indices(node->indices, indices);
+    node->indices = indices;
     node->value_sizes = value.sizes();
     node->accumulate = accumulate;
   }
