@@ -10,7 +10,10 @@ enum ModeBit : uint8_t {
   kInference = 2,      // inference_mode: implies no recording
   kAnomaly = 4,        // remember the forward source line of each node
   kSavedHooks = 8,     // saved_tensors_hooks are active
-  kTorchFunction = 16  // a __torch_function__ override may exist
+  kTorchFunction = 16, // a __torch_function__ override may exist
+  kForward = 32,       // a forward-mode level is open: tensors may carry tangents
+  kAutocast = 64,      // operands of products and the like are cast to the dtype of the autocast region
+  kProfile = 128       // calls and backward steps are timed
 };
 
 extern thread_local uint8_t mode __attribute__((tls_model("initial-exec")));
