@@ -3,95 +3,14 @@
 // elementwise(): dtype rule -> shape -> output -> kernel -> node. The node saves what the row's gradient reads (RowInfo::uses)
 // and either runs the fused gradient kernel or, when the gradient itself is recorded, evaluates the row on tensors.
 #include <limits>
+#include <limits>
 
-#include "ops/row_info.h"
+#include "ops/elementwise_dtype.h"
 #include "ops/words.h"
 
 namespace fg {
 
 namespace {
-
-// ---- dtypes
-
-struct Promotion {
-  DType dim = DType::kUndefined, zero = DType::kUndefined, number = DType::kUndefined;
-  void add(const Arg& a) {
-    if (!a.tensor) return merge(number, a.scalar.dtype());
-    DType t = a.tensor->dtype();
-    if (a.tensor->impl()->wrapped_number) {
-      // A number's own width does not count, only its category.
-      if (is_floating(t)) t = default_dtype();
-      return merge(number, t);
-    }
-    merge(a.tensor->dim() > 0 ? dim : zero, t);
-  }
-  static void merge(DType& into, DType t) { into = into == DType::kUndefined ? t : promote(into, t); }
-  static DType combine(DType higher, DType lower) {
-    if (higher == DType::kUndefined) return lower;
-    if (lower == DType::kUndefined || is_floating(higher)) return higher;
-    if (higher == DType::Bool || is_floating(lower)) return promote(higher, lower);
-    return higher;
-  }
-  DType result() const { return combine(dim, combine(zero, number)); }
-};
-
-bool float_only(Op op) {
-  switch (op) {
-    case Op::elu: case Op::celu: case Op::selu: case Op::gelu: case Op::gelu_tanh: case Op::silu: case Op::mish:
-    case Op::softplus: case Op::log_sigmoid: case Op::hardsigmoid: case Op::hardswish: case Op::leaky_relu:
-    case Op::softshrink: case Op::hardshrink: case Op::prelu: case Op::lerp: case Op::hypot: case Op::logaddexp: case Op::mse_loss:
-    case Op::smooth_l1_loss: case Op::huber_loss: case Op::binary_cross_entropy: case Op::binary_cross_entropy_with_logits:
-      return true;
-    default:
-      return false;
-  }
-}
-
-bool not_for_bool(Op op) {
-  switch (op) {
-    case Op::abs: case Op::floor: case Op::ceil: case Op::round: case Op::trunc: case Op::floor_divide: case Op::trunc_divide:
-    case Op::remainder: case Op::fmod: case Op::pow: case Op::threshold: case Op::addcmul: case Op::bitwise_left_shift:
-    case Op::bitwise_right_shift:
-      return true;
-    default:
-      return false;
-  }
-}
-
-// given: the common dtype of the arguments. Returns the dtype that the op works in.
-DType working_dtype(Op op, const RowInfo& info, DType given, Args args) {
-  if (!is_floating(given) && float_only(op))
-    fail(ErrorKind::NotImplemented, info.name, ": not implemented for ", dtype_name(given), ", only for floating point");
-  bool number_power = op == Op::pow && !args[1].tensor;  // bool ** True is bool
-  if (given == DType::Bool && not_for_bool(op) && !number_power) fail(ErrorKind::NotImplemented, info.name, ": not implemented for bool");
-  if (op == Op::square && given == DType::Bool) return DType::Int64;
-  if (wants_float(info.section) && !is_floating(given)) return default_dtype();
-  if (op == Op::sub && given != DType::Bool)
-    for (const Arg& a : args)
-      if (a.tensor ? a.tensor->dtype() == DType::Bool : a.scalar.kind == Scalar::Bool)
-        fail(ErrorKind::Runtime, "Subtraction, the `-` operator, with a bool tensor is not supported. If you are trying to "
-             "invert a mask, use the `~` or `logical_not()` operator instead.");
-  return given;
-}
-
-void check_dtype(Op op, const RowInfo& info, DType t, Args args) {
-  if (info.section == Section::bitwise && is_floating(t))
-    fail(ErrorKind::NotImplemented, info.name, ": not implemented for ", dtype_name(t), ", only for integers and bool");
-  if (t == DType::Bool && !gives_bool(info.section) && info.section != Section::bitwise) {
-    if (op == Op::sub)
-      fail(ErrorKind::Runtime,
-           "Subtraction, the `-` operator, with two bool tensors is not supported. Use the `^` or `logical_xor()` operator "
-           "instead.");
-    if (op == Op::neg)
-      fail(ErrorKind::Runtime,
-           "Negation, the `-` operator, on a bool tensor is not supported. If you are trying to invert a mask, use the `~` or "
-           "`logical_not()` operator instead.");
-    if (op == Op::relu || op == Op::hardtanh) fail(ErrorKind::Runtime, "Boolean inputs not supported for ", info.name);
-  }
-  if (!is_floating(t) && (op == Op::floor_divide || op == Op::trunc_divide || op == Op::remainder || op == Op::fmod)) {
-    if (any_zero(args[1])) fail(ErrorKind::Runtime, info.name, ": integer division by zero (ZeroDivisionError)");
-  }
-}
 
 // One number as a kernel reads it: in host memory, in the compute type.
 struct Number {
@@ -375,12 +294,6 @@ Tensor row_gradient(Op op, int i, const Tensor& g, const Tensor* x, Scalar p) {
   return out;
 }
 
-DType result_type(Args args) {
-  Promotion promotion;
-  for (const Arg& a : args) promotion.add(a);
-  return promotion.result();
-}
-
 Tensor elementwise(Op op, Args args, Scalar p, Scalar q, const Tensor* out) {
   const RowInfo& info = row_info(op);
   // Usual case first: everything of one dtype, shape and device, contiguous.
@@ -489,131 +402,6 @@ void add_(const Tensor& self, const Tensor& other) {
   Arg args[] = {self, other};
   launch(Op::add, self, args, self.dtype(), {}, {});
   self.bump_version();
-}
-
-// ---- ops that choose between rows
-
-namespace {
-
-bool is_small_integer(Scalar s, int64_t v) { return s.f == static_cast<double>(v); }
-
-struct PowChoice {
-  Op op;
-  Scalar p;
-};
-// x ** 2 is x * x, and so on, as in torch: exact where pow() need not be.
-std::optional<PowChoice> pow_choice(const Tensor& base, Scalar e) {
-  if (is_small_integer(e, 2)) return PowChoice{Op::square, {}};
-  if (is_floating(base.dtype())) {
-    if (e.f == 0.5) return PowChoice{Op::sqrt, {}};
-    if (e.f == -0.5) return PowChoice{Op::rsqrt, {}};
-    if (e.f == -1) return PowChoice{Op::reciprocal, {}};
-    if (e.f != 0) return PowChoice{Op::pow_scalar, e};
-  }
-  return {};
-}
-
-void check_pow(Arg base, Arg exponent) {
-  bool integers = (base.tensor ? is_integral(base.tensor->dtype()) : base.scalar.kind != Scalar::Float);
-  if (integers && !exponent.tensor && exponent.scalar.kind != Scalar::Float)
-    FG_CHECK(exponent.scalar.i >= 0, Runtime, "pow: Integers to negative integer powers are not allowed.");
-}
-
-}  // namespace
-
-Tensor pow(Arg base, Arg exponent, const Tensor* out) {
-  check_pow(base, exponent);
-  if (base.tensor && !exponent.tensor) {
-    DType t = base.tensor->dtype();
-    bool keeps = is_floating(t) || (exponent.scalar.kind != Scalar::Float && t != DType::Bool);
-    if (keeps)
-      if (auto choice = pow_choice(*base.tensor, exponent.scalar)) {
-        Arg a[] = {base};
-        return elementwise(choice->op, a, choice->p, {}, out);
-      }
-  }
-  Arg a[] = {base, exponent};
-  return elementwise(Op::pow, a, {}, {}, out);
-}
-
-void pow_(const Tensor& self, Arg exponent) {
-  check_pow(self, exponent);
-  if (!exponent.tensor && (is_floating(self.dtype()) || exponent.scalar.kind != Scalar::Float))
-    if (auto choice = pow_choice(self, exponent.scalar)) return elementwise_(choice->op, self, {}, choice->p);
-  Arg rest[] = {exponent};
-  elementwise_(Op::pow, self, rest);
-}
-
-Tensor where(const Tensor& condition, Arg a, Arg b, const Tensor* out) {
-  FG_CHECK(condition.dtype() == DType::Bool || condition.dtype() == DType::UInt8, Runtime,
-           "where expected condition to be a boolean tensor, but got a tensor with dtype ", dtype_name(condition.dtype()));
-  Arg args[] = {condition, a, b};
-  return elementwise(Op::where, args, {}, {}, out);
-}
-
-namespace {
-
-DType clamp_dtype(const Tensor& x, std::optional<Arg> low, std::optional<Arg> high) {
-  FG_CHECK(low || high, Runtime, "torch.clamp: At least one of 'min' or 'max' must not be None");
-  std::vector<Arg> args{Arg(x)};
-  if (low) args.push_back(*low);
-  if (high) args.push_back(*high);
-  return result_type(args);
-}
-
-}  // namespace
-
-namespace {
-
-// The row and its arguments beyond the input for the given bounds.
-struct ClampChoice {
-  Op op;
-  std::vector<Arg> rest;
-  Scalar p, q;
-};
-ClampChoice clamp_choice(DType dtype, std::optional<Arg> low, std::optional<Arg> high, bool one_sided) {
-  Scalar called = one_sided ? kCalledAs : Scalar{};
-  if (!(low && low->tensor) && !(high && high->tensor)) {
-    if (low && high) return {Op::clamp, {}, low->scalar, high->scalar};
-    return {low ? Op::clamp_min : Op::clamp_max, {}, low ? low->scalar : high->scalar, called};
-  }
-  if (low && high) return {Op::clamp_tensor, {*low, *high}, {}, {}};
-  if (!is_floating(dtype)) return {low ? Op::maximum : Op::minimum, {low ? *low : *high}, {}, {}};
-  // With gradients, ties differ from those of maximum: all goes to the input.
-  double far = std::numeric_limits<double>::infinity();
-  if (low) return {Op::clamp_tensor, {*low, Arg(far)}, called, {}};
-  return {Op::clamp_tensor, {Arg(-far), *high}, called, {}};
-}
-
-}  // namespace
-
-Tensor clamp(const Tensor& x, std::optional<Arg> low, std::optional<Arg> high, const Tensor* out, bool one_sided) {
-  DType dtype = clamp_dtype(x, low, high);
-  ClampChoice c = clamp_choice(dtype, low, high, one_sided);
-  Tensor input = c.rest.empty() && x.dtype() != dtype ? to_dtype(x, dtype) : x;
-  std::vector<Arg> args{Arg(input)};
-  args.insert(args.end(), c.rest.begin(), c.rest.end());
-  return elementwise(c.op, args, c.p, c.q, out);
-}
-
-void clamp_(const Tensor& x, std::optional<Arg> low, std::optional<Arg> high, bool one_sided) {
-  DType dtype = clamp_dtype(x, low, high);
-  FG_CHECK(can_cast(dtype, x.dtype()), Runtime, "clamp_: result type ", dtype_name(dtype),
-           " can't be cast to the desired output type ", dtype_name(x.dtype()));
-  ClampChoice c = clamp_choice(dtype, low, high, one_sided);
-  elementwise_(c.op, x, c.rest, c.p, c.q);
-}
-
-bool any_nan(const Tensor& t) {
-  Tensor nan = unary(Op::isnan, t);
-  return item(any(nan, {}, false, false)).i != 0;
-}
-
-bool any_zero(const Arg& a) {
-  if (!a.tensor) return a.scalar.f == 0;
-  if (a.tensor->numel() == 0) return false;
-  NoGradGuard guard;
-  return item(any(*a.tensor, {}, false, true)).i == 0;
 }
 
 }  // namespace fg

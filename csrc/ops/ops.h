@@ -22,7 +22,7 @@ struct Arg {
 using Args = std::span<const Arg>;
 using Tensors = std::span<const Tensor>;
 
-// ---- elementwise.cpp
+// ---- elementwise.cpp, elementwise_dtype.cpp, row_choice.cpp
 struct RowInfo;
 const RowInfo& row_info(Op op);
 Tensor elementwise(Op op, Args args, Scalar p = {}, Scalar q = {}, const Tensor* out = nullptr);
@@ -74,7 +74,7 @@ Tensor eye(int64_t n, int64_t m, DType dtype, Device device);
 Tensor scalar_tensor(Scalar value, DType dtype, Device device = {});
 Tensor wrapped(Scalar value, Device device = {});    // a number as a 0-d tensor that promotes like a number
 
-// ---- view.cpp
+// ---- view.cpp, view_pick.cpp, as_strided.cpp
 Tensor as_strided(const Tensor& t, Dims sizes, Dims strides, int64_t offset);
 Node* make_as_strided_node(const Tensor& base, const Tensor& view);
 Tensor view(const Tensor& t, Dims sizes);
@@ -138,7 +138,7 @@ Tensor addmm(const Tensor& c, const Tensor& a, const Tensor& b, Scalar beta, Sca
 Tensor baddbmm(const Tensor& c, const Tensor& a, const Tensor& b, Scalar beta, Scalar alpha);
 Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias);
 
-// ---- index.cpp
+// ---- gather.cpp, index_rows.cpp, mask.cpp, index.cpp, triangle.cpp
 Tensor gather(const Tensor& t, int64_t dim, const Tensor& index);
 Tensor scatter(const Tensor& t, int64_t dim, const Tensor& index, const Tensor& source, Scatter mode);
 void scatter_(const Tensor& t, int64_t dim, const Tensor& index, const Tensor& source, Scatter mode);

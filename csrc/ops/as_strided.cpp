@@ -1,0 +1,126 @@
+// as_strided and the adjoint of any strided view: the gradient goes into zeros of the run that the view lies in.
+#include "ops/view.h"
+
+namespace fg {
+
+// Adds `g`, laid out as a view (sizes, strides, offset) of a dense run of `extent` elements, into zeros of that run.
+Tensor scatter_view(const Tensor& g, int64_t extent, Dims sizes, Dims strides, int64_t offset) {
+  Tensor flat = zeros(DimArray{extent}, g.dtype(), g.device());
+  Tensor place = flat.alias(sizes, strides, offset);
+  // Elements may fall on one place: dimensions of stride 0, or windows that overlap.
+  bool overlap = !place.is_dense();
+  if (overlap) {
+    DimArray order;
+    for (int i = 0; i < place.dim(); ++i)
+      if (sizes[i] != 1) order.push(i);
+    for (int i = 1; i < order.n; ++i)
+      for (int j = i; j > 0 && strides[order[j - 1]] > strides[order[j]]; --j) std::swap(order.v[j - 1], order.v[j]);
+    overlap = false;
+    int64_t reach = 0;
+    for (int i = 0; i < order.n; ++i) {
+      overlap |= strides[order[i]] <= reach;
+      reach += (sizes[order[i]] - 1) * strides[order[i]];
+    }
+  }
+  if (!overlap) {
+    raw_copy(place, g);
+    return flat;
+  }
+  Tensor positions = arange(Scalar::of_int(0), Scalar::of_int(extent), Scalar::of_int(1), DType::Int64, g.device());
+  Tensor index = contiguous(positions.alias(sizes, strides, offset));
+  scatter_(flat, 0, reshape(index, DimArray{-1}), reshape(g, DimArray{-1}), Scatter::add);
+  return flat;
+}
+
+namespace {
+
+struct StridedAdjoint;
+
+struct AsStridedBackward0 final : Node {
+  DimList base_sizes, base_strides, sizes, strides;
+  int64_t offset;  // from the base's first element
+  const char* name() const override { return "AsStridedBackward0"; }
+  void apply(Tensor* g, Tensor* gx) override;
+};
+
+Tensor strided_adjoint(const Tensor& g, const AsStridedBackward0& at);
+
+int64_t extent_of(Dims sizes, Dims strides) {
+  int64_t n = 1;
+  for (size_t i = 0; i < sizes.size(); ++i) n += (sizes[i] - 1) * strides[i];
+  return count_of(sizes) ? n : 0;
+}
+
+// Elements of a run that holds the base (from `shift` on) and the view, which may start before its base.
+template <class N>
+int64_t run_of(const N& at, int64_t& shift) {
+  shift = std::max<int64_t>(0, -at.offset);
+  return shift + std::max(extent_of(at.base_sizes, at.base_strides), at.offset + extent_of(at.sizes, at.strides));
+}
+
+struct StridedAdjoint final : Node {
+  DimList base_sizes, base_strides, sizes, strides;
+  int64_t offset;
+  const char* name() const override { return "AsStridedAdjointBackward0"; }
+  void apply(Tensor* g, Tensor* gx) override {
+    if (!wants(0)) return;
+    int64_t shift, extent = run_of(*this, shift);
+    Tensor flat = zeros(DimArray{extent}, g[0].dtype(), g[0].device());
+    copy_(as_strided(flat, base_sizes, base_strides, shift), g[0]);
+    gx[0] = as_strided(flat, sizes, strides, offset + shift);
+  }
+};
+
+Tensor strided_adjoint(const Tensor& g, const AsStridedBackward0& at) {
+  int64_t shift, extent = run_of(at, shift);
+  Tensor flat = scatter_view(g, extent, at.sizes, at.strides, at.offset + shift);
+  Tensor out = flat.alias(at.base_sizes, at.base_strides, shift);
+  if (should_record(g)) {
+    auto node = make_node<StridedAdjoint>(g);
+    node->base_sizes = at.base_sizes, node->base_strides = at.base_strides;
+    node->sizes = at.sizes, node->strides = at.strides, node->offset = at.offset;
+    set_history(out, node);
+  }
+  return out;
+}
+
+void AsStridedBackward0::apply(Tensor* g, Tensor* gx) {
+  if (wants(0)) gx[0] = strided_adjoint(g[0], *this);
+}
+
+}  // namespace
+
+Tensor as_strided(const Tensor& t, Dims sizes, Dims strides, int64_t offset) {
+  FG_CHECK(sizes.size() == strides.size(), Runtime, "as_strided: mismatch in length of strides and shape");
+  int64_t reach = offset + 1;
+  for (size_t i = 0; i < sizes.size(); ++i) {
+    FG_CHECK(sizes[i] >= 0, Runtime, "as_strided: negative size ", sizes[i]);
+    FG_CHECK(strides[i] >= 0, Runtime, "as_strided: Negative strides are not supported at the moment, got strides: ",
+             size_text(strides));
+    int64_t span = 0;
+    bool bad = __builtin_mul_overflow(sizes[i] - 1, strides[i], &span) || __builtin_add_overflow(reach, span, &reach);
+    FG_CHECK(!bad, Runtime, "as_strided: sizes ", size_text(sizes), " and strides ", size_text(strides), " are too large");
+  }
+  FG_CHECK(offset >= 0, Runtime, "Tensor: invalid storage offset ", offset);
+  int64_t available = static_cast<int64_t>(t.storage().bytes()) / t.item_bytes();
+  FG_CHECK(count_of(sizes) == 0 || reach <= available, Runtime, "as_strided: setStorage: sizes ", size_text(sizes), ", strides ",
+           size_text(strides), ", storage offset ", offset, " requiring a storage of ", reach, " elements are out of bounds for "
+           "storage of size ", t.storage().bytes(), " bytes (", available, " elements)");
+  auto node = view_node<AsStridedBackward0>(t);
+  if (node) {
+    node->base_sizes = t.sizes(), node->base_strides = t.strides();
+    node->sizes = sizes, node->strides = strides;
+    node->offset = offset - t.offset();
+  }
+  return record_view(t.alias(sizes, strides, offset), t, node);
+}
+
+Node* make_as_strided_node(const Tensor& base, const Tensor& view) {
+  auto node = make_node<AsStridedBackward0>(base);
+  node->base_sizes = base.sizes(), node->base_strides = base.strides();
+  node->sizes = view.sizes(), node->strides = view.strides();
+  node->offset = view.offset() - base.offset();
+  return node.detach();
+}
+
+}  // namespace fg

@@ -1,0 +1,129 @@
+// Masks: positions of true elements, and the ops that write or read where a mask is true.
+#include <cmath>
+
+#include "ops/index_plan.h"
+
+namespace fg {
+
+Tensor flat_nonzero(const Tensor& mask) {  // positions of true elements in logical order
+  NoGradGuard guard;
+  Tensor bytes = contiguous(mask.dtype() == DType::Bool ? mask : binary(Op::ne, mask, Scalar::of_int(0)));
+  const Backend& table = backend(bytes.device());
+  Stream stream = Storage::current_stream(bytes.device());
+  int64_t n = bytes.numel() ? table.nonzero(bytes.data<uint8_t>(), bytes.numel(), nullptr, stream) : 0;
+  Tensor out = Tensor::empty(DimArray{n}, DType::Int64, bytes.device());
+  if (n) {
+    GilRelease release(bytes.numel());
+    table.nonzero(bytes.data<uint8_t>(), bytes.numel(), out.mutable_data<int64_t>(), stream);
+  }
+  return out;
+}
+
+std::vector<Tensor> coordinates(const Tensor& flat, Dims sizes) {
+  NoGradGuard guard;
+  std::vector<Tensor> out(sizes.size());
+  Tensor rest = flat;
+  for (int d = static_cast<int>(sizes.size()) - 1; d >= 0; --d) {
+    if (flat.numel() == 0 || d == 0) {
+      out[d] = rest;
+      continue;
+    }
+    out[d] = binary(Op::remainder, rest, Scalar::of_int(sizes[d]));
+    rest = binary(Op::floor_divide, rest, Scalar::of_int(sizes[d]));
+  }
+  return out;
+}
+
+namespace {
+
+struct MaskedFillNode final : Node {
+  const char* name_;
+  Saved mask;
+  const char* name() const override { return name_; }
+  void release_saved() override { mask.clear(); }
+  void apply(Tensor* g, Tensor* gx) override {
+    Tensor m = mask.unpack(this);
+    if (wants(0)) gx[0] = sum_to(masked_fill(g[0], m, 0.0), sizes);
+    if (wants(1)) gx[1] = sum(where(m, g[0], 0.0));
+  }
+  DimList sizes;
+};
+
+Ptr<MaskedFillNode> masked_fill_node(const Tensor& t, const Tensor& mask, Arg value) {
+  if (!is_floating(t.dtype())) return {};
+  bool records = value.tensor ? should_record(t, *value.tensor) : should_record(t);
+  if (!records) return {};
+  auto node = value.tensor ? make_node<MaskedFillNode>(t, *value.tensor) : make_node<MaskedFillNode>(t, Tensor());
+  node->name_ = value.tensor ? "MaskedFillBackward1" : "MaskedFillBackward0";
+  node->mask.save(mask);
+  node->sizes = t.sizes();
+  return node;
+}
+
+void check_mask(const Tensor& t, const Tensor& mask, Arg value) {
+  FG_CHECK(mask.dtype() == DType::Bool, Runtime, "masked_fill only supports boolean masks, but got mask with dtype ",
+           dtype_name(mask.dtype()));
+  if (value.tensor)
+    FG_CHECK(value.tensor->dim() == 0, Runtime, "masked_fill only supports a 0-dimensional value tensor, but got tensor with ",
+             value.tensor->dim(), " dimension(s).");
+  bool fits = t.dtype() == DType::Bool ||
+              (value.tensor ? can_cast(value.tensor->dtype(), t.dtype()) : is_floating(t.dtype()) || std::isfinite(value.scalar.f));
+  FG_CHECK(fits, Runtime, "masked_fill: value cannot be converted to type ", dtype_name(t.dtype()), " without overflow");
+  (void)broadcast_shapes(t.sizes(), mask.sizes(), "masked_fill");
+}
+
+// The value as a number of the category of t: the fraction is cut off for integers.
+Arg fill_value(const Tensor& t, const Arg& value) {
+  Scalar s = value.tensor ? item(*value.tensor) : value.scalar;
+  if (t.dtype() == DType::Bool) return Scalar::of_bool(s.f != 0);
+  return is_floating(t.dtype()) ? s : Scalar::of_int(s.param().i);
+}
+
+}  // namespace
+
+Tensor nonzero(const Tensor& t) {
+  NoGradGuard guard;
+  Tensor flat = flat_nonzero(t);
+  int64_t n = flat.numel();
+  if (t.dim() == 0) return Tensor::empty(DimArray{n, 0}, DType::Int64, t.device());
+  std::vector<Tensor> columns = coordinates(flat, t.sizes());
+  return transpose(stack(columns, 0), 0, 1);  // each column contiguous, as in torch
+}
+
+Tensor masked_select(const Tensor& t, const Tensor& mask) {
+  FG_CHECK(mask.dtype() == DType::Bool, Runtime, "masked_select: expected BoolTensor for mask");
+  DimArray shape = broadcast_shapes(t.sizes(), mask.sizes(), "masked_select");
+  Tensor wide = same(t.sizes(), shape) ? t : expand(t, shape);
+  Tensor wide_mask = same(mask.sizes(), shape) ? mask : expand(mask, shape);
+  return index_select(reshape(wide, DimArray{-1}), 0, flat_nonzero(wide_mask));
+}
+
+Tensor masked_fill(const Tensor& t, const Tensor& mask, Arg value) {
+  check_mask(t, mask, value);
+  Tensor out;
+  {
+    NoGradGuard guard;
+    out = where(mask, fill_value(t, value), t);
+  }
+  if (auto node = masked_fill_node(t, mask, value)) set_history(out, node);
+  return out;
+}
+
+void masked_fill_(const Tensor& t, const Tensor& mask, Arg value) {
+  check_mask(t, mask, value);
+  check_inplace(t, "masked_fill_");
+  check_writable_layout(t, "masked_fill_");
+  DimArray shape = broadcast_shapes(t.sizes(), mask.sizes(), "masked_fill_");
+  FG_CHECK(same(shape, t.sizes()), Runtime, "masked_fill_: output with shape ", size_text(t.sizes()),
+           " doesn't match the broadcast shape ", size_text(shape));
+  auto node = masked_fill_node(t, mask, value);
+  {
+    NoGradGuard guard;
+    Tensor plain = t.alias();
+    Arg args[] = {mask, fill_value(t, value), plain};
+    elementwise(Op::where, args, {}, {}, &plain);
+  }
+  if (node) rebase_history(t, node);
+}
+
+}  // namespace fg

@@ -1,0 +1,129 @@
+// Ops that choose between rows, or check more than a row can: pow, where, clamp.
+#include "ops/elementwise_dtype.h"
+
+namespace fg {
+
+namespace {
+
+bool is_small_integer(Scalar s, int64_t v) { return s.f == static_cast<double>(v); }
+
+struct PowChoice {
+  Op op;
+  Scalar p;
+};
+// x ** 2 is x * x, and so on, as in torch: exact where pow() need not be.
+std::optional<PowChoice> pow_choice(const Tensor& base, Scalar e) {
+  if (is_small_integer(e, 2)) return PowChoice{Op::square, {}};
+  if (is_floating(base.dtype())) {
+    if (e.f == 0.5) return PowChoice{Op::sqrt, {}};
+    if (e.f == -0.5) return PowChoice{Op::rsqrt, {}};
+    if (e.f == -1) return PowChoice{Op::reciprocal, {}};
+    if (e.f != 0) return PowChoice{Op::pow_scalar, e};
+  }
+  return {};
+}
+
+void check_pow(Arg base, Arg exponent) {
+  bool integers = (base.tensor ? is_integral(base.tensor->dtype()) : base.scalar.kind != Scalar::Float);
+  if (integers && !exponent.tensor && exponent.scalar.kind != Scalar::Float)
+    FG_CHECK(exponent.scalar.i >= 0, Runtime, "pow: Integers to negative integer powers are not allowed.");
+}
+
+}  // namespace
+
+Tensor pow(Arg base, Arg exponent, const Tensor* out) {
+  check_pow(base, exponent);
+  if (base.tensor && !exponent.tensor) {
+    DType t = base.tensor->dtype();
+    bool keeps = is_floating(t) || (exponent.scalar.kind != Scalar::Float && t != DType::Bool);
+    if (keeps)
+      if (auto choice = pow_choice(*base.tensor, exponent.scalar)) {
+        Arg a[] = {base};
+        return elementwise(choice->op, a, choice->p, {}, out);
+      }
+  }
+  Arg a[] = {base, exponent};
+  return elementwise(Op::pow, a, {}, {}, out);
+}
+
+void pow_(const Tensor& self, Arg exponent) {
+  check_pow(self, exponent);
+  if (!exponent.tensor && (is_floating(self.dtype()) || exponent.scalar.kind != Scalar::Float))
+    if (auto choice = pow_choice(self, exponent.scalar)) return elementwise_(choice->op, self, {}, choice->p);
+  Arg rest[] = {exponent};
+  elementwise_(Op::pow, self, rest);
+}
+
+Tensor where(const Tensor& condition, Arg a, Arg b, const Tensor* out) {
+  FG_CHECK(condition.dtype() == DType::Bool || condition.dtype() == DType::UInt8, Runtime,
+           "where expected condition to be a boolean tensor, but got a tensor with dtype ", dtype_name(condition.dtype()));
+  Arg args[] = {condition, a, b};
+  return elementwise(Op::where, args, {}, {}, out);
+}
+
+namespace {
+
+DType clamp_dtype(const Tensor& x, std::optional<Arg> low, std::optional<Arg> high) {
+  FG_CHECK(low || high, Runtime, "torch.clamp: At least one of 'min' or 'max' must not be None");
+  std::vector<Arg> args{Arg(x)};
+  if (low) args.push_back(*low);
+  if (high) args.push_back(*high);
+  return result_type(args);
+}
+
+}  // namespace
+
+namespace {
+
+// The row and its arguments beyond the input for the given bounds.
+struct ClampChoice {
+  Op op;
+  std::vector<Arg> rest;
+  Scalar p, q;
+};
+ClampChoice clamp_choice(DType dtype, std::optional<Arg> low, std::optional<Arg> high, bool one_sided) {
+  Scalar called = one_sided ? kCalledAs : Scalar{};
+  if (!(low && low->tensor) && !(high && high->tensor)) {
+    if (low && high) return {Op::clamp, {}, low->scalar, high->scalar};
+    return {low ? Op::clamp_min : Op::clamp_max, {}, low ? low->scalar : high->scalar, called};
+  }
+  if (low && high) return {Op::clamp_tensor, {*low, *high}, {}, {}};
+  if (!is_floating(dtype)) return {low ? Op::maximum : Op::minimum, {low ? *low : *high}, {}, {}};
+  // With gradients, ties differ from those of maximum: all goes to the input.
+  double far = std::numeric_limits<double>::infinity();
+  if (low) return {Op::clamp_tensor, {*low, Arg(far)}, called, {}};
+  return {Op::clamp_tensor, {Arg(-far), *high}, called, {}};
+}
+
+}  // namespace
+
+Tensor clamp(const Tensor& x, std::optional<Arg> low, std::optional<Arg> high, const Tensor* out, bool one_sided) {
+  DType dtype = clamp_dtype(x, low, high);
+  ClampChoice c = clamp_choice(dtype, low, high, one_sided);
+  Tensor input = c.rest.empty() && x.dtype() != dtype ? to_dtype(x, dtype) : x;
+  std::vector<Arg> args{Arg(input)};
+  args.insert(args.end(), c.rest.begin(), c.rest.end());
+  return elementwise(c.op, args, c.p, c.q, out);
+}
+
+void clamp_(const Tensor& x, std::optional<Arg> low, std::optional<Arg> high, bool one_sided) {
+  DType dtype = clamp_dtype(x, low, high);
+  FG_CHECK(can_cast(dtype, x.dtype()), Runtime, "clamp_: result type ", dtype_name(dtype),
+           " can't be cast to the desired output type ", dtype_name(x.dtype()));
+  ClampChoice c = clamp_choice(dtype, low, high, one_sided);
+  elementwise_(c.op, x, c.rest, c.p, c.q);
+}
+
+bool any_nan(const Tensor& t) {
+  Tensor nan = unary(Op::isnan, t);
+  return item(any(nan, {}, false, false)).i != 0;
+}
+
+bool any_zero(const Arg& a) {
+  if (!a.tensor) return a.scalar.f == 0;
+  if (a.tensor->numel() == 0) return false;
+  NoGradGuard guard;
+  return item(any(*a.tensor, {}, false, true)).i == 0;
+}
+
+}  // namespace fg

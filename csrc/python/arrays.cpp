@@ -1,0 +1,249 @@
+// Arrays: tensors over the memory of others (buffer protocol) and NumPy arrays over ours.
+//
+// NumPy is imported only when a tensor is turned into an array.
+#include <cstring>
+
+#include "python/convert.h"
+#include "python/functions.h"
+
+namespace fg::py {
+
+static PyTypeObject* numpy_number = nullptr;  // numpy.number, looked up once NumPy is there
+PyTypeObject* numpy_bool = nullptr;
+
+static void find_numpy_types() {
+  if (numpy_number) return;
+  PyObject* modules = PyImport_GetModuleDict();
+  PyObject* numpy = PyDict_GetItemString(modules, "numpy");
+  if (!numpy) return;
+  PyObject* number = PyObject_GetAttrString(numpy, "number");
+  PyObject* boolean = PyObject_GetAttrString(numpy, "bool_");
+  if (!number || !boolean) {
+    PyErr_Clear();
+    return;
+  }
+  numpy_number = reinterpret_cast<PyTypeObject*>(number);
+  numpy_bool = reinterpret_cast<PyTypeObject*>(boolean);
+}
+
+bool is_numpy_scalar(PyObject* o) {
+  // A cheap test first: NumPy scalar types have no `__len__` slot users and live in module "numpy".
+  if (strncmp(Py_TYPE(o)->tp_name, "numpy.", 6) != 0) return false;
+  find_numpy_types();
+  return numpy_number && (PyObject_TypeCheck(o, numpy_number) || PyObject_TypeCheck(o, numpy_bool));
+}
+
+namespace {
+
+DType format_dtype(const char* format, Py_ssize_t size, bool& known) {
+  known = true;
+  if (*format == '@' || *format == '=' || *format == '<' || *format == '|') ++format;
+  if (format[0] && format[1]) known = false;
+  switch (*format) {
+    case '?': return DType::Bool;
+    case 'e': return DType::Float16;
+    case 'f': return DType::Float32;
+    case 'd': return DType::Float64;
+    case 'g': known = false; return DType::Float64;
+    case 'b': case 'h': case 'i': case 'l': case 'q':
+      return size == 1 ? DType::Int8 : size == 2 ? DType::Int16 : size == 4 ? DType::Int32 : DType::Int64;
+    case 'B': return DType::UInt8;
+    default: known = false; return DType::UInt8;
+  }
+}
+
+struct HeldBuffer {
+  Py_buffer view;
+};
+void release_buffer(void* context) {
+  auto* held = static_cast<HeldBuffer*>(context);
+  PyGILState_STATE state = PyGILState_Ensure();
+  PyBuffer_Release(&held->view);
+  PyGILState_Release(state);
+  delete held;
+}
+
+}  // namespace
+
+// A tensor over the memory of an object with the buffer protocol; `what` for errors.
+Tensor from_buffer(PyObject* o, const char* what) {
+  auto held = std::make_unique<HeldBuffer>();
+  bool writable = PyObject_GetBuffer(o, &held->view, PyBUF_STRIDES | PyBUF_FORMAT | PyBUF_WRITABLE) == 0;
+  if (!writable) {
+    PyErr_Clear();
+    if (PyObject_GetBuffer(o, &held->view, PyBUF_STRIDES | PyBUF_FORMAT) != 0) raise_pending();
+  }
+  Py_buffer& v = held->view;
+  bool known;
+  DType dtype = format_dtype(v.format ? v.format : "B", v.itemsize, known);
+  if (!known || v.itemsize != item_size(dtype)) {
+    std::string format = v.format ? v.format : "";
+    PyBuffer_Release(&v);
+    fail(ErrorKind::Type, what, ": can't convert an array of format '", format,
+         "'. The only supported types are: float64, float32, float16, int64, int32, int16, int8, uint8, and bool.");
+  }
+  DimArray sizes, strides;
+  bool ndim_ok = v.ndim <= kMaxDims, fits = ndim_ok, negative = false;
+  int64_t count = 1;
+  for (int i = 0; fits && i < v.ndim; ++i) {
+    sizes.push(v.shape[i]);
+    count *= v.shape[i];
+    negative |= v.strides[i] < 0;
+    fits = v.strides[i] % v.itemsize == 0;
+    strides.push(v.strides[i] / v.itemsize);
+  }
+  if (!fits || (negative && count)) {
+    PyBuffer_Release(&v);
+    FG_CHECK(ndim_ok, Value, what, ": a tensor has at most ", kMaxDims, " dimensions");
+    FG_CHECK(fits, Value, what, ": given numpy array strides not a multiple of the element byte size. Copy the numpy array to "
+             "reallocate the memory.");
+    fail(ErrorKind::Value, what, ": At least one stride in the given numpy array is negative, and tensors with negative strides "
+         "are not currently supported. (You can probably work around this by making a copy of your array with array.copy().) ");
+  }
+  if (count == 0) strides = contiguous_strides(sizes);
+  int64_t extent = count ? 1 : 0;
+  for (int i = 0; i < sizes.n && count; ++i) extent += (sizes[i] - 1) * strides[i];
+  void* data = v.buf;
+  HeldBuffer* raw = held.release();
+  Ptr<Storage> storage = Storage::external(data, static_cast<size_t>(extent * item_size(dtype)), {}, release_buffer, raw);
+  storage->set_writable(writable);
+  return Tensor::over(std::move(storage), sizes, strides, 0, dtype);
+}
+
+bool has_buffer(PyObject* o) { return PyObject_CheckBuffer(o) && !PyBytes_Check(o) && !PyByteArray_Check(o); }
+
+namespace {
+
+// ---- to NumPy: the array is made over our memory through __array_interface__-like fields and keeps the tensor alive.
+
+const char* type_string(DType t) {
+  switch (t) {
+    case DType::Bool: return "|b1";
+    case DType::UInt8: return "|u1";
+    case DType::Int8: return "|i1";
+    case DType::Int16: return "<i2";
+    case DType::Int32: return "<i4";
+    case DType::Int64: return "<i8";
+    case DType::Float16: return "<f2";
+    case DType::Float32: return "<f4";
+    case DType::Float64: return "<f8";
+    default: return nullptr;
+  }
+}
+
+PyObject* interface_of(const Tensor& t) {
+  const char* code = type_string(t.dtype());
+  FG_CHECK(code, Type, "Got unsupported ScalarType BFloat16");
+  FG_CHECK(t.device().is_cpu(), Type, "can't convert ", device_name(t.device()),
+           " device type tensor to numpy. Use Tensor.cpu() to copy the tensor to host memory first.");
+  Owned shape(PyTuple_New(t.dim())), strides(PyTuple_New(t.dim()));
+  for (int i = 0; i < t.dim(); ++i) {
+    PyTuple_SET_ITEM(shape.o, i, PyLong_FromLongLong(t.size(i)));
+    PyTuple_SET_ITEM(strides.o, i, PyLong_FromLongLong(t.stride(i) * t.item_bytes()));
+  }
+  return Py_BuildValue("{s:O,s:s,s:(NO),s:O,s:i}", "shape", shape.o, "typestr", code, "data", PyLong_FromVoidPtr(t.mutable_data()),
+                       t.storage().writable() ? Py_False : Py_True, "strides", strides.o, "version", 3);
+}
+
+// An object that owns the tensor and shows its memory to NumPy.
+PyTypeObject* exporter_type = nullptr;
+struct Exporter {
+  PyObject_HEAD
+  TensorImpl* impl;
+};
+void exporter_dealloc(PyObject* o) {
+  auto* e = reinterpret_cast<Exporter*>(o);
+  if (e->impl) e->impl->release();
+  PyTypeObject* type = Py_TYPE(o);
+  type->tp_free(o);
+  Py_DECREF(type);
+}
+PyObject* exporter_interface(PyObject* o, void*) {
+  FG_TRY
+  return interface_of(Tensor(Ptr<TensorImpl>(reinterpret_cast<Exporter*>(o)->impl)));
+  FG_CATCH
+}
+PyGetSetDef exporter_getset[] = {{"__array_interface__", exporter_interface, nullptr, nullptr, nullptr}, {nullptr, nullptr, nullptr, nullptr, nullptr}};
+PyType_Slot exporter_slots[] = {{Py_tp_dealloc, reinterpret_cast<void*>(exporter_dealloc)}, {Py_tp_getset, exporter_getset}, {0, nullptr}};
+PyType_Spec exporter_spec = {"fastgrad._Memory", sizeof(Exporter), 0, Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION, exporter_slots};
+
+PyObject* to_array(const Tensor& t) {
+  PyObject* memory = exporter_type->tp_alloc(exporter_type, 0);
+  if (!memory) return nullptr;
+  reinterpret_cast<Exporter*>(memory)->impl = t.alias().detach_ptr();
+  PyObject* numpy = PyImport_ImportModule("numpy");
+  PyObject* out = numpy ? PyObject_CallMethod(numpy, "asarray", "O", memory) : nullptr;
+  Py_XDECREF(numpy);
+  Py_DECREF(memory);
+  return out;
+}
+
+PyObject* numpy_method(Call& c) {
+  const Tensor& t = c.tensor(0);
+  bool force = c.boolean(1, false);
+  FG_CHECK(force || !t.requires_grad(), Runtime, "Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead.");
+  FG_CHECK(force || t.device().is_cpu(), Type, "can't convert ", device_name(t.device()),
+           " device type tensor to numpy. Use Tensor.cpu() to copy the tensor to host memory first.");
+  NoGradGuard guard;
+  return to_array(to_device(t, {}));
+}
+
+PyObject* array_method(Call& c) {
+  const Tensor& t = c.tensor(0);
+  FG_CHECK(!t.requires_grad(), Runtime, "Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead.");
+  PyObject* out = to_array(t);
+  if (!out || (!c.has(1) && !c.boolean(2, false))) return out;
+  PyObject* cast = c.has(1) ? PyObject_CallMethod(out, "astype", "O", c.v[1]) : PyObject_CallMethod(out, "copy", nullptr);
+  Py_DECREF(out);
+  return cast;
+}
+
+PyObject* from_numpy(Call& c) {
+  PyObject* o = c.v[0];
+  PyObject* modules = PyImport_GetModuleDict();
+  PyObject* numpy = PyDict_GetItemString(modules, "numpy");
+  PyObject* array = numpy ? PyObject_GetAttrString(numpy, "ndarray") : nullptr;
+  bool ok = array && PyObject_IsInstance(o, array) == 1;
+  Py_XDECREF(array);
+  FG_CHECK(ok, Type, "expected np.ndarray (got ", Py_TYPE(o)->tp_name, ")");
+  return wrap(from_buffer(o, "from_numpy()"));
+}
+
+PyObject* frombuffer(Call& c) {
+  FG_CHECK(c.has(1), Type, "frombuffer(): missing required argument 'dtype'");
+  DType dtype = *c.opt_dtype(1);
+  int64_t offset = c.integer(3, 0), count = c.integer(2, -1);
+  auto held = std::make_unique<HeldBuffer>();
+  bool writable = PyObject_GetBuffer(c.v[0], &held->view, PyBUF_WRITABLE) == 0;
+  if (!writable) {
+    PyErr_Clear();
+    if (PyObject_GetBuffer(c.v[0], &held->view, PyBUF_SIMPLE) != 0) raise_pending();
+  }
+  int64_t length = held->view.len, bytes = offset < 0 ? -1 : length - offset;
+  if (bytes < 0 || (count < 0 && bytes % item_size(dtype)) || count > bytes / item_size(dtype)) {
+    PyBuffer_Release(&held->view);
+    fail(ErrorKind::Value, "frombuffer: ", length, " bytes do not hold the wanted elements (offset ", offset, ", count ", count,
+         ", dtype ", dtype_name(dtype), ")");
+  }
+  if (count < 0) count = bytes / item_size(dtype);
+  char* data = static_cast<char*>(held->view.buf) + offset;
+  Ptr<Storage> storage = Storage::external(data, count * item_size(dtype), {}, release_buffer, held.release());
+  storage->set_writable(writable);
+  return wrap(Tensor::over(std::move(storage), DimArray{count}, DimArray{1}, 0, dtype));
+}
+constexpr FunctionDef defs[] = {
+    {"numpy", kMethod, "input, *, force=False", numpy_method, "A NumPy array over the same memory."},
+    {"__array__", kMethod, "input, dtype=None, copy=None", array_method, nullptr},
+    {"from_numpy", kStatic, "ndarray", from_numpy, "A tensor over the memory of a NumPy array."},
+    {"frombuffer", kStatic, "buffer, *, dtype, count=-1, offset=0", frombuffer, "A 1-d tensor over the memory of a buffer."},
+};
+Signature defs_signatures[sizeof(defs) / sizeof(defs[0])];
+
+}  // namespace
+
+bool init_arrays(PyObject* module) {
+  exporter_type = reinterpret_cast<PyTypeObject*>(PyType_FromSpec(&exporter_spec));
+  return exporter_type && FG_REGISTER(defs, module);
+}
+
+}  // namespace fg::py
