@@ -1,5 +1,5 @@
 """Neural networks: modules, their parameters, functions, initial values."""
-from . import functional, init, modules, parameter, utils
+from . import attention, functional, init, modules, parameter, utils
 from ._left_out import MODULES as _LEFT_OUT
 from .modules import *  # noqa: F403
 from .parameter import Buffer, Parameter

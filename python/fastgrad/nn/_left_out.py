@@ -17,12 +17,6 @@ _GROUPS = {
         "LazyBatchNorm1d LazyBatchNorm2d LazyBatchNorm3d LazyInstanceNorm1d LazyInstanceNorm2d LazyInstanceNorm3d "
         "LocalResponseNorm CrossMapLRN2d",
         "batch_norm instance_norm local_response_norm"),
-    "recurrent networks are not part of this release": (
-        "RNN LSTM GRU RNNCell LSTMCell GRUCell RNNBase RNNCellBase", ""),
-    "attention modules are not part of this release; functional.scaled_dot_product_attention is there": (
-        "MultiheadAttention Transformer TransformerEncoder TransformerDecoder TransformerEncoderLayer "
-        "TransformerDecoderLayer",
-        "multi_head_attention_forward"),
     "image resampling is not part of this release": (
         "Upsample UpsamplingBilinear2d UpsamplingNearest2d PixelShuffle PixelUnshuffle ChannelShuffle",
         "interpolate upsample upsample_bilinear upsample_nearest grid_sample affine_grid pixel_shuffle pixel_unshuffle "

@@ -1,13 +1,18 @@
-"""Functions of neural networks: activations, linear maps, normalisation, embedding, attention.
+"""Functions of neural networks: activations, linear maps, normalisation, embedding.
 
-Native functions do the work; what is written here is a composition of them. Losses, dropout and padding have files of
-their own.
+Native functions do the work; what is written here is a composition of them. Losses, attention, dropout and padding have
+files of their own.
 """
-import math
-
 import fastgrad
 from fastgrad import _C
 
+from ._attention import (  # noqa: F401
+    _canonical_mask,
+    _mha_shape_check,
+    _none_or_dtype,
+    multi_head_attention_forward,
+    scaled_dot_product_attention,
+)
 from ._dropout import (  # noqa: F401
     alpha_dropout,
     dropout,
@@ -311,31 +316,6 @@ def one_hot(tensor, num_classes=-1):
         raise RuntimeError("Class values must be smaller than num_classes.")
     result = fastgrad.zeros(*tensor.shape, num_classes, dtype=fastgrad.int64, device=tensor.device)
     return result.scatter_(-1, tensor.unsqueeze(-1), 1)
-
-
-def scaled_dot_product_attention(query, key, value, attn_mask=None, dropout_p=0.0, is_causal=False, scale=None,
-                                 enable_gqa=False):
-    """`softmax(query @ key.T * scale + mask) @ value`."""
-    if is_causal and attn_mask is not None:
-        raise RuntimeError("_scaled_dot_product_attention: Explicit attn_mask should not be set when is_causal=True")
-    if enable_gqa:
-        repeats = query.size(-3) // key.size(-3)
-        key, value = key.repeat_interleave(repeats, -3), value.repeat_interleave(repeats, -3)
-    scores = (query * (1 / math.sqrt(query.size(-1)) if scale is None else scale)) @ key.transpose(-2, -1)
-    if is_causal:
-        attn_mask = fastgrad.ones(query.size(-2), key.size(-2), dtype=fastgrad.bool, device=query.device).tril()
-    if attn_mask is not None:
-        if attn_mask.dtype == fastgrad.bool:
-            scores = scores.masked_fill(attn_mask.logical_not(), -math.inf)
-        else:
-            scores = scores + attn_mask
-    weights = scores.softmax(-1)
-    if attn_mask is not None and attn_mask.dtype == fastgrad.bool:
-        # A row without any allowed key is 0, not NaN.
-        weights = weights.masked_fill((scores == -math.inf).all(-1, keepdim=True), 0.0)
-    if dropout_p > 0.0:
-        weights = dropout(weights, dropout_p)
-    return weights @ value
 
 
 # ---- normalisation

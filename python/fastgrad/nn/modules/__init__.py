@@ -1,5 +1,5 @@
 """All modules."""
-from . import activation, container, dropout, flatten, linear, loss, normalization, sparse
+from . import activation, container, dropout, flatten, linear, loss, normalization, rnn, sparse, transformer
 from .activation import *  # noqa: F403
 from .container import *  # noqa: F403
 from .dropout import *  # noqa: F403
@@ -9,7 +9,10 @@ from .loss import *  # noqa: F403
 from .module import *  # noqa: F403
 from .module import Module
 from .normalization import *  # noqa: F403
+from .rnn import *  # noqa: F403
 from .sparse import *  # noqa: F403
+from .transformer import *  # noqa: F403
 
 __all__ = ["Module", *activation.__all__, *container.__all__, *dropout.__all__, *flatten.__all__, *linear.__all__,
-           *loss.__all__, *normalization.__all__, *sparse.__all__]
+           *loss.__all__, *normalization.__all__, *rnn.__all__, *sparse.__all__,
+           *transformer.__all__]

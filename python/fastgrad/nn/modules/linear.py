@@ -59,6 +59,10 @@ class Linear(Module):
         return f"in_features={self.in_features}, out_features={self.out_features}, bias={self.bias is not None}"
 
 
+class NonDynamicallyQuantizableLinear(Linear):
+    """A Linear that tools for quantization leave alone."""
+
+
 class Bilinear(Module):
     """`x1 @ weight @ x2 + bias` for every output feature."""
 
