@@ -5,6 +5,7 @@
 #include <limits>
 #include <limits>
 
+#include "ops/autocast.h"
 #include "ops/elementwise_dtype.h"
 #include "ops/words.h"
 
@@ -63,6 +64,17 @@ void launch(Op op, const Tensor& out, Args args, DType dtype, Scalar p, Scalar q
   }
   const Backend& table = backend(out.device());
   run(table.elementwise[static_cast<int>(op)][static_cast<int>(compute)], row_info(op).name, iter, out.device());
+}
+
+// Rows that torch's autocast keeps in float32 on CUDA.
+bool float_on_cuda(Op op) {
+  switch (op) {
+    case Op::acos: case Op::asin: case Op::cosh: case Op::exp: case Op::expm1: case Op::log: case Op::log10: case Op::log2:
+    case Op::log1p: case Op::pow: case Op::reciprocal: case Op::rsqrt: case Op::sinh: case Op::softplus: case Op::tan:
+      return true;
+    default:
+      return false;
+  }
 }
 
 // ---- the node
@@ -295,6 +307,11 @@ Tensor row_gradient(Op op, int i, const Tensor& g, const Tensor* x, Scalar p) {
 }
 
 Tensor elementwise(Op op, Args args, Scalar p, Scalar q, const Tensor* out) {
+  if ((mode & kAutocast) && args[0].tensor && autocasting_cuda(*args[0].tensor) && float_on_cuda(op)) {
+    Tensor x = to_float(*args[0].tensor);
+    Arg wide[] = {x, args.size() > 1 ? args[1] : Arg(x), args.size() > 2 ? args[2] : Arg(x)};
+    return without_autocast([&] { return elementwise(op, {wide, args.size()}, p, q, out); });
+  }
   const RowInfo& info = row_info(op);
   // Usual case first: everything of one dtype, shape and device, contiguous.
   const Tensor* lead = args[0].tensor ? args[0].tensor : args.size() > 1 ? args[1].tensor : nullptr;

@@ -1,4 +1,5 @@
 // Losses: elementwise rows with their reduction in one node, and negative log likelihood.
+#include "ops/autocast.h"
 #include "ops/row_info.h"
 #include "ops/words.h"
 
@@ -28,6 +29,7 @@ struct LossNode final : Node {
 }  // namespace
 
 Tensor pointwise_loss(Op op, const Tensor& input, const Tensor& target, int reduction, double p) {
+  if (autocasting(input)) return without_autocast([&] { return pointwise_loss(op, to_float(input), to_float(target), reduction, p); });
   Tensor out;
   int64_t count;
   {
@@ -146,6 +148,8 @@ struct NllNode final : Node {
 }  // namespace
 
 Tensor nll_loss(const Tensor& input, const Tensor& target_in, const Tensor& weight, int reduction, int64_t ignore_index) {
+  if (autocasting(input))
+    return without_autocast([&] { return nll_loss(to_float(input), target_in, to_float(weight), reduction, ignore_index); });
   FG_CHECK(is_floating(input.dtype()), NotImplemented, "\"nll_loss_out_frame\" not implemented for '", dtype_name(input.dtype()),
            "'");
   FG_CHECK(target_in.dtype() == DType::Int64 || target_in.dtype() == DType::UInt8, Runtime,

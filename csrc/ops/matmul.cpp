@@ -1,4 +1,5 @@
 // Matrix products: one kernel (gemm), torch's rules for ranks and broadcasting, gradients as recorded products.
+#include "ops/autocast.h"
 #include "ops/words.h"
 
 namespace fg {
@@ -109,6 +110,7 @@ void save_pair(N& node, const Tensor& a, const Tensor& b, int first) {
 }  // namespace
 
 Tensor mm(const Tensor& a, const Tensor& b) {
+  if (autocasting(a)) return without_autocast([&] { return mm(to_autocast(a), to_autocast(b)); });
   FG_CHECK(a.dim() == 2, Runtime, "mm: self must be a matrix, got shape ", shape_text(a.sizes()));
   FG_CHECK(b.dim() == 2, Runtime, "mm: mat2 must be a matrix, got shape ", shape_text(b.sizes()));
   FG_CHECK(a.size(1) == b.size(0), Runtime, "mm: mat1 and mat2 shapes cannot be multiplied (", a.size(0), "x", a.size(1), " and ",
@@ -126,6 +128,7 @@ Tensor mm(const Tensor& a, const Tensor& b) {
 }
 
 Tensor bmm(const Tensor& a, const Tensor& b) {
+  if (autocasting(a)) return without_autocast([&] { return bmm(to_autocast(a), to_autocast(b)); });
   FG_CHECK(a.dim() == 3 && b.dim() == 3, Runtime, "bmm: batch1 and batch2 must be 3D tensors, got shapes ",
            shape_text(a.sizes()), " and ", shape_text(b.sizes()));
   FG_CHECK(a.size(0) == b.size(0) && a.size(2) == b.size(1), Runtime, "bmm: Expected size for first two dimensions of batch2 "
@@ -178,6 +181,7 @@ Tensor dot(const Tensor& a, const Tensor& b) {
 }
 
 Tensor addmm(const Tensor& c, const Tensor& a, const Tensor& b, Scalar beta, Scalar alpha) {
+  if (autocasting(a)) return without_autocast([&] { return addmm(to_autocast(c), to_autocast(a), to_autocast(b), beta, alpha); });
   FG_CHECK(a.dim() == 2 && b.dim() == 2, Runtime, "addmm: mat1 and mat2 must be matrices, got shapes ", shape_text(a.sizes()),
            " and ", shape_text(b.sizes()));
   FG_CHECK(a.size(1) == b.size(0), Runtime, "addmm: mat1 and mat2 shapes cannot be multiplied (", a.size(0), "x", a.size(1), " and ",
@@ -209,6 +213,7 @@ Tensor addmm(const Tensor& c, const Tensor& a, const Tensor& b, Scalar beta, Sca
 }
 
 Tensor baddbmm(const Tensor& c, const Tensor& a, const Tensor& b, Scalar beta, Scalar alpha) {
+  if (autocasting(a)) return without_autocast([&] { return baddbmm(to_autocast(c), to_autocast(a), to_autocast(b), beta, alpha); });
   FG_CHECK(a.dim() == 3 && b.dim() == 3 && a.size(0) == b.size(0) && a.size(2) == b.size(1), Runtime,
            "baddbmm: batch1 and batch2 must be 3D tensors that can be multiplied, got shapes ", shape_text(a.sizes()), " and ",
            shape_text(b.sizes()));
@@ -249,6 +254,7 @@ Tensor fold_rows(const Tensor& x, int64_t k) {
 }  // namespace
 
 Tensor matmul(const Tensor& a, const Tensor& b) {
+  if (autocasting(a)) return without_autocast([&] { return matmul(to_autocast(a), to_autocast(b)); });
   int da = a.dim(), db = b.dim();
   FG_CHECK(da > 0 && db > 0, Runtime, "both arguments to matmul need to be at least 1D, but they are ", da, "D and ", db, "D");
   if (da == 1 && db == 1) return dot(a, b);
@@ -285,6 +291,7 @@ Tensor matmul(const Tensor& a, const Tensor& b) {
 }
 
 Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias) {
+  if (autocasting(x)) return without_autocast([&] { return linear(to_autocast(x), to_autocast(weight), to_autocast(bias)); });
   FG_CHECK(weight.dim() == 2 || weight.dim() == 1, Runtime, "linear: weight must have 1 or 2 dimensions, got shape ",
            shape_text(weight.sizes()));
   FG_CHECK(x.dim() > 0, Runtime, "both arguments to linear need to be at least 1D, but they are ", x.dim(), "D and ",

@@ -4,6 +4,7 @@
 // the gradient can be differentiated again.
 #include <cmath>
 
+#include "ops/autocast.h"
 #include "ops/words.h"
 
 namespace fg {
@@ -303,6 +304,7 @@ void check_any(const Tensor& t, const char* op) {
 }  // namespace
 
 Tensor sum(const Tensor& t, OptDims dims, bool keepdim, std::optional<DType> dtype) {
+  if (autocasting_cuda(t)) return without_autocast([&] { return sum(to_float(t), dims, keepdim, dtype); });
   DimMask mask = mask_of(t, dims, "sum");
   DType out = sum_dtype(t.dtype(), dtype);
   Tensor r = run(Reduce::sum, "sum", t, mask, keepdim, sum_compute(t.dtype(), out), out).value;
@@ -321,6 +323,7 @@ Tensor mean(const Tensor& t, OptDims dims, bool keepdim, std::optional<DType> dt
 }
 
 Tensor prod(const Tensor& t, std::optional<int64_t> dim, bool keepdim, std::optional<DType> dtype) {
+  if (autocasting(t)) return without_autocast([&] { return prod(to_float(t), dim, keepdim, dtype); });
   OptDims dims;
   if (dim) dims = DimArray{*dim};
   DimMask mask = mask_of(t, dims, "prod");
@@ -408,6 +411,7 @@ Tensor var(const Tensor& t, OptDims dims, double correction, bool keepdim, bool 
 }
 
 Tensor norm(const Tensor& t_in, double order, OptDims dims, bool keepdim, std::optional<DType> dtype, bool vector_norm) {
+  if (autocasting_cuda(t_in)) return without_autocast([&] { return norm(to_float(t_in), order, dims, keepdim, dtype, vector_norm); });
   const char* name = vector_norm ? "linalg.vector_norm" : "norm";
   FG_CHECK(is_floating(t_in.dtype()), Runtime, name, ": Expected a floating point or complex tensor as input. Got ",
            dtype_name(t_in.dtype()));
@@ -457,6 +461,7 @@ Tensor count_nonzero(const Tensor& t, OptDims dims) {
 }
 
 Tensor logsumexp(const Tensor& t_in, DimArray dims, bool keepdim) {
+  if (autocasting_cuda(t_in)) return without_autocast([&] { return logsumexp(to_float(t_in), dims, keepdim); });
   Tensor t = is_floating(t_in.dtype()) ? t_in : to_dtype(t_in, default_dtype());
   DimMask mask = mask_of(t, dims, "logsumexp");
   Tensor r = run(Reduce::logsumexp, "logsumexp", t, mask, keepdim, compute_of(t.dtype()), t.dtype()).value;

@@ -1,4 +1,5 @@
 // Ops along one dimension: softmax, cumulative sums and their kin, layer norm.
+#include "ops/autocast.h"
 #include "ops/words.h"
 
 namespace fg {
@@ -111,6 +112,7 @@ struct CumulativeNode final : Node {
 }  // namespace
 
 Tensor softmax(const Tensor& t_in, int64_t dim, std::optional<DType> dtype, bool log) {
+  if (autocasting_cuda(t_in)) return without_autocast([&] { return softmax(to_float(t_in), dim, dtype, log); });
   const char* name = log ? "log_softmax" : "softmax";
   int d = wrap_dim(dim, t_in.dim(), name);
   Tensor t = dtype ? to_dtype(t_in, *dtype) : t_in;
@@ -130,6 +132,7 @@ Tensor softmax(const Tensor& t_in, int64_t dim, std::optional<DType> dtype, bool
 }
 
 Tensor cumulative(const Tensor& t_in, int64_t dim, Row op, std::optional<DType> dtype, bool reverse) {
+  if (autocasting_cuda(t_in)) return without_autocast([&] { return cumulative(to_float(t_in), dim, op, dtype, reverse); });
   const char* name = op == Row::cumsum ? "cumsum" : "cumprod";
   int d = wrap_dim(dim, t_in.dim(), name);
   DType out_dtype = dtype ? *dtype : is_floating(t_in.dtype()) ? t_in.dtype() : DType::Int64;
@@ -237,6 +240,7 @@ struct LayerNormNode final : Node {
 }  // namespace
 
 Tensor layer_norm(const Tensor& t, Dims shape, const Tensor& weight, const Tensor& bias, double eps) {
+  if (autocasting_cuda(t)) return without_autocast([&] { return layer_norm(to_float(t), shape, to_float(weight), to_float(bias), eps); });
   FG_CHECK(!shape.empty(), Runtime, "Expected normalized_shape to be at least 1-dimensional, i.e., containing at least one "
            "element, but got normalized_shape = []");
   int n = static_cast<int>(shape.size());

@@ -68,6 +68,7 @@ bool init_tensor_type(PyObject* module);
 bool init_dtype_device(PyObject* module);
 bool init_functions(PyObject* module);   // the function table: module functions and tensor methods
 bool init_autograd(PyObject* module);
+bool init_autocast(PyObject* module);
 bool init_convert(PyObject* module);
 bool init_arrays(PyObject* module);
 bool init_dlpack(PyObject* module);

@@ -53,7 +53,6 @@ from ._settings import (
     get_default_device,
     get_num_interop_threads,
     is_anomaly_enabled,
-    is_autocast_enabled,
     is_deterministic_algorithms_warn_only_enabled,
     is_inference,
     is_storage,
@@ -74,9 +73,16 @@ for _name, _dtype in (("float", "float32"), ("double", "float64"), ("half", "flo
 del _module, _name, _native, _dtype
 
 # Imported when first used: name -> module, or (module, name in it).
-_LAZY = {name: name for name in ("cuda", "nn", "optim", "random", "safetensors", "serialization", "testing", "utils",
+_LAZY = {name: name for name in ("amp", "cpu", "cuda", "nn", "optim", "random", "safetensors", "serialization", "testing", "utils",
                                  "viz")}
 _LAZY.update({name: ("serialization", name) for name in ("load", "save")})
+_LAZY.update({name: ("amp.autocast_mode", name) for name in (
+    "autocast", "is_autocast_enabled", "set_autocast_enabled", "get_autocast_dtype", "set_autocast_dtype",
+    "is_autocast_cpu_enabled", "set_autocast_cpu_enabled", "get_autocast_cpu_dtype", "set_autocast_cpu_dtype",
+    "get_autocast_gpu_dtype", "set_autocast_gpu_dtype", "is_autocast_cache_enabled", "set_autocast_cache_enabled",
+    "clear_autocast_cache", "autocast_increment_nesting", "autocast_decrement_nesting")})
+_LAZY["_amp_foreach_non_finite_check_and_unscale_"] = ("amp.grad_scaler", "non_finite_check_and_unscale_")
+_LAZY["_amp_update_scale_"] = ("amp.grad_scaler", "update_scale_")
 _LAZY["set_default_tensor_type"] = ("_legacy", "set_default_tensor_type")
 
 

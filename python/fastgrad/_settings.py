@@ -98,8 +98,3 @@ def get_num_interop_threads():
 
 def set_num_interop_threads(n):
     """Accepted for compatibility: operations run one after the other."""
-
-
-def is_autocast_enabled(device_type=None):
-    """Whether automatic mixed precision is on: never."""
-    return False

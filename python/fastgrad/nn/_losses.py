@@ -105,6 +105,7 @@ def nll_loss(input, target, weight=None, size_average=None, ignore_index=-100, r
 def cross_entropy(input, target, weight=None, size_average=None, ignore_index=-100, reduce=None, reduction="mean",
                   label_smoothing=0.0):
     """`nll_loss` of `log_softmax`; targets are class indices, or probabilities in the shape of the input."""
+    input = _C._autocast_float(input)
     number = _REDUCTIONS.get(reduction) if size_average is None and reduce is None else None
     if number is None:
         number = _number(reduction, size_average, reduce)

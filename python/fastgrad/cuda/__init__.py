@@ -3,7 +3,7 @@
 Without a usable device `is_available()` is False, `unavailable_reason()` says why, and everything that needs one raises
 that reason in one line.
 """
-from . import _C
+from .. import _C
 
 __all__ = ["is_available", "device_count", "current_device", "set_device", "get_device_name", "synchronize",
            "empty_cache", "memory_allocated", "memory_reserved", "max_memory_allocated", "max_memory_reserved",
@@ -369,8 +369,11 @@ class Event:
 
 
 def __getattr__(name):
+    if name == "amp":
+        from importlib import import_module
+        return import_module(".amp", __name__)
     if name.endswith("Tensor"):
-        from . import _legacy
+        from .. import _legacy
         if name.removesuffix("Tensor") in _legacy.KINDS:
             return globals().setdefault(name, _legacy.tensor_type(name, "cuda"))
     raise AttributeError(f"module 'fastgrad.cuda' has no attribute '{name}'")
