@@ -37,6 +37,7 @@ constexpr int64_t kWakeCostNs = 100'000;    // wake sleeping workers from here
 constexpr int64_t kParallelCostNs = 5'000;  // use spinning workers from here
 constexpr int64_t kCostPerThreadNs = 2'000;
 constexpr int64_t kCostPerWakeNs = 20'000;  // about what a wake call and the start of a halted core cost
+constexpr int64_t kPauseNs = 1'000'000;     // a program that lets this pass between regions is not in a stream of them
 
 struct alignas(64) Slot {
   std::atomic<uint64_t> ticket{0};
@@ -57,6 +58,7 @@ struct Pool {
   std::atomic<int> threads{0};  // 0: not asked yet
   int workers = 0;              // started; only the owner of `busy` looks at these
   uint32_t generation = 0;
+  int64_t missed_ns = 0, missed_at = 0;  // regions in a row that were too small to wake anyone for: cost, time of the last
   int caller_cpu = 0;  // plus 1
   pthread_t handles[kMaxThreads] = {};
 };
@@ -220,15 +222,29 @@ void serial(int64_t chunks, void (*fn)(void*, int64_t), void* context) {
   for (int64_t i = 0; i < chunks; ++i) fn(context, i);
 }
 
+// Whether a region that is too small to wake workers for is part of a stream of such regions: together they are worth it,
+// and workers that are awake find the next ones without sleeping in between.
+bool is_stream(int64_t cost_ns) {
+  int64_t now = now_ns();
+  if (now - pool.missed_at > kPauseNs) pool.missed_ns = 0;
+  pool.missed_at = now;
+  pool.missed_ns += cost_ns;
+  if (pool.missed_ns < kWakeCostNs) return false;
+  pool.missed_ns = 0;
+  return true;
+}
+
 // Publishes the region to the workers worth having; false: the caller should do everything itself.
 bool publish(int64_t chunks, int64_t cost_ns, int threads, void (*fn)(void*, int64_t), void* context) {
-  bool may_wake = cost_ns >= kWakeCostNs;
-  if (may_wake && pool.workers < threads - 1) start_workers(threads - 1);
-  int64_t width =
-      std::min<int64_t>({threads, pool.workers + 1, chunks, std::max<int64_t>(2, cost_ns / kCostPerThreadNs)});
-  bool anyone = may_wake;
-  for (int64_t i = 1; i < width && !anyone; ++i) anyone = pool.slots[i].asleep.load(std::memory_order_relaxed) == 0;
-  if (width < 2 || !anyone) return false;
+  int64_t wanted = std::min<int64_t>({threads, chunks, std::max<int64_t>(2, cost_ns / kCostPerThreadNs)});
+  int64_t wakes = cost_ns >= kWakeCostNs ? cost_ns / kCostPerWakeNs : 0;
+  bool awake = false;
+  for (int64_t i = 1; i < std::min<int64_t>(wanted, pool.workers + 1) && !awake; ++i)
+    awake = pool.slots[i].asleep.load(std::memory_order_relaxed) == 0;
+  if (!awake && wakes == 0 && is_stream(cost_ns)) wakes = wanted - 1;
+  if (wakes > 0 && pool.workers < threads - 1) start_workers(threads - 1);
+  int64_t width = std::min<int64_t>(wanted, pool.workers + 1);
+  if (width < 2 || (!awake && wakes == 0)) return false;
   keep_off_caller();
 
   int64_t group = (chunks + kMaxRanges - 1) / kMaxRanges, units = (chunks + group - 1) / group;
@@ -244,7 +260,6 @@ bool publish(int64_t chunks, int64_t cost_ns, int threads, void (*fn)(void*, int
                                std::memory_order_release);
   // Sequentially consistent against the worker's "asleep, then look at the signal": one of the two sees the other.
   for (int64_t i = 1; i < width; ++i) pool.slots[i].signal.store(pool.generation, std::memory_order_seq_cst);
-  int64_t wakes = may_wake ? cost_ns / kCostPerWakeNs : 0;
   for (int64_t i = 1; i < width && wakes > 0; ++i) {
     if (pool.slots[i].asleep.load(std::memory_order_seq_cst) == 0) continue;
     wake(pool.slots[i].signal);

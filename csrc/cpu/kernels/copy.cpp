@@ -36,10 +36,62 @@ bool is_dense(const Iter& iter, const Operand& item) {
   return true;
 }
 
+// Runs of bytes that lie together on both sides are moved as they are: exchanged outer dimensions, slices, joins.
+constexpr int64_t kShortestRun = 32;  // bytes; shorter ones are gathered by the general loop in blocks
+struct Runs {
+  const Iter* iter;
+  int64_t bytes, per_chunk, count;
+};
+// A call of memcpy costs as much as a short run.
+inline void copy_run(char* to, const char* from, int64_t bytes) {
+  if (bytes > 1024) {
+    memcpy(to, from, static_cast<size_t>(bytes));
+    return;
+  }
+  for (int64_t i = 0; i + kShortestRun < bytes; i += kShortestRun) __builtin_memcpy(to + i, from + i, kShortestRun);
+  __builtin_memcpy(to + bytes - kShortestRun, from + bytes - kShortestRun, kShortestRun);  // may overlap the last one
+}
+void copy_runs_chunk(void* context, int64_t chunk) {
+  const Runs& runs = *static_cast<const Runs*>(context);
+  const Iter& iter = *runs.iter;
+  const int64_t item = item_bytes(iter.out.dtype), first = chunk * runs.per_chunk;
+  const int64_t last = first + runs.per_chunk < runs.count ? first + runs.per_chunk : runs.count;
+  int64_t at[kMaxDims], rest = first, to = 0, from = 0;
+  for (int d = 1; d < iter.ndim; ++d) {
+    at[d] = rest % iter.sizes[d];
+    rest /= iter.sizes[d];
+    to += at[d] * iter.out.strides[d];
+    from += at[d] * iter.in[0].strides[d];
+  }
+  for (int64_t run = first; run < last; ++run) {
+    copy_run(static_cast<char*>(iter.out.data) + to * item, static_cast<const char*>(iter.in[0].data) + from * item, runs.bytes);
+    for (int d = 1; d < iter.ndim; ++d) {
+      to += iter.out.strides[d];
+      from += iter.in[0].strides[d];
+      if (++at[d] < iter.sizes[d]) break;
+      to -= iter.out.strides[d] * iter.sizes[d];
+      from -= iter.in[0].strides[d] * iter.sizes[d];
+      at[d] = 0;
+    }
+  }
+}
+bool copy_runs(const Iter& iter) {
+  if (iter.ndim < 2 || iter.out.strides[0] != 1 || iter.in[0].strides[0] != 1) return false;
+  Runs runs = {&iter, iter.sizes[0] * item_bytes(iter.out.dtype), 0, iter.numel / iter.sizes[0]};
+  // Of more than a run's worth of cache lines the general loop writes past the cache.
+  if (runs.bytes < kShortestRun || runs.bytes * runs.count >= kStreamBytes) return false;
+  runs.per_chunk = kCopyChunk / 4 / runs.bytes > 1 ? kCopyChunk / 4 / runs.bytes : 1;
+  const int64_t chunks = (runs.count + runs.per_chunk - 1) / runs.per_chunk;
+  if (chunks == 1) copy_runs_chunk(&runs, 0);
+  else parallel_for(chunks, runs.count * 3 + runs.bytes * runs.count / 16, copy_runs_chunk, &runs);
+  return true;
+}
+
 void copy(const Iter& iter) {
   const DType dtype = iter.in[0].dtype;
   if (dtype != iter.out.dtype)
     return run_general(iter, Kernel{nullptr, kComputeOf[static_cast<int>(dtype)], false, false, false});
+  if (iter.numel != 0 && copy_runs(iter)) return;
   if (!is_dense(iter, iter.out) || !is_dense(iter, iter.in[0]))
     return run_general(iter, Kernel{nullptr, kComputeOf[static_cast<int>(dtype)], false, true, false});
   const int64_t count = iter.numel * item_bytes(dtype);

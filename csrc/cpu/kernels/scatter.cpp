@@ -58,6 +58,18 @@ bool scatter_tile(const Task& task, const int64_t* offset, int64_t n0, int64_t n
       }
       continue;
     }
+    if (to_step == 0 && index_step == 1 && from_step == 1 && task.stride == 1) {  // histograms, sums by segment
+      const int64_t size = task.size;
+      for (int64_t i = 0; i < n0; ++i) {
+        T& spot = to[index[i] + (index[i] >> 63 & size)];
+        if constexpr (mode == Scatter::set) {
+          spot = from[i];
+        } else {
+          spot = Target::store(combine<mode>(Target::load(spot), Kind::load(from[i])));
+        }
+      }
+      continue;
+    }
     for (int64_t i = 0; i < n0; ++i) {
       T& spot = to[i * to_step + place(index[i * index_step], task)];
       const S x = from[i * from_step];
