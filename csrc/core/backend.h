@@ -211,7 +211,13 @@ struct RandomArgs {
 
 // ---- optimizers -------------------------------------------------------------------------------------------------------
 // One call updates every parameter of a group. Arrays of `count` pointers; all contiguous and of one dtype per tensor.
-enum class Optim : uint8_t { sgd, adam, rmsprop };
+// The updates themselves, and what the numbers of a parameter are: ops/optim_rules.h.
+#define FG_OPTIMS(X) X(sgd) X(adam) X(rmsprop) X(adagrad) X(adadelta) X(adamax) X(nadam) X(radam) X(rprop) X(asgd)
+enum class Optim : uint8_t {
+#define FG_KIND(name) name,
+  FG_OPTIMS(FG_KIND)
+#undef FG_KIND
+};
 struct OptimArgs {
   Optim kind;
   int64_t count;
@@ -219,12 +225,31 @@ struct OptimArgs {
   const DType* dtypes;
   void* const* params;
   const void* const* grads;
-  void* const* state1;   // momentum buffer | exp_avg    | square_avg
-  void* const* state2;   //                 | exp_avg_sq | momentum buffer
-  void* const* state3;   //                 | max_exp_avg_sq (amsgrad) | grad_avg (centered); a null array when unused
-  const int64_t* steps;  // adam: step number per parameter, from 1; sgd: 0 = first step (the buffer becomes the gradient)
-  double lr, momentum, dampening, weight_decay, beta1, beta2, eps, alpha;
+  void* const* state1;    // momentum buffer | exp_avg | square_avg | sum | prev | ax
+  void* const* state2;    // exp_avg_sq | exp_inf | momentum buffer | acc_delta | step_size
+  void* const* state3;    // max_exp_avg_sq (amsgrad) | grad_avg (centered); a null array when unused, as the others
+  const double* numbers;  // three for each parameter
+  double lr, momentum, dampening, weight_decay, beta1, beta2, eps, alpha, low, high;
   int32_t nesterov, maximize, decoupled, amsgrad, centered;
+  Stream stream;
+};
+
+// ---- draws ------------------------------------------------------------------------------------------------------------
+// Random numbers whose count of words depends on the values, and the gradients of such numbers; elementwise.
+enum class Draw : uint8_t {
+  gamma,           // a = concentration
+  poisson,         // a = rate
+  binomial,        // a = count, b = probability
+  gamma_grad,      // d out / d concentration: a = concentration, b = the number that was drawn
+  dirichlet_grad,  // a = the number that was drawn, b = concentration, c = total concentration
+};
+struct DrawArgs {
+  Draw kind;
+  DType dtype;  // Float32 or Float64, of all operands
+  int64_t n;
+  void* out;
+  const void *a, *b, *c;
+  void* generator;  // the device's own generator state; null for gradients
   Stream stream;
 };
 
@@ -273,6 +298,7 @@ struct Backend {
   void (*random)(const RandomArgs&);
   void (*randperm)(int64_t* out, int64_t n, void* generator, Stream stream);
   void (*optim_step)(const OptimArgs&);
+  void (*draw)(const DrawArgs&);
 
   // Devices with streams (null on CPU).
   int (*device_count)();

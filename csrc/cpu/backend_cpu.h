@@ -33,6 +33,9 @@ void empty_cache(int device);
 void memory_stats(int device, MemoryStats* out);
 void reset_peak(int device);
 
+// draw.cpp
+void draw(const DrawArgs& args);
+
 // Memory a kernel needs for itself while it runs (packing, partial sums); 64-byte aligned.
 void* scratch(size_t bytes);
 void release_scratch(void* block, size_t bytes);

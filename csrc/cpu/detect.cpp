@@ -78,6 +78,7 @@ void choose(Chosen& chosen) {
   table.copy_bytes = copy_bytes;
   table.synchronize = synchronize;
   table.take_error = take_error;
+  table.draw = draw;
 
 #if defined(FG_X86)
   __builtin_cpu_init();

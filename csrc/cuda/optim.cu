@@ -1,8 +1,7 @@
 // Optimizer steps: one launch updates many parameters. Their pointers travel in the kernel's arguments; a block finds
 // its tensor by where its blocks begin.
-#include <cmath>
-
 #include "cuda/convert.cuh"
+#include "cuda/num.cuh"
 #include "cuda/tables.h"
 
 namespace fg::cuda {
@@ -15,9 +14,8 @@ struct Entry {
   void *param, *state1, *state2, *state3;
   const void* grad;
   int64_t n;
-  double step_size, root_correction;  // adam: lr / (1 - beta1^t), sqrt(1 - beta2^t)
+  double numbers[3];
   DType dtype;
-  bool first;
 };
 struct Batch {
   Entry entries[kTensors];
@@ -26,58 +24,37 @@ struct Batch {
 };
 struct Rule {
   Optim kind;
-  double lr, momentum, dampening, weight_decay, beta1, beta2, eps, alpha;
+  double lr, momentum, dampening, weight_decay, beta1, beta2, eps, alpha, low, high;
   bool nesterov, maximize, decoupled, amsgrad, centered;
 };
 
-FG_DEVICE float sqrt_of(float x) { return ::sqrtf(x); }
-FG_DEVICE double sqrt_of(double x) { return ::sqrt(x); }
+// What a rule sees: one element.
+template <class T> struct Cell {
+  const Entry& e;
+  int64_t i;
+  FG_DEVICE Num<T> get(const void* p) const { return load_float<T>(p, i, e.dtype); }
+  FG_DEVICE void put(void* p, Num<T> x) const { store_float<T>(p, i, e.dtype, x.v); }
+  FG_DEVICE void* const& place(int k) const { return k == 0 ? e.state1 : k == 1 ? e.state2 : e.state3; }
+  FG_DEVICE Num<T> param() const { return get(e.param); }
+  FG_DEVICE Num<T> grad() const { return get(e.grad); }
+  FG_DEVICE Num<T> state(int k) const { return get(place(k)); }
+  FG_DEVICE void set_param(Num<T> x) const { put(e.param, x); }
+  FG_DEVICE void set_state(int k, Num<T> x) const { put(place(k), x); }
+};
 
-template <class T> FG_DEVICE void update(const Rule& r, const Entry& e, int64_t i) {
-  auto get = [&](const void* p) { return load_float<T>(p, i, e.dtype); };
-  auto put = [&](void* p, T x) { store_float<T>(p, i, e.dtype, x); };
-  auto number = [](double x) { return static_cast<T>(x); };
-  T p = get(e.param), g = get(e.grad);
-  if (r.maximize) g = -g;
-  if (r.kind == Optim::adam && r.decoupled) {
-    p *= number(1 - r.lr * r.weight_decay);
-  } else if (r.weight_decay != 0) {
-    g += number(r.weight_decay) * p;
-  }
-  if (r.kind == Optim::sgd) {
-    if (r.momentum != 0) {
-      T buffer = e.first ? g : number(r.momentum) * get(e.state1) + number(1 - r.dampening) * g;
-      put(e.state1, buffer);
-      g = r.nesterov ? g + number(r.momentum) * buffer : buffer;
-    }
-    put(e.param, p - number(r.lr) * g);
-  } else if (r.kind == Optim::adam) {
-    T m = get(e.state1), v = get(e.state2);
-    m += (g - m) * number(1 - r.beta1);
-    v = number(r.beta2) * v + number(1 - r.beta2) * g * g;
-    put(e.state1, m);
-    put(e.state2, v);
-    if (r.amsgrad) {
-      T most = get(e.state3);
-      v = most > v || most != most ? most : v;
-      put(e.state3, v);
-    }
-    put(e.param, p - number(e.step_size) * (m / (sqrt_of(v) / number(e.root_correction) + number(r.eps))));
-  } else {
-    T v = number(r.alpha) * get(e.state1) + number(1 - r.alpha) * g * g, spread = v;
-    put(e.state1, v);
-    if (r.centered) {
-      T mean = get(e.state3);
-      mean += (g - mean) * number(1 - r.alpha);
-      put(e.state3, mean);
-      spread = v - mean * mean;
-    }
-    g /= sqrt_of(spread) + number(r.eps);
-    if (r.momentum > 0) {
-      g += number(r.momentum) * get(e.state2);
-      put(e.state2, g);
-    }
-    put(e.param, p - number(r.lr) * g);
+#define FG_RULE FG_DEVICE
+#include "ops/optim_rules.h"
+#undef FG_RULE
+
+template <class T> FG_DEVICE void update(const Rule& options, const Entry& e, int64_t i) {
+  const OptimRule<Num<T>> rule(options, e.numbers);
+  const Cell<T> at{e, i};
+  switch (options.kind) {
+#define FG_KIND(name) \
+  case Optim::name:   \
+    return name(rule, at);
+    FG_OPTIMS(FG_KIND)
+#undef FG_KIND
   }
 }
 
@@ -100,10 +77,14 @@ __global__ void __launch_bounds__(kThreads)
 }
 
 void optim_step(const OptimArgs& args) {
-  Rule rule{
-      args.kind,         args.lr,           args.momentum, args.dampening,     args.weight_decay,  args.beta1,
-      args.beta2,        args.eps,          args.alpha,    args.nesterov != 0, args.maximize != 0, args.decoupled != 0,
-      args.amsgrad != 0, args.centered != 0};
+  Rule rule{args.kind,          args.lr,
+            args.momentum,      args.dampening,
+            args.weight_decay,  args.beta1,
+            args.beta2,         args.eps,
+            args.alpha,         args.low,
+            args.high,          args.nesterov != 0,
+            args.maximize != 0, args.decoupled != 0,
+            args.amsgrad != 0,  args.centered != 0};
   static_assert(sizeof(Batch) + sizeof(Rule) <= 4096);
   Batch batch{};
   auto flush = [&] {
@@ -114,17 +95,15 @@ void optim_step(const OptimArgs& args) {
     if (args.numels[k] == 0) continue;
     Entry& e = batch.entries[batch.count];
     auto state = [&](void* const* states) { return states ? states[k] : nullptr; };
-    double step = args.steps ? static_cast<double>(args.steps[k]) : 1;
+    const double* numbers = args.numbers + 3 * k;
     e = {args.params[k],
          state(args.state1),
          state(args.state2),
          state(args.state3),
          args.grads[k],
          args.numels[k],
-         args.kind == Optim::adam ? args.lr / (1 - std::pow(args.beta1, step)) : 0,
-         args.kind == Optim::adam ? std::sqrt(1 - std::pow(args.beta2, step)) : 1,
-         args.dtypes[k],
-         step == 0};
+         {numbers[0], numbers[1], numbers[2]},
+         args.dtypes[k]};
     uint32_t blocks = static_cast<uint32_t>(ceil_div(e.n, kChunk));
     batch.starts[batch.count + 1] = batch.starts[batch.count] + blocks;
     if (++batch.count == kTensors) flush();

@@ -1,6 +1,6 @@
 #include "ops/optim.h"
 
-#include <map>
+#include <cmath>
 
 namespace fg {
 
@@ -18,6 +18,30 @@ void check_list(const OptimStep& step, Tensors list, const char* what) {
   }
 }
 
+// The three numbers of each parameter that its step count decides.
+std::vector<double> numbers_of(const OptimStep& s) {
+  std::vector<double> out;
+  for (size_t i = 0; i < s.params.size(); ++i) {
+    double t = s.steps.empty() ? 1 : static_cast<double>(s.steps[i]), n[3] = {};
+    double correction1 = 1 - std::pow(s.beta1, t), power2 = std::pow(s.beta2, t), correction2 = 1 - power2;
+    switch (s.kind) {
+      case Optim::sgd: n[0] = t == 0; break;
+      case Optim::adam: n[0] = -(s.lr / correction1), n[1] = std::sqrt(correction2); break;
+      case Optim::adagrad: n[0] = -(s.lr / (1 + (t - 1) * s.lr_decay)); break;
+      case Optim::adamax: n[0] = -(s.lr / correction1); break;
+      case Optim::radam: {
+        double longest = 2 / (1 - s.beta2) - 1, length = longest - 2 * t * power2 / correction2;
+        n[0] = correction1, n[1] = std::sqrt(correction2);
+        if (length > 5) n[2] = std::sqrt((length - 4) * (length - 2) * longest / ((longest - 4) * (longest - 2) * length));
+        break;
+      }
+      default: break;
+    }
+    out.insert(out.end(), n, n + 3);
+  }
+  return out;
+}
+
 }  // namespace
 
 void optim_step(const OptimStep& step) {
@@ -32,6 +56,8 @@ void optim_step(const OptimStep& step) {
   check_list(step, step.state1, "buffers");
   check_list(step, step.state2, "buffers");
   check_list(step, step.state3, "buffers");
+  std::vector<double> numbers = step.numbers.empty() ? numbers_of(step) : step.numbers;
+  FG_CHECK(numbers.size() == 3 * n, Runtime, "optimizer step: ", numbers.size(), " numbers for ", n, " parameters");
 
   // Kernels want runs. A tensor that is dense and whose companions lie alike is one; others go through contiguous copies.
   struct Put {
@@ -79,9 +105,10 @@ void optim_step(const OptimStep& step) {
   args.state1 = pointers[1].empty() ? nullptr : pointers[1].data();
   args.state2 = pointers[2].empty() ? nullptr : pointers[2].data();
   args.state3 = pointers[3].empty() ? nullptr : pointers[3].data();
-  args.steps = step.steps.data();
+  args.numbers = numbers.data();
   args.lr = step.lr, args.momentum = step.momentum, args.dampening = step.dampening, args.weight_decay = step.weight_decay;
   args.beta1 = step.beta1, args.beta2 = step.beta2, args.eps = step.eps, args.alpha = step.alpha;
+  args.low = step.low, args.high = step.high;
   args.nesterov = step.nesterov, args.maximize = step.maximize, args.decoupled = step.decoupled;
   args.amsgrad = step.amsgrad, args.centered = step.centered;
   args.stream = Storage::current_stream(step.params[0].device());

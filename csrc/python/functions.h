@@ -21,6 +21,7 @@ bool init_shape_functions(PyObject* module);
 bool init_index_functions(PyObject* module);
 bool init_create_functions(PyObject* module);
 bool init_nn_functions(PyObject* module);
+bool init_optim_functions(PyObject* module);
 bool init_random_functions(PyObject* module);
 
 #define FG_REGISTER(defs, module) \

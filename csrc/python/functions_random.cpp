@@ -5,6 +5,7 @@
 #include <cstring>
 #include <random>
 
+#include "ops/draw.h"
 #include "python/functions.h"
 
 namespace fg::py {
@@ -406,6 +407,18 @@ constexpr FunctionDef defs[] = {
     {"randint_like", kFunction, "input, low, high=None, *, dtype=None, layout=None, device=None", randint_like, nullptr},
     {"randperm", kStatic, "n, *, " CREATE_PARAMS, randperm_args, "A random order of 0 ... n - 1."},
     {"normal", kStatic, "mean, std=1.0, size=None, *, " CREATE_PARAMS, normal_args, "Normal numbers of given mean and standard deviation."},
+    {"poisson", kFunction, "input, generator=None", [](Call& c) { return wrap(poisson(c.tensor(0), generator_arg(c, 1))); },
+     "Poisson numbers, one for each rate in input."},
+    {"binomial", kFunction, "count, prob, generator=None",
+     [](Call& c) { return wrap(binomial(c.tensor(0), c.tensor(1), generator_arg(c, 2))); },
+     "Numbers of hits in count tries, each with probability prob."},
+    {"_standard_gamma", kFunction, "input, generator=None",
+     [](Call& c) { return wrap(standard_gamma(c.tensor(0), generator_arg(c, 1))); }, nullptr},
+    {"_standard_gamma_grad", kFunction, "input, output", [](Call& c) { return wrap(standard_gamma_grad(c.tensor(0), c.tensor(1))); }, nullptr},
+    {"_sample_dirichlet", kFunction, "input, generator=None",
+     [](Call& c) { return wrap(sample_dirichlet(c.tensor(0), generator_arg(c, 1))); }, nullptr},
+    {"_dirichlet_grad", kFunction, "x, alpha, total",
+     [](Call& c) { return wrap(dirichlet_grad(c.tensor(0), c.tensor(1), c.tensor(2))); }, nullptr},
     {"bernoulli", kBoth, "input, p=None, *, generator=None, out=None", bernoulli_args, "1 with the probability given by each element of input."},
     {"multinomial", kBoth, "input, num_samples, replacement=False, *, generator=None, out=None",
      [](Call& c) { return finish(c, 4, multinomial(c.tensor(0), c.integer(1), c.boolean(2, false), generator_arg(c, 3))); },

@@ -1,7 +1,6 @@
-// SGD, Adam (with decoupled weight decay: AdamW) and RMSprop. One call updates all parameters of a group: the tensors
-// are cut into chunks of fixed size and the chunks of all of them run as one parallel region, each in a single pass
-// over its memory. Formulas and their order are those of torch's per-tensor implementation. Half types are computed in
-// float.
+// Optimizer steps. One call updates all parameters of a group: the tensors are cut into chunks of fixed size and the
+// chunks of all of them run as one parallel region, each in a single pass over its memory. The updates are the rules of
+// ops/optim_rules.h, here on vectors. Half types are computed in float.
 #include "core/backend.h"
 #include "cpu/backend_cpu.h"
 #include "cpu/parallel.h"
@@ -10,7 +9,7 @@
 namespace fg::cpu::FG_ISA {
 namespace {
 
-constexpr int64_t kChunk = 16384;  // elements
+constexpr int64_t kChunk = 16384;   // elements
 constexpr int64_t kSerial = 32768;  // elements of the whole group
 
 struct AsFloat {
@@ -39,21 +38,18 @@ struct AsBFloat16 {
 };
 
 // A piece of one tensor. States that a rule does not use are null.
-template <class T>
-struct Piece {
+template <class T> struct Piece {
   T* param;
   T* grad;  // only read; not const so that the rest below can point it at a buffer
   T* states[3];
 };
 
-template <class T>
-T* shifted(const void* base, int64_t from) {
+template <class T> T* shifted(const void* base, int64_t from) {
   return base ? static_cast<T*>(const_cast<void*>(base)) + from : nullptr;
 }
 
 // step(piece, i) updates one vector at i. The rest goes through buffers of one vector.
-template <class As, class Step>
-FG_INLINE void sweep(const Piece<typename As::Stored>& piece, int64_t n, Step step) {
+template <class As, class Step> FG_INLINE void sweep(const Piece<typename As::Stored>& piece, int64_t n, Step step) {
   using T = typename As::Stored;
   constexpr int64_t lanes = As::V::N;
   int64_t i = 0;
@@ -71,130 +67,51 @@ FG_INLINE void sweep(const Piece<typename As::Stored>& piece, int64_t n, Step st
   }
 }
 
-// The gradient that every rule starts from.
-template <class V>
-struct Gradient {
-  bool negate, decay;
-  V weight_decay;
-  explicit Gradient(const OptimArgs& args, bool decoupled)
-      : negate(args.maximize), decay(args.weight_decay != 0 && !decoupled), weight_decay(args.weight_decay) {}
-  FG_INLINE V operator()(V g, V p) const {
-    if (negate) g = -g;
-    return decay ? g + p * weight_decay : g;
-  }
+// What a rule sees: one vector of a piece.
+template <class As> struct Cell {
+  using V = typename As::V;
+  const Piece<typename As::Stored>& at;
+  int64_t i;
+  FG_INLINE V param() const { return As::load(at.param + i); }
+  FG_INLINE V grad() const { return As::load(at.grad + i); }
+  FG_INLINE V state(int k) const { return As::load(at.states[k] + i); }
+  FG_INLINE void set_param(V x) const { As::store(at.param + i, x); }
+  FG_INLINE void set_state(int k, V x) const { As::store(at.states[k] + i, x); }
 };
 
-// As torch: the form that is exact at the nearer end.
-template <class V>
-struct Lerp {
-  bool near_start;
-  V weight, other;
-  explicit Lerp(double w) : near_start(w < 0.5 && w > -0.5), weight(w), other(1 - w) {}
-  FG_INLINE V operator()(V from, V to) const {
-    const V delta = to - from;
-    return near_start ? from + weight * delta : to - delta * other;
-  }
-};
+#define FG_RULE FG_INLINE
+#include "ops/optim_rules.h"
+#undef FG_RULE
 
-template <class As>
-void sgd(const OptimArgs& args, int64_t tensor, const Piece<typename As::Stored>& piece, int64_t n) {
-  using V = typename As::V;
-  const Gradient<V> gradient(args, false);
-  const bool first = args.steps && args.steps[tensor] == 0, nesterov = args.nesterov;
-  const V lr(-args.lr), momentum(args.momentum), rest(1 - args.dampening);
-  if (args.momentum == 0) {
-    sweep<As>(piece, n, [=](const auto& at, int64_t i) __attribute__((always_inline)) {
-      const V p = As::load(at.param + i);
-      As::store(at.param + i, p + gradient(As::load(at.grad + i), p) * lr);
-    });
-  } else {
-    sweep<As>(piece, n, [=](const auto& at, int64_t i) __attribute__((always_inline)) {
-      const V p = As::load(at.param + i);
-      V g = gradient(As::load(at.grad + i), p);
-      const V buffer = first ? g : As::load(at.states[0] + i) * momentum + g * rest;
-      As::store(at.states[0] + i, buffer);
-      g = nesterov ? g + buffer * momentum : buffer;
-      As::store(at.param + i, p + g * lr);
-    });
-  }
-}
-
-template <class As>
-void adam(const OptimArgs& args, int64_t tensor, const Piece<typename As::Stored>& piece, int64_t n) {
-  using V = typename As::V;
-  const double step = static_cast<double>(args.steps[tensor]);
-  const double correction1 = 1 - ::pow(args.beta1, step), correction2 = 1 - ::pow(args.beta2, step);
-  const Gradient<V> gradient(args, args.decoupled);
-  const Lerp<V> average(1 - args.beta1);
-  const bool shrink = args.decoupled && args.weight_decay != 0, amsgrad = args.amsgrad;
-  const V kept(1 - args.lr * args.weight_decay), beta2(args.beta2), rest2(1 - args.beta2), eps(args.eps);
-  const V root2(::sqrt(correction2)), step_size(-(args.lr / correction1));
-  sweep<As>(piece, n, [=](const auto& at, int64_t i) __attribute__((always_inline)) {
-    V p = As::load(at.param + i);
-    const V g = gradient(As::load(at.grad + i), p);
-    if (shrink) p = p * kept;
-    const V m = average(As::load(at.states[0] + i), g);
-    const V v = As::load(at.states[1] + i) * beta2 + rest2 * g * g;
-    As::store(at.states[0] + i, m);
-    As::store(at.states[1] + i, v);
-    V largest = v;
-    if (amsgrad) {
-      largest = max(As::load(at.states[2] + i), v);
-      As::store(at.states[2] + i, largest);
-    }
-    As::store(at.param + i, p + step_size * m / (sqrt(largest) / root2 + eps));
-  });
-}
-
-template <class As>
-void rmsprop(const OptimArgs& args, int64_t, const Piece<typename As::Stored>& piece, int64_t n) {
-  using V = typename As::V;
-  const Gradient<V> gradient(args, false);
-  const Lerp<V> average(1 - args.alpha);
-  const bool centered = args.centered, moves = args.momentum > 0;
-  const V alpha(args.alpha), rest(1 - args.alpha), momentum(args.momentum), eps(args.eps), lr(-args.lr);
-  sweep<As>(piece, n, [=](const auto& at, int64_t i) __attribute__((always_inline)) {
-    const V p = As::load(at.param + i);
-    const V g = gradient(As::load(at.grad + i), p);
-    const V square = As::load(at.states[0] + i) * alpha + rest * g * g;
-    As::store(at.states[0] + i, square);
-    V spread = square;
-    if (centered) {
-      const V mean = average(As::load(at.states[2] + i), g);
-      As::store(at.states[2] + i, mean);
-      spread = square - mean * mean;
-    }
-    const V scale = sqrt(spread) + eps;
-    if (moves) {
-      const V buffer = As::load(at.states[1] + i) * momentum + g / scale;
-      As::store(at.states[1] + i, buffer);
-      As::store(at.param + i, p + buffer * lr);
-    } else {
-      As::store(at.param + i, p + lr * g / scale);
-    }
-  });
-}
-
-template <class As>
-void update(const OptimArgs& args, int64_t tensor, int64_t from, int64_t n) {
+template <class As> void update(const OptimArgs& args, int64_t tensor, int64_t from, int64_t n) {
   using T = typename As::Stored;
   Piece<T> piece{shifted<T>(args.params[tensor], from), shifted<T>(args.grads[tensor], from), {}};
   void* const* const states[3] = {args.state1, args.state2, args.state3};
   for (int k = 0; k < 3; ++k) piece.states[k] = states[k] ? shifted<T>(states[k][tensor], from) : nullptr;
   switch (args.kind) {
-    case Optim::sgd: return sgd<As>(args, tensor, piece, n);
-    case Optim::adam: return adam<As>(args, tensor, piece, n);
-    case Optim::rmsprop: return rmsprop<As>(args, tensor, piece, n);
+#define FG_KIND(name)                                                                                                 \
+  case Optim::name: {                                                                                                 \
+    const OptimRule<typename As::V> rule(args, args.numbers + 3 * tensor);                                            \
+    return sweep<As>(piece, n,                                                                                        \
+                     [=](const auto& at, int64_t i) __attribute__((always_inline)) { name(rule, Cell<As>{at, i}); }); \
+  }
+    FG_OPTIMS(FG_KIND)
+#undef FG_KIND
   }
 }
 
 void update_any(const OptimArgs& args, int64_t tensor, int64_t from, int64_t n) {
   switch (args.dtypes[tensor]) {
-    case DType::Float32: return update<AsFloat>(args, tensor, from, n);
-    case DType::Float64: return update<AsDouble>(args, tensor, from, n);
-    case DType::Float16: return update<AsFloat16>(args, tensor, from, n);
-    case DType::BFloat16: return update<AsBFloat16>(args, tensor, from, n);
-    default: return;
+    case DType::Float32:
+      return update<AsFloat>(args, tensor, from, n);
+    case DType::Float64:
+      return update<AsDouble>(args, tensor, from, n);
+    case DType::Float16:
+      return update<AsFloat16>(args, tensor, from, n);
+    case DType::BFloat16:
+      return update<AsBFloat16>(args, tensor, from, n);
+    default:
+      return;
   }
 }
 

@@ -6,11 +6,22 @@ from .optimizer import Optimizer
 from .rmsprop import RMSprop
 from .sgd import SGD
 
-_LEFT_OUT = ("ASGD", "Adadelta", "Adafactor", "Adagrad", "Adamax", "LBFGS", "Muon", "NAdam", "RAdam", "Rprop",
-             "SparseAdam", "swa_utils")
+# Imported when first used: name -> module.
+_LAZY = {"ASGD": "asgd", "Adadelta": "adadelta", "Adafactor": "_adafactor", "Adagrad": "adagrad", "Adamax": "adamax",
+         "LBFGS": "lbfgs", "Muon": "_muon", "NAdam": "nadam", "RAdam": "radam", "Rprop": "rprop"}
 
 
 def __getattr__(name):
-    if name in _LEFT_OUT:
-        raise AttributeError(f"fastgrad.optim.{name} is not part of this release; SGD, Adam, AdamW and RMSprop are")
+    from importlib import import_module
+    if name == "swa_utils":
+        return import_module(".swa_utils", __name__)
+    if name in _LAZY:
+        value = globals()[name] = getattr(import_module("." + _LAZY[name], __name__), name)
+        return value
+    if name == "SparseAdam":
+        raise AttributeError("fastgrad.optim.SparseAdam is left out: there are no sparse tensors")
     raise AttributeError(f"module 'fastgrad.optim' has no attribute '{name}'")
+
+
+def __dir__():
+    return sorted({*globals(), *_LAZY, "swa_utils"})

@@ -3,6 +3,7 @@
 An optimizer's `step` gathers lists and makes one native call per group; nothing else of it runs in a training loop.
 """
 from collections import OrderedDict, defaultdict
+from functools import wraps
 
 import fastgrad
 from fastgrad import _C, Tensor
@@ -10,7 +11,7 @@ from fastgrad import _C, Tensor
 from ..nn.modules._hooks import register
 from ..nn.modules.module import typename
 
-__all__ = ["Optimizer", "required"]
+__all__ = ["Optimizer", "register_optimizer_step_pre_hook", "register_optimizer_step_post_hook"]
 
 
 class _Required:
@@ -37,6 +38,8 @@ class Optimizer:
         if isinstance(params, Tensor):
             raise TypeError("params argument given to the optimizer should be an iterable of Tensors or dicts, but got "
                             + typename(params))
+        if _global_optimizer_pre_hooks or _global_optimizer_post_hooks:
+            _make_step_hookable(type(self))  # a class made after the hooks
         self.state = defaultdict(dict)
         self.param_groups = []
         groups = list(params)
@@ -95,6 +98,26 @@ class Optimizer:
         self.param_groups.append(param_group)
 
     # ---- hooks
+
+    @staticmethod
+    def profile_hook_step(func):
+        """A `step` that runs the hooks around `func`."""
+        @wraps(func)
+        def step(self, *args, **kwargs):
+            for hook in (*_global_optimizer_pre_hooks.values(), *self._optimizer_step_pre_hooks.values()):
+                changed = hook(self, (self, *args), kwargs)
+                if changed is not None:
+                    if not (isinstance(changed, tuple) and len(changed) == 2):
+                        raise RuntimeError(f"{func} must return None or a tuple of (new_args, new_kwargs), "
+                                           f"but got {changed}.")
+                    (self, *args), kwargs = changed
+            result = func(self, *args, **kwargs)
+            for hook in (*self._optimizer_step_post_hooks.values(), *_global_optimizer_post_hooks.values()):
+                hook(self, (self, *args), kwargs)
+            return result
+
+        step.hooked = True
+        return step
 
     def register_step_pre_hook(self, hook):
         """`hook(optimizer, args, kwargs)` before every step."""
@@ -210,28 +233,33 @@ def _cast(param, value, key=None):
     return value
 
 
+_global_optimizer_pre_hooks = OrderedDict()
+_global_optimizer_post_hooks = OrderedDict()
+
+
+def register_optimizer_step_pre_hook(hook):
+    """`hook(optimizer, args, kwargs)` before every step of every optimizer."""
+    _make_all_hookable(Optimizer)
+    return register(_global_optimizer_pre_hooks, hook)
+
+
+def register_optimizer_step_post_hook(hook):
+    """`hook(optimizer, args, kwargs)` after every step of every optimizer."""
+    _make_all_hookable(Optimizer)
+    return register(_global_optimizer_post_hooks, hook)
+
+
+def _make_all_hookable(cls):
+    for kind in cls.__subclasses__():
+        if kind is not FusedOptimizer:  # an inherited step is wrapped in the class that is used
+            _make_step_hookable(kind)
+        _make_all_hookable(kind)
+
+
 def _make_step_hookable(cls):
     """Wraps the `step` of a class so that it runs hooks; classes without hooks keep the bare function."""
-    function = cls.step
-    if getattr(function, "hooked", False):
-        return
-
-    def step(self, *args, **kwargs):
-        for hook in tuple(self._optimizer_step_pre_hooks.values()):
-            changed = hook(self, (self, *args), kwargs)
-            if changed is not None:
-                if not (isinstance(changed, tuple) and len(changed) == 2):
-                    raise RuntimeError(f"{function} must return None or a tuple of (new_args, new_kwargs), "
-                                       f"but got {changed}.")
-                (self, *args), kwargs = changed
-        result = function(self, *args, **kwargs)
-        for hook in tuple(self._optimizer_step_post_hooks.values()):
-            hook(self, (self, *args), kwargs)
-        return result
-
-    step.hooked = True
-    step.__doc__ = function.__doc__
-    cls.step = step
+    if not getattr(cls.step, "hooked", False):
+        cls.step = Optimizer.profile_hook_step(cls.step)
 
 
 def run_closure(closure):
@@ -252,6 +280,63 @@ def with_grads(params):
     return [param for param, _ in pairs], [grad for _, grad in pairs]
 
 
+class FusedOptimizer(Optimizer):
+    """An optimizer whose step is one native call for each group; a subclass defines `_start` and `_update`."""
+
+    _numbers = ("step",)  # entries of a state that are tensors of one element
+
+    def _start(self, param, group):
+        """The state of a parameter before its first step, a dictionary."""
+        raise NotImplementedError
+
+    def _update(self, group, params, grads, states):
+        """The step of a group; none of the lists is empty."""
+        raise NotImplementedError
+
+    def step(self, closure=None):
+        """Updates the parameters."""
+        loss = None if closure is None else run_closure(closure)
+        for group in self.param_groups:
+            params, grads = with_grads(group["params"])
+            if not params:
+                continue
+            if group.get("capturable"):
+                refuse_capturable(params[0])
+            states = [self.state[param] for param in params]
+            if not all(states):
+                for param, state in zip(params, states):
+                    if not state:
+                        state.update(self._start(param, group))
+            self._update(group, params, grads, states)
+        return loss
+
+    def __setstate__(self, state):
+        super().__setstate__(state)
+        for state in self.state.values():
+            for name in self._numbers:  # numbers in states of old versions
+                if name in state and not isinstance(state[name], Tensor):
+                    state[name] = number_tensor(float(state[name]))
+
+
+def number_tensor(value):
+    """A number of a state, such as a step counter: a tensor, float64 where that is the default dtype."""
+    double = fastgrad.get_default_dtype() is fastgrad.float64
+    return fastgrad.tensor(value, dtype=fastgrad.float64 if double else fastgrad.float32)
+
+
+def column(states, name):
+    """One entry of all states."""
+    return [state[name] for state in states]
+
+
+def refuse_capturable(param):
+    """Raises for capturable=True, which is about CUDA graphs."""
+    if not param.is_cuda:
+        raise AssertionError("If capturable=True, params and state_steps must be on supported devices: ['cuda', 'xpu', "
+                             "'hpu', 'privateuseone', 'xla'].")
+    raise NotImplementedError("optimizers with capturable=True (CUDA graphs) are not supported")
+
+
 def check_not_negative(what, value):
     """Raises for a value below 0, or one that is not a number."""
     if not value >= 0.0:
@@ -260,10 +345,15 @@ def check_not_negative(what, value):
 
 def check_lr(lr):
     """Raises unless a learning rate is a number of at least 0 or a tensor with one."""
-    if isinstance(lr, Tensor) and lr.numel() != 1:
-        raise ValueError("Tensor lr must be 1-element")
+    check_lr_is_number(lr)
     if not lr >= 0.0:
         raise ValueError(f"Invalid learning rate: {lr}")
+
+
+def check_lr_is_number(lr):
+    """Raises for a tensor of several elements."""
+    if isinstance(lr, Tensor) and lr.numel() != 1:
+        raise ValueError("Tensor lr must be 1-element")
 
 
 def check_flags(foreach=None, fused=None, differentiable=False):
@@ -274,3 +364,16 @@ def check_flags(foreach=None, fused=None, differentiable=False):
         raise NotImplementedError("optimizers with differentiable=True are not supported")
     if fused and foreach:
         raise RuntimeError("`fused` and `foreach` cannot be `True` together.")
+
+
+def check_betas(betas):
+    """Raises unless the two decay rates are in [0, 1)."""
+    for i in range(2):
+        if not 0.0 <= betas[i] < 1.0:
+            raise ValueError(f"Invalid beta parameter at index {i}: {betas[i]}")
+
+
+def check_eps(eps):
+    """Raises for a term below 0."""
+    if not 0.0 <= eps:
+        raise ValueError(f"Invalid epsilon value: {eps}")
