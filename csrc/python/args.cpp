@@ -285,10 +285,11 @@ const char* Call::text(int i, const char* otherwise) const {
 }
 
 namespace {
-std::vector<std::string> registered_functions, registered_methods;
+std::vector<std::string> registered_functions, registered_methods, registered_settled;
 }
 const std::vector<std::string>& function_names() { return registered_functions; }
 const std::vector<std::string>& method_names() { return registered_methods; }
+const std::vector<std::string>& settled_names() { return registered_settled; }
 
 bool register_functions(PyObject* module, const FunctionDef* defs, int count, const FastFn* as_function, const FastFn* as_method,
                         Signature* signatures) {
@@ -302,16 +303,20 @@ bool register_functions(PyObject* module, const FunctionDef* defs, int count, co
       d.ml_flags = METH_FASTCALL | METH_KEYWORDS;
       d.ml_doc = def.doc;
     };
+    bool settled = (def.flags & kSettled) || (def.name[0] == '_' && def.name[1] != '_');
     if (def.flags & (kFunction | kStatic)) {
       fill(storage[2 * i], as_function[i]);
       PyObject* f = PyCFunction_New(&storage[2 * i], module);
       if (!f || PyModule_AddObject(module, def.name, f) < 0) return false;
+      if (settled) registered_settled.push_back(def.name);
+      else signatures[i].function = Py_NewRef(f);
       registered_functions.push_back(def.name);
     }
     if (def.flags & kMethod) {
       fill(storage[2 * i + 1], as_method[i]);
       PyObject* m = PyDescr_NewMethod(tensor_type, &storage[2 * i + 1]);
       if (!m || PyObject_SetAttrString(reinterpret_cast<PyObject*>(tensor_type), def.name, m) < 0) return false;
+      if (!settled) signatures[i].method = Py_NewRef(m);
       Py_DECREF(m);
       registered_methods.push_back(def.name);
     }

@@ -7,6 +7,7 @@
 #include <optional>
 
 #include "ops/ops.h"
+#include "python/overrides.h"
 #include "python/tensor_type.h"
 
 namespace fg::py {
@@ -20,6 +21,8 @@ struct Signature {
   int required = 0;
   int varargs = -1;       // index of the `*size` parameter
   PyObject* names[kMaxParams];
+  PyObject* function = nullptr;  // what overrides are told to be called: as a function, as a method; null when nothing
+  PyObject* method = nullptr;    // may override it
   bool parse(const char* name, const char* text);
 };
 
@@ -64,7 +67,14 @@ DimArray dims_from(PyObject* const* items, Py_ssize_t n, const char* op);
 bool dims_from_object(PyObject* o, DimArray& out);  // an integer or a sequence of integers; false: neither (no error)
 
 // ---- a row of the function table
-enum : unsigned { kFunction = 1, kMethod = 2, kBoth = 3, kStatic = 4 /* function without tensor first */ };
+enum : unsigned {
+  kFunction = 1,
+  kMethod = 2,
+  kBoth = 3,
+  kStatic = 4,   // a function without tensor first
+  kSettled = 8,  // never overridden; names with a leading _ are not either
+  kData = 16     // takes data from its arguments: only a mode overrides it
+};
 struct FunctionDef {
   const char* name;
   unsigned flags;
@@ -80,10 +90,15 @@ bool register_functions(PyObject* module, const FunctionDef* defs, int count, co
 // What has been registered so far.
 const std::vector<std::string>& function_names();
 const std::vector<std::string>& method_names();
+const std::vector<std::string>& settled_names();  // functions that nothing overrides
 
 template <const auto& Defs, auto& Signatures, size_t I>
 PyObject* call_function(PyObject*, PyObject* const* args, Py_ssize_t n, PyObject* keywords) {
   FG_TRY
+  constexpr bool data = Defs[I].flags & kData;
+  if (Py_ssize_t all = keywords ? n + PyTuple_GET_SIZE(keywords) : n; may_override(args, data ? 0 : all)) [[unlikely]]
+    if (PyObject* func = Signatures[I].function; func && overridden(args, data ? 0 : all))
+      return dispatch_call(func, nullptr, args, n, keywords);
   Call call(Signatures[I], nullptr, args, n, keywords);
   return Defs[I].body(call);
   FG_CATCH
@@ -91,6 +106,9 @@ PyObject* call_function(PyObject*, PyObject* const* args, Py_ssize_t n, PyObject
 template <const auto& Defs, auto& Signatures, size_t I>
 PyObject* call_method(PyObject* self, PyObject* const* args, Py_ssize_t n, PyObject* keywords) {
   FG_TRY
+  if (Py_ssize_t all = keywords ? n + PyTuple_GET_SIZE(keywords) : n; may_override(self) || may_override(args, all)) [[unlikely]]
+    if (PyObject* func = Signatures[I].method; func && (overridden(&self, 1) || overridden(args, all)))
+      return dispatch_call(func, self, args, n, keywords);
   Call call(Signatures[I], self, args, n, keywords);
   return Defs[I].body(call);
   FG_CATCH

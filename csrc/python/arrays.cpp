@@ -234,8 +234,8 @@ PyObject* frombuffer(Call& c) {
 constexpr FunctionDef defs[] = {
     {"numpy", kMethod, "input, *, force=False", numpy_method, "A NumPy array over the same memory."},
     {"__array__", kMethod, "input, dtype=None, copy=None", array_method, nullptr},
-    {"from_numpy", kStatic, "ndarray", from_numpy, "A tensor over the memory of a NumPy array."},
-    {"frombuffer", kStatic, "buffer, *, dtype, count=-1, offset=0", frombuffer, "A 1-d tensor over the memory of a buffer."},
+    {"from_numpy", kStatic | kSettled, "ndarray", from_numpy, "A tensor over the memory of a NumPy array."},
+    {"frombuffer", kStatic | kSettled, "buffer, *, dtype, count=-1, offset=0", frombuffer, "A 1-d tensor over the memory of a buffer."},
 };
 Signature defs_signatures[sizeof(defs) / sizeof(defs[0])];
 

@@ -116,7 +116,7 @@ PyObject* from_dlpack(Call& c) {
 constexpr FunctionDef defs[] = {
     {"__dlpack__", kMethod, "input, *, stream=None, max_version=None, dl_device=None, copy=None", to_dlpack, nullptr},
     {"__dlpack_device__", kMethod, "input", dlpack_device, nullptr},
-    {"from_dlpack", kStatic, "ext_tensor", from_dlpack, "A tensor over the memory of an object with __dlpack__."},
+    {"from_dlpack", kStatic | kSettled, "ext_tensor", from_dlpack, "A tensor over the memory of an object with __dlpack__."},
 };
 Signature defs_signatures[sizeof(defs) / sizeof(defs[0])];
 

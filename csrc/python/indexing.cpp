@@ -1,5 +1,6 @@
 // x[key] and x[key] = value: basic parts become views, tensors and lists become advanced indices.
 #include "python/args.h"
+#include "python/overrides.h"
 
 namespace fg::py {
 
@@ -122,6 +123,7 @@ Parsed parse(const Tensor& self, PyObject* key) {
 
 PyObject* tensor_getitem(PyObject* self, PyObject* key) {
   FG_TRY
+  if (PyObject* args[] = {self, key}; check_overridden(args, 2)) [[unlikely]] return dispatch_slot("__getitem__", {self, key});
   const Tensor& t = borrow(self);
   if (PyLong_CheckExact(key)) {
     int64_t i = PyLong_AsLongLong(key);
@@ -139,6 +141,11 @@ PyObject* tensor_getitem(PyObject* self, PyObject* key) {
 int tensor_setitem(PyObject* self, PyObject* key, PyObject* value) {
   FG_TRY
   FG_CHECK(value != nullptr, Type, "Tensor does not support deleting items");
+  if (PyObject* args[] = {self, key, value}; check_overridden(args, 3)) [[unlikely]] {
+    PyObject* done = dispatch_slot("__setitem__", {self, key, value});
+    Py_XDECREF(done);
+    return done ? 0 : -1;
+  }
   const Tensor& t = borrow(self);
   Scalar number;
   bool is_plain_number = !is_tensor(value) && to_scalar(value, number);

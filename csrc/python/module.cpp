@@ -10,6 +10,7 @@
 #include "cpu/parallel.h"
 #include "ops/row_info.h"
 #include "python/functions.h"
+#include "python/overrides.h"
 
 namespace pb = pybind11;
 
@@ -131,7 +132,7 @@ PYBIND11_MODULE(_C, m) {
   gil_hooks = {release_gil, acquire_gil};
   PyObject* module = m.ptr();
   using namespace fg::py;
-  bool ok = init_tensor_type(module) && init_dtype_device(module) && init_elementwise_functions(module) &&
+  bool ok = init_tensor_type(module) && init_dtype_device(module) && init_overrides(module) && init_elementwise_functions(module) &&
             init_reduce_functions(module) && init_shape_functions(module) && init_index_functions(module) &&
             init_create_functions(module) && init_nn_functions(module) && init_optim_functions(module) &&
             init_random_functions(module) && init_convert(module) && init_arrays(module) && init_dlpack(module) &&
@@ -166,6 +167,13 @@ PYBIND11_MODULE(_C, m) {
     t.impl()->requires_grad = requires_grad;
     return pb::reinterpret_steal<pb::object>(wrap_as(std::move(t), reinterpret_cast<PyTypeObject*>(cls.ptr())));
   }, pb::arg("cls"), pb::arg("data"), pb::arg("requires_grad") = false);
+
+  m.def("_as_subclass", [](pb::object data, pb::object cls) {
+    if (!PyType_Check(cls.ptr()) || !PyType_IsSubtype(reinterpret_cast<PyTypeObject*>(cls.ptr()), tensor_type))
+      throw pb::type_error("as_subclass: cls must be a type that inherits from Tensor");
+    if (!is_tensor(data.ptr())) throw pb::type_error("as_subclass: a Tensor is needed");
+    return pb::reinterpret_steal<pb::object>(wrap_as(alias(borrow(data.ptr())), reinterpret_cast<PyTypeObject*>(cls.ptr())));
+  }, pb::arg("data"), pb::arg("cls"));
 
   m.def("set_num_threads", [](pb::object value) {
     if (!PyLong_Check(value.ptr()))
@@ -224,6 +232,7 @@ PYBIND11_MODULE(_C, m) {
   });
   m.def("_set_default_device", [](pb::object device) { set_default_device(device_of(device)); });
   m.def("op_table", op_table);
+  m.def("_settled_names", settled_names, "Names of the native functions that nothing overrides.");
   m.def("function_names", [] { return pb::make_tuple(pb::cast(function_names()), pb::cast(method_names())); },
         "Names of the native functions and of the native tensor methods.");
 }

@@ -1,6 +1,7 @@
 // The attributes of the tensor type, x.shape to x.grad_fn.
 #include "autograd/node.h"
 #include "python/args.h"
+#include "python/overrides.h"
 #include "python/tensor_slots.h"
 
 namespace fg::py {
@@ -160,34 +161,52 @@ int set_dict(PyObject* self, PyObject* value, void*) {
   return 0;
 }
 
+// An attribute honours overrides: it is then called Tensor.name.__get__, and `name` comes through the closure.
+template <getter get>
+PyObject* guarded_get(PyObject* self, void* name) {
+  if (self_overridden(self)) return dispatch_attribute(static_cast<const char*>(name), "__get__", self);
+  return get(self, nullptr);
+}
+template <setter set>
+int guarded_set(PyObject* self, PyObject* value, void* name) {
+  if (!self_overridden(self)) return set(self, value, nullptr);
+  PyObject* done = dispatch_attribute(static_cast<const char*>(name), value ? "__set__" : "__delete__", self, value);
+  Py_XDECREF(done);
+  return done ? 0 : -1;
+}
+
 }  // namespace
 
+#define READ(name, get, doc) {#name, guarded_get<get>, nullptr, doc, const_cast<char*>(#name)}
+#define CHANGE(name, get, set, doc) {#name, guarded_get<get>, guarded_set<set>, doc, const_cast<char*>(#name)}
 PyGetSetDef tensor_attributes[] = {
-    {"shape", get_shape, nullptr, "Sizes of the dimensions, as a Size.", nullptr},
-    {"dtype", get_dtype, nullptr, "Type of the elements.", nullptr},
-    {"device", get_device, nullptr, "Where the elements lie.", nullptr},
-    {"ndim", get_ndim, nullptr, "Number of dimensions.", nullptr},
-    {"requires_grad", get_requires_grad, set_requires_grad, "Whether a gradient is wanted.", nullptr},
-    {"is_leaf", get_is_leaf, nullptr, "Whether no recorded op made this tensor.", nullptr},
-    {"is_cuda", get_is_cuda, nullptr, "Whether the elements lie on a CUDA device.", nullptr},
-    {"is_cpu", get_is_cpu, nullptr, "Whether the elements lie in host memory.", nullptr},
-    {"is_sparse", get_false, nullptr, "Always False.", nullptr},
-    {"is_quantized", get_false, nullptr, "Always False.", nullptr},
-    {"is_meta", get_false, nullptr, "Always False.", nullptr},
-    {"_version", get_version, nullptr, "Number of in-place changes so far.", nullptr},
-    {"itemsize", get_itemsize, nullptr, "Bytes of one element.", nullptr},
-    {"nbytes", get_nbytes, nullptr, "Bytes of all elements.", nullptr},
-    {"output_nr", get_output_nr, nullptr, "Which output of grad_fn this is.", nullptr},
-    {"_base", get_base, nullptr, "The tensor this is a view of, or None.", nullptr},
-    {"grad_fn", get_grad_fn, nullptr, "The recorded op that made this tensor, or None.", nullptr},
-    {"grad", get_grad, set_grad, "The accumulated gradient, or None.", nullptr},
-    {"_grad", get_grad_quietly, set_grad, "The accumulated gradient, or None.", nullptr},
-    {"data", get_data, set_data_attr, "The same elements without history, with a version of their own.", nullptr},
-    {"T", get_t, nullptr, "The dimensions in reverse order.", nullptr},
-    {"mT", get_mt, nullptr, "The last two dimensions exchanged.", nullptr},
-    {"retains_grad", get_retains_grad, nullptr, "Whether .grad is filled although this is no leaf.", nullptr},
-    {"_is_inference", get_is_inference, nullptr, "Whether made in inference mode.", nullptr},
+    READ(shape, get_shape, "Sizes of the dimensions, as a Size."),
+    READ(dtype, get_dtype, "Type of the elements."),
+    READ(device, get_device, "Where the elements lie."),
+    READ(ndim, get_ndim, "Number of dimensions."),
+    CHANGE(requires_grad, get_requires_grad, set_requires_grad, "Whether a gradient is wanted."),
+    READ(is_leaf, get_is_leaf, "Whether no recorded op made this tensor."),
+    READ(is_cuda, get_is_cuda, "Whether the elements lie on a CUDA device."),
+    READ(is_cpu, get_is_cpu, "Whether the elements lie in host memory."),
+    READ(is_sparse, get_false, "Always False."),
+    READ(is_quantized, get_false, "Always False."),
+    READ(is_meta, get_false, "Always False."),
+    READ(_version, get_version, "Number of in-place changes so far."),
+    READ(itemsize, get_itemsize, "Bytes of one element."),
+    READ(nbytes, get_nbytes, "Bytes of all elements."),
+    READ(output_nr, get_output_nr, "Which output of grad_fn this is."),
+    READ(_base, get_base, "The tensor this is a view of, or None."),
+    READ(grad_fn, get_grad_fn, "The recorded op that made this tensor, or None."),
+    CHANGE(grad, get_grad, set_grad, "The accumulated gradient, or None."),
+    CHANGE(_grad, get_grad_quietly, set_grad, "The accumulated gradient, or None."),
+    CHANGE(data, get_data, set_data_attr, "The same elements without history, with a version of their own."),
+    READ(T, get_t, "The dimensions in reverse order."),
+    READ(mT, get_mt, "The last two dimensions exchanged."),
+    READ(retains_grad, get_retains_grad, "Whether .grad is filled although this is no leaf."),
+    READ(_is_inference, get_is_inference, "Whether made in inference mode."),
     {"__dict__", get_dict, set_dict, nullptr, nullptr},
     {nullptr, nullptr, nullptr, nullptr, nullptr}};
+#undef READ
+#undef CHANGE
 
 }  // namespace fg::py

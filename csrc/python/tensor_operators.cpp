@@ -1,6 +1,7 @@
 // The operators of the tensor type: number slots, comparisons, conversion to Python numbers, length and iteration.
 #include "autograd/node.h"
 #include "python/args.h"
+#include "python/overrides.h"
 #include "python/tensor_slots.h"
 
 namespace fg::py {
@@ -196,51 +197,121 @@ PyObject* tensor_iter(PyObject* self) {
   FG_CATCH
 }
 
+// ---- operators honour overrides: these stand in the slots, and know what each operator is called then
+
+template <size_t n>
+struct Name {
+  char text[n];
+  constexpr Name(const char (&from)[n]) {
+    for (size_t i = 0; i < n; ++i) text[i] = from[i];
+  }
+};
+
+inline bool either_overridden(PyObject* a, PyObject* b) {
+  if (!(mode & kTorchFunction) && !may_override(a) && !may_override(b)) [[likely]] return false;
+  PyObject* both[] = {a, b};
+  return overridden(both, 2);
+}
+
+// `reflected` is called with the tensor first when it is the second operand.
+template <auto slot, Name name, Name reflected = name, class... Rest>
+PyObject* guarded_binary(PyObject* a, PyObject* b, Rest... rest) {
+  if (!either_overridden(a, b)) return slot(a, b, rest...);
+  FG_TRY
+  return is_tensor(a) ? dispatch_slot(name.text, {a, b}, true) : dispatch_slot(reflected.text, {b, a}, true);
+  FG_CATCH
+}
+template <auto slot, Name name>
+PyObject* guarded_unary(PyObject* self) {
+  return self_overridden(self) ? dispatch_slot(name.text, {self}) : slot(self);
+}
+PyObject* guarded_power(PyObject* a, PyObject* b, PyObject* mod) {
+  return guarded_binary<power_slot, "__pow__", "__rpow__">(a, b, mod);
+}
+PyObject* guarded_inplace_power(PyObject* a, PyObject* b, PyObject* mod) {
+  return guarded_binary<inplace_power_slot, "__ipow__">(a, b, mod);
+}
+PyObject* guarded_compare(PyObject* a, PyObject* b, int code) {
+  static constexpr const char* names[] = {"lt", "le", "__eq__", "ne", "gt", "ge"};
+  if (!either_overridden(a, b)) return richcompare(a, b, code);
+  FG_TRY
+  return dispatch_slot(names[code], {a, b}, true);
+  FG_CATCH
+}
+int guarded_bool(PyObject* self) {
+  if (!self_overridden(self)) return tensor_bool(self);
+  PyObject* result = dispatch_slot("__bool__", {self});
+  int truth = result ? PyObject_IsTrue(result) : -1;
+  Py_XDECREF(result);
+  return truth;
+}
+Py_ssize_t guarded_length(PyObject* self) {
+  if (!self_overridden(self)) return tensor_length(self);
+  PyObject* result = dispatch_slot("__len__", {self});
+  Py_ssize_t length = result ? PyNumber_AsSsize_t(result, PyExc_OverflowError) : -1;
+  Py_XDECREF(result);
+  return length;
+}
+PyObject* guarded_item(PyObject* self, Py_ssize_t i) {
+  if (!self_overridden(self)) return tensor_sq_item(self, i);
+  PyObject* index = PyLong_FromSsize_t(i);
+  PyObject* result = index ? dispatch_slot("__getitem__", {self, index}) : nullptr;
+  Py_XDECREF(index);
+  return result;
+}
+PyObject* guarded_iter(PyObject* self) {  // not overridden itself: the unbind in it is
+  if (!self_overridden(self)) return tensor_iter(self);
+  PyObject* parts = PyObject_CallMethod(self, "unbind", "i", 0);
+  PyObject* it = parts ? PyObject_GetIter(parts) : nullptr;
+  Py_XDECREF(parts);
+  return it;
+}
+
 }  // namespace
 
 #define SLOT(slot, fn) {slot, reinterpret_cast<void*>(fn)}
 const PyType_Slot operator_slots[] = {
     SLOT(Py_tp_hash, tensor_hash),
-    SLOT(Py_tp_richcompare, richcompare),
-    SLOT(Py_tp_iter, tensor_iter),
-    SLOT(Py_nb_add, binary_slot<Op::add>),
-    SLOT(Py_nb_subtract, binary_slot<Op::sub>),
-    SLOT(Py_nb_multiply, binary_slot<Op::mul>),
-    SLOT(Py_nb_true_divide, divide_slot),
-    SLOT(Py_nb_floor_divide, binary_slot<Op::floor_divide>),
-    SLOT(Py_nb_remainder, binary_slot<Op::remainder>),
-    SLOT(Py_nb_power, power_slot),
-    SLOT(Py_nb_and, binary_slot<Op::bitwise_and>),
-    SLOT(Py_nb_or, binary_slot<Op::bitwise_or>),
-    SLOT(Py_nb_xor, binary_slot<Op::bitwise_xor>),
-    SLOT(Py_nb_lshift, binary_slot<Op::bitwise_left_shift>),
-    SLOT(Py_nb_rshift, binary_slot<Op::bitwise_right_shift>),
-    SLOT(Py_nb_matrix_multiply, matmul_slot),
-    SLOT(Py_nb_inplace_add, inplace_slot<Op::add>),
-    SLOT(Py_nb_inplace_subtract, inplace_slot<Op::sub>),
-    SLOT(Py_nb_inplace_multiply, inplace_slot<Op::mul>),
-    SLOT(Py_nb_inplace_true_divide, inplace_slot<Op::div>),
-    SLOT(Py_nb_inplace_floor_divide, inplace_slot<Op::floor_divide>),
-    SLOT(Py_nb_inplace_remainder, inplace_slot<Op::remainder>),
-    SLOT(Py_nb_inplace_power, inplace_power_slot),
-    SLOT(Py_nb_inplace_and, inplace_slot<Op::bitwise_and>),
-    SLOT(Py_nb_inplace_or, inplace_slot<Op::bitwise_or>),
-    SLOT(Py_nb_inplace_xor, inplace_slot<Op::bitwise_xor>),
-    SLOT(Py_nb_inplace_lshift, inplace_slot<Op::bitwise_left_shift>),
-    SLOT(Py_nb_inplace_rshift, inplace_slot<Op::bitwise_right_shift>),
-    SLOT(Py_nb_negative, unary_slot<Op::neg>),
-    SLOT(Py_nb_absolute, unary_slot<Op::abs>),
-    SLOT(Py_nb_positive, positive_slot),
-    SLOT(Py_nb_invert, invert_slot),
-    SLOT(Py_nb_bool, tensor_bool),
-    SLOT(Py_nb_int, tensor_int),
-    SLOT(Py_nb_float, tensor_float),
-    SLOT(Py_nb_index, tensor_index),
-    SLOT(Py_mp_length, tensor_length),
+    SLOT(Py_tp_richcompare, guarded_compare),
+    SLOT(Py_tp_iter, guarded_iter),
+    SLOT(Py_nb_add, (guarded_binary<binary_slot<Op::add>, "add">)),
+    SLOT(Py_nb_subtract, (guarded_binary<binary_slot<Op::sub>, "sub", "__rsub__">)),
+    SLOT(Py_nb_multiply, (guarded_binary<binary_slot<Op::mul>, "mul">)),
+    SLOT(Py_nb_true_divide, (guarded_binary<divide_slot, "div", "__rtruediv__">)),
+    SLOT(Py_nb_floor_divide, (guarded_binary<binary_slot<Op::floor_divide>, "__floordiv__", "__rfloordiv__">)),
+    SLOT(Py_nb_remainder, (guarded_binary<binary_slot<Op::remainder>, "remainder", "__rmod__">)),
+    SLOT(Py_nb_power, guarded_power),
+    SLOT(Py_nb_and, (guarded_binary<binary_slot<Op::bitwise_and>, "__and__", "bitwise_and">)),
+    SLOT(Py_nb_or, (guarded_binary<binary_slot<Op::bitwise_or>, "__or__", "bitwise_or">)),
+    SLOT(Py_nb_xor, (guarded_binary<binary_slot<Op::bitwise_xor>, "__xor__", "bitwise_xor">)),
+    SLOT(Py_nb_lshift, (guarded_binary<binary_slot<Op::bitwise_left_shift>, "__lshift__", "__rlshift__">)),
+    SLOT(Py_nb_rshift, (guarded_binary<binary_slot<Op::bitwise_right_shift>, "__rshift__", "__rrshift__">)),
+    SLOT(Py_nb_matrix_multiply, (guarded_binary<matmul_slot, "matmul", "__rmatmul__">)),
+    SLOT(Py_nb_inplace_add, (guarded_binary<inplace_slot<Op::add>, "add_">)),
+    SLOT(Py_nb_inplace_subtract, (guarded_binary<inplace_slot<Op::sub>, "sub_">)),
+    SLOT(Py_nb_inplace_multiply, (guarded_binary<inplace_slot<Op::mul>, "mul_">)),
+    SLOT(Py_nb_inplace_true_divide, (guarded_binary<inplace_slot<Op::div>, "div_">)),
+    SLOT(Py_nb_inplace_floor_divide, (guarded_binary<inplace_slot<Op::floor_divide>, "floor_divide_">)),
+    SLOT(Py_nb_inplace_remainder, (guarded_binary<inplace_slot<Op::remainder>, "remainder_">)),
+    SLOT(Py_nb_inplace_power, guarded_inplace_power),
+    SLOT(Py_nb_inplace_and, (guarded_binary<inplace_slot<Op::bitwise_and>, "__iand__">)),
+    SLOT(Py_nb_inplace_or, (guarded_binary<inplace_slot<Op::bitwise_or>, "__ior__">)),
+    SLOT(Py_nb_inplace_xor, (guarded_binary<inplace_slot<Op::bitwise_xor>, "__ixor__">)),
+    SLOT(Py_nb_inplace_lshift, (guarded_binary<inplace_slot<Op::bitwise_left_shift>, "__ilshift__">)),
+    SLOT(Py_nb_inplace_rshift, (guarded_binary<inplace_slot<Op::bitwise_right_shift>, "__irshift__">)),
+    SLOT(Py_nb_negative, (guarded_unary<unary_slot<Op::neg>, "neg">)),
+    SLOT(Py_nb_absolute, (guarded_unary<unary_slot<Op::abs>, "abs">)),
+    SLOT(Py_nb_positive, (guarded_unary<positive_slot, "positive">)),
+    SLOT(Py_nb_invert, (guarded_unary<invert_slot, "__invert__">)),
+    SLOT(Py_nb_bool, guarded_bool),
+    SLOT(Py_nb_int, (guarded_unary<tensor_int, "__int__">)),
+    SLOT(Py_nb_float, (guarded_unary<tensor_float, "__float__">)),
+    SLOT(Py_nb_index, (guarded_unary<tensor_index, "__index__">)),
+    SLOT(Py_mp_length, guarded_length),
     SLOT(Py_mp_subscript, tensor_getitem),
     SLOT(Py_mp_ass_subscript, tensor_setitem),
-    SLOT(Py_sq_item, tensor_sq_item),
-    SLOT(Py_sq_length, tensor_length),
+    SLOT(Py_sq_item, guarded_item),
+    SLOT(Py_sq_length, guarded_length),
     {0, nullptr}};
 #undef SLOT
 

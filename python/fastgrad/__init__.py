@@ -25,7 +25,7 @@ _NOT_HERE = frozenset("""
     """.split())
 globals().update({name: value for name, value in vars(_C).items() if name[0] != "_" and name not in _NOT_HERE})
 
-from . import _compose, _linear, _statistics, _tensor
+from . import _compose, _linear, _overrides, _statistics, _tensor
 from ._size import Size
 from ._tensor_str import set_printoptions
 from ._type_info import (
@@ -41,11 +41,13 @@ from ._type_info import (
 )
 
 for _module in (_compose, _linear, _statistics):
-    globals().update({name: getattr(_module, name) for name in _module.FUNCTIONS})
+    globals().update(_overrides.publish(vars(_module), __name__, _module.FUNCTIONS))
 for _name, _native in _statistics.ALIASES.items():
     globals()[_name] = globals()[_native]
     if _native + "_" in globals() and _native != "abs":
         globals()[_name + "_"] = globals()[_native + "_"]
+
+result_type = _C._Overridable(_C.result_type, __name__)
 
 from . import autograd
 from ._settings import (
@@ -73,8 +75,8 @@ for _name, _dtype in (("float", "float32"), ("double", "float64"), ("half", "flo
 del _module, _name, _native, _dtype
 
 # Imported when first used: name -> module, or (module, name in it).
-_LAZY = {name: name for name in ("amp", "cpu", "cuda", "nn", "optim", "random", "safetensors", "serialization", "testing", "utils",
-                                 "viz")}
+_LAZY = {name: name for name in (
+    "amp", "cpu", "cuda", "nn", "optim", "overrides", "random", "safetensors", "serialization", "testing", "utils", "viz")}
 _LAZY.update({name: ("serialization", name) for name in ("load", "save")})
 _LAZY.update({name: ("amp.autocast_mode", name) for name in (
     "autocast", "is_autocast_enabled", "set_autocast_enabled", "get_autocast_dtype", "set_autocast_dtype",

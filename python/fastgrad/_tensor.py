@@ -3,7 +3,7 @@
 The class is native (`_C.Tensor`); the functions here are set on it once, at import, which costs its other methods
 nothing. None of them keeps state.
 """
-from . import _C, _compose, _legacy, _linear, _statistics, _type_info
+from . import _C, _compose, _legacy, _linear, _overrides, _statistics, _type_info
 from ._size import Size
 from ._tensor_str import tensor_str
 
@@ -177,13 +177,13 @@ def new(self, *args, device=None):
 
 
 def _constant(value):
-    return property(lambda self: value)
+    return lambda self: value
 
 
 _METHODS = (__repr__, __format__, __contains__, __reversed__, __dir__, __deepcopy__, __reduce_ex__, is_shared,
             pin_memory, is_pinned, storage, untyped_storage, apply_, map_, sum_to_size, new)
 for _method in _METHODS:
-    setattr(Tensor, _method.__name__, _method)
+    setattr(Tensor, _method.__name__, _overrides.method(_method))
 
 
 def is_inference(self):
@@ -193,23 +193,23 @@ def is_inference(self):
 
 def as_subclass(self, cls):
     """The same elements as an instance of `cls`, a subclass of Tensor."""
-    return _C._make_subclass(cls, self, self.requires_grad)
+    return _C._as_subclass(self, cls)
 
 
-Tensor.is_inference = is_inference
+Tensor.is_inference = _overrides.method(is_inference)
 Tensor.as_subclass = as_subclass
 Tensor.__array_priority__ = 1000  # numpy leaves `array * tensor` to the tensor
-Tensor.type = _legacy.cast
+Tensor.type = _overrides.method(_legacy.cast)
 Tensor._make_subclass = staticmethod(_C._make_subclass)
 for _name, _value in (
-        ("layout", _type_info.strided), ("names", property(lambda self: (None,) * self.dim())),
-        ("real", property(lambda self: self)), ("H", property(_compose.adjoint)),
-        ("mH", property(lambda self: self.mT)), ("is_xpu", False), ("is_mps", False), ("is_mkldnn", False),
+        ("layout", _type_info.strided), ("names", lambda self: (None,) * self.dim()),
+        ("real", lambda self: self), ("H", _compose.adjoint), ("mH", lambda self: self.mT),
+        ("is_xpu", False), ("is_mps", False), ("is_mkldnn", False),
         ("is_nested", False), ("is_sparse_csr", False), ("is_vulkan", False), ("is_ipu", False)):
-    setattr(Tensor, _name, _value if isinstance(_value, property) else _constant(_value))
+    setattr(Tensor, _name, _overrides.attribute(_value if callable(_value) else _constant(_value)))
 for _module in (_compose, _linear, _statistics):
     for _name in _module.METHODS:
-        setattr(Tensor, _name, getattr(_module, _name))
+        setattr(Tensor, _name, _overrides.method(getattr(_module, _name)))
 for _name, _native in _statistics.ALIASES.items():
     setattr(Tensor, _name, getattr(Tensor, _native))
     setattr(Tensor, _name + "_", getattr(Tensor, _native + "_"))

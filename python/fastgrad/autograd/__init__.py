@@ -145,6 +145,8 @@ def _batched(outputs, grads, inputs, retain_graph, create_graph, allow_unused):
     return tuple([None if column[0] is None else _C.stack(column) for column in zip(*rows)])
 
 
+grad = _C._Overridable(grad, __name__)
+
 
 def __getattr__(name):
     if name in ("gradcheck", "gradgradcheck", "functional"):

@@ -4,7 +4,7 @@ Native functions do the work; what is written here is a composition of them. Los
 files of their own.
 """
 import fastgrad
-from fastgrad import _C
+from fastgrad import _C, _overrides
 
 from ._attention import (  # noqa: F401
     _canonical_mask,
@@ -369,3 +369,6 @@ from ..amp import _policy  # noqa: E402
 for _name in _policy.FLOAT32:
     globals()[_name] = _policy.in_float32(globals()[_name])
 del _name
+
+
+globals().update(_overrides.publish(dict(globals()), __name__))

@@ -5,6 +5,7 @@ The order of the arithmetic is kept as in torch, so that the same seed gives the
 import math
 
 import fastgrad
+from fastgrad import _overrides
 
 _LINEAR = ("linear", "conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d")
 
@@ -227,3 +228,5 @@ kaiming_uniform = _deprecated(kaiming_uniform_)
 kaiming_normal = _deprecated(kaiming_normal_)
 orthogonal = _deprecated(orthogonal_)
 sparse = _deprecated(sparse_)
+
+globals().update(_overrides.publish(globals(), __name__, ("uniform_", "normal_", "constant_", "kaiming_uniform_")))

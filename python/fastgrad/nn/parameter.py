@@ -6,7 +6,7 @@ user's own class keeps its class and is only marked, therefore `isinstance` is a
 from collections import OrderedDict
 
 import fastgrad
-from fastgrad import Tensor
+from fastgrad import Tensor, _C
 
 __all__ = ["Parameter", "Buffer"]
 
@@ -25,6 +25,8 @@ class Parameter(Tensor, metaclass=_ParameterMeta):
     Parameter containing:
     tensor([0., 0.], requires_grad=True)
     """
+
+    __torch_function__ = _C._disabled_torch_function_impl
 
     def __new__(cls, data=None, requires_grad=True):
         if data is None:

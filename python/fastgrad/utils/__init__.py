@@ -3,7 +3,7 @@
 
 def __getattr__(name):
     # Imported on first use; programs that load no data do not pay for it.
-    if name == "data":
+    if name in ("data", "_pytree"):
         import importlib
-        return importlib.import_module("fastgrad.utils.data")
+        return importlib.import_module(f"fastgrad.utils.{name}")
     raise AttributeError(f"module 'fastgrad.utils' has no attribute '{name}'")
