@@ -7,8 +7,9 @@ from op_record import Op, Sample
 from op_reduce import MATMUL, REDUCTIONS
 from op_rows import ELEMENTWISE
 from op_shapes import SHAPES
+from op_vision import VISION
 
-OPS = ELEMENTWISE + REDUCTIONS + MATMUL + SHAPES + INDEXING + LOSSES
+OPS = ELEMENTWISE + REDUCTIONS + MATMUL + SHAPES + INDEXING + LOSSES + VISION
 BY_NAME = {op.name: op for op in OPS}
 assert len(BY_NAME) == len(OPS), "two records have one name"
 

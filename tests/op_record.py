@@ -50,6 +50,7 @@ class Op:
     layouts: bool = True
     elementwise: bool = False
     second: bool = True  # has a gradient of the gradient
+    cpu_only: bool = False  # no kernel on other devices yet
 
     def __call__(self, m, *args, **kwargs):
         if callable(self.call):

@@ -191,6 +191,71 @@ struct IndexArgs {
   int64_t bad;           // out: the first index out of range
 };
 
+// ---- images -----------------------------------------------------------------------------------------------------------
+// Three spatial dimensions always; missing leading ones have size 1. All operands contiguous and of one dtype, Float32 or
+// Float64. With x: (batch, groups * in_channels, in), w: (groups * out_channels, in_channels, kernel) and
+// g: (batch, groups * out_channels, out), the trilinear form <g, convolution of x with w> has three gradients:
+//   output  out like g, from x, w and bias (groups * out_channels, or null)
+//   input   out like x, from g, w and bias (groups * in_channels, or null): the transposed convolution
+//   weight  out like w, from x and g
+enum class Conv : uint8_t { output, input, weight };
+struct ConvArgs {
+  Conv wanted;
+  DType dtype;
+  void* out;
+  const void *x, *w, *g, *bias;
+  int64_t batch, groups, in_channels, out_channels;  // channels of one group
+  int64_t in[3], kernel[3], out_size[3], stride[3], padding[3], dilation[3];
+  Stream stream;
+};
+
+// Largest element of each window of (planes, in), with its flat place in the plane. Any dtype but Bool and halves.
+// Regular windows: element k along a dimension is out * stride - padding + k * dilation where that lies inside. Or, when
+// begin[0] is set, window o is [begin[d][o], end[d][o]), with per_plane [begin[d][plane * out_size[d] + o], ...).
+// The gradient adds element i of g (planes, count of out) to gx (planes, count of in), zeroed by the kernel, at indices[i].
+struct MaxPoolArgs {
+  void* out;
+  int64_t* indices;
+  const void* in;
+  const void* grad;
+  DType dtype;
+  int64_t planes;
+  int64_t in_size[3], out_size[3], kernel[3], stride[3], padding[3], dilation[3];
+  const int64_t *begin[3], *end[3];
+  int32_t per_plane;
+  Stream stream;
+};
+
+// One dimension mapped linearly: out[o] = sum of weights[j] * in[places[j]] for j in [starts[o], starts[o + 1]).
+// in: (outer, in_size, inner), out: (outer, out_size, inner), contiguous, floating.
+struct ResampleArgs {
+  void* out;
+  const void* in;
+  DType dtype;
+  int64_t outer, in_size, out_size, inner;
+  const int64_t *starts, *places;
+  const double* weights;
+  Stream stream;
+};
+
+// x, g, out, gx: (batch, channels, spatial), contiguous. All others hold one number for each channel; everything is of one
+// dtype, Float32 or Float64. weight, bias, gx, gweight and gbias may be null. With xh = (x - mean) * rstd:
+//   forward   out = xh * weight + bias; with train it first writes mean, var (biased) and rstd = 1 / sqrt(var + eps) of x
+//   gradient  gweight = sum(g * xh), gbias = sum(g), and gx = weight * rstd * g, or with train
+//             weight * rstd * (g - mean of g - xh * mean of g * xh)
+struct BatchNormArgs {
+  DType dtype;
+  int32_t train;
+  const void *in, *grad;
+  void *out, *gx;
+  void *mean, *var, *rstd;
+  const void *weight, *bias;
+  void *gweight, *gbias;
+  int64_t batch, channels, spatial;
+  double eps;
+  Stream stream;
+};
+
 // ---- random -----------------------------------------------------------------------------------------------------------
 enum class Random : uint8_t { uniform, normal, bernoulli, bernoulli_tensor, integers, exponential, geometric, cauchy, log_normal, full_range, kCount };
 // Fills n elements of out (contiguous, in memory order). a, b: bounds, mean and std, probability, ... as random-streams says.
@@ -287,6 +352,12 @@ struct Backend {
   int64_t (*nll_loss)(const NllArgs&);
   void (*nll_loss_grad)(const NllArgs&);
   void (*gemm)(const GemmArgs&);
+  void (*conv)(const ConvArgs&);
+  void (*max_pool)(const MaxPoolArgs&);
+  void (*max_pool_grad)(const MaxPoolArgs&);  // out is gx
+  void (*resample)(const ResampleArgs&);
+  void (*batch_norm)(const BatchNormArgs&);
+  void (*batch_norm_grad)(const BatchNormArgs&);
 
   int64_t (*gather)(IndexArgs&);
   int64_t (*scatter)(IndexArgs&);

@@ -20,6 +20,7 @@ const char* available_isas();    // space separated, weakest first
   void fill_index(Backend& table);            \
   void fill_optim(Backend& table);            \
   void fill_random(Backend& table);           \
+  void fill_images(Backend& table);           \
   }
 FG_FILLS(baseline)
 FG_FILLS(avx2)

@@ -25,6 +25,7 @@ const char* take_error() { return nullptr; }
     isa::fill_index(table);       \
     isa::fill_optim(table);       \
     isa::fill_random(table);      \
+    isa::fill_images(table);      \
   }
 FG_FILL_ALL(baseline)
 #if defined(FG_X86)

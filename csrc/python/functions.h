@@ -22,6 +22,8 @@ bool init_index_functions(PyObject* module);
 bool init_create_functions(PyObject* module);
 bool init_nn_functions(PyObject* module);
 bool init_optim_functions(PyObject* module);
+bool init_conv_functions(PyObject* module);
+bool init_image_functions(PyObject* module);
 bool init_random_functions(PyObject* module);
 
 #define FG_REGISTER(defs, module) \

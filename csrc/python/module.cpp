@@ -135,8 +135,8 @@ PYBIND11_MODULE(_C, m) {
   bool ok = init_tensor_type(module) && init_dtype_device(module) && init_overrides(module) && init_elementwise_functions(module) &&
             init_reduce_functions(module) && init_shape_functions(module) && init_index_functions(module) &&
             init_create_functions(module) && init_nn_functions(module) && init_optim_functions(module) &&
-            init_random_functions(module) && init_convert(module) && init_arrays(module) && init_dlpack(module) &&
-            init_autograd(module) && init_autocast(module);
+            init_conv_functions(module) && init_image_functions(module) && init_random_functions(module) && init_convert(module) &&
+            init_arrays(module) && init_dlpack(module) && init_autograd(module) && init_autocast(module);
   if (!ok) {
     if (PyErr_Occurred()) throw pb::error_already_set();
     throw std::runtime_error("fastgrad._C could not be set up");

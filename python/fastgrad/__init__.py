@@ -17,7 +17,7 @@ _NOT_HERE = frozenset("""
     hardswish_ hardtanh hardtanh_ huber_loss is_anomaly_enabled leaky_relu leaky_relu_ linear log_sigmoid log_sigmoid_
     memory_stats mish mish_ mse_loss nll_loss op_table relu6 relu6_ reset_peak_memory set_anomaly_ set_cuda_library
     set_grad_enabled_ set_inference_ set_types silu silu_ smooth_l1_loss softplus softplus_ softshrink softshrink_
-    synchronize
+    synchronize avg_pool2d avg_pool3d
 
     add_ addcdiv_ addcmul_ atan2_ bitwise_and_ bitwise_left_shift_ bitwise_or_ bitwise_right_shift_ bitwise_xor_
     copysign_ div_ eq_ floor_divide_ fmax_ fmin_ fmod_ ge_ gt_ hypot_ isfinite_ isinf_ isnan_ le_ lerp_ logaddexp_

@@ -2,7 +2,7 @@
 from . import attention, functional, init, modules, parameter, utils
 from ._left_out import MODULES as _LEFT_OUT
 from .modules import *  # noqa: F403
-from .parameter import Buffer, Parameter
+from .parameter import Buffer, Parameter, UninitializedBuffer, UninitializedParameter
 
 
 def __getattr__(name):

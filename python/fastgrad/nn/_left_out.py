@@ -1,10 +1,6 @@
 """Names of torch.nn that fastgrad does not have, with the reason: asking for one says so instead of "no attribute"."""
 
 _GROUPS = {
-    "convolutions are not part of this release": (
-        "Conv1d Conv2d Conv3d ConvTranspose1d ConvTranspose2d ConvTranspose3d Fold Unfold LazyConv1d LazyConv2d "
-        "LazyConv3d LazyConvTranspose1d LazyConvTranspose2d LazyConvTranspose3d",
-        "conv1d conv2d conv3d conv_transpose1d conv_transpose2d conv_transpose3d conv_tbc fold unfold"),
     "pooling is not part of this release": (
         "MaxPool1d MaxPool2d MaxPool3d AvgPool1d AvgPool2d AvgPool3d AdaptiveAvgPool1d AdaptiveAvgPool2d "
         "AdaptiveAvgPool3d AdaptiveMaxPool1d AdaptiveMaxPool2d AdaptiveMaxPool3d LPPool1d LPPool2d LPPool3d "
@@ -25,8 +21,6 @@ _GROUPS = {
         "ConstantPad1d ConstantPad2d ConstantPad3d ZeroPad1d ZeroPad2d ZeroPad3d ReflectionPad1d ReflectionPad2d "
         "ReflectionPad3d ReplicationPad1d ReplicationPad2d ReplicationPad3d CircularPad1d CircularPad2d "
         "CircularPad3d", ""),
-    "lazy modules are not part of this release; name the number of inputs": (
-        "LazyLinear UninitializedParameter UninitializedBuffer", ""),
     "embedding bags are not part of this release; Embedding followed by sum or mean does the same": (
         "EmbeddingBag", "embedding_bag"),
     "this loss is not part of this release": (

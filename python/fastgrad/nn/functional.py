@@ -48,6 +48,8 @@ from ._losses import (  # noqa: F401
 )
 from ._padding import pad  # noqa: F401
 
+conv1d, conv2d, conv3d = _C.conv1d, _C.conv2d, _C.conv3d
+conv_transpose1d, conv_transpose2d, conv_transpose3d = _C.conv_transpose1d, _C.conv_transpose2d, _C.conv_transpose3d
 linear = _C.linear
 sigmoid = _C.sigmoid
 tanh = _C.tanh
@@ -256,6 +258,16 @@ def gumbel_softmax(logits, tau=1, hard=False, eps=1e-10, dim=-1):
 
 
 # ---- linear maps and lookups
+
+def conv_tbc(input, weight, bias, pad=0):
+    """`conv1d` of (time, batch, channels) with weight (k, in, out).
+
+    >>> conv_tbc(fastgrad.zeros(5, 2, 3), fastgrad.zeros(3, 3, 4), fastgrad.zeros(4)).shape
+    torch.Size([3, 2, 4])
+    """
+    out = conv1d(input.permute(1, 2, 0), weight.permute(2, 1, 0), bias, padding=pad)
+    return out.permute(2, 0, 1).contiguous()
+
 
 def bilinear(input1, input2, weight, bias=None):
     """`x1 @ weight[k] @ x2 + bias[k]` for every k."""

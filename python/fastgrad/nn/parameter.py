@@ -8,7 +8,7 @@ from collections import OrderedDict
 import fastgrad
 from fastgrad import Tensor, _C
 
-__all__ = ["Parameter", "Buffer"]
+__all__ = ["Parameter", "UninitializedParameter", "Buffer", "UninitializedBuffer"]
 
 
 class _ParameterMeta(type(Tensor)):
@@ -75,6 +75,83 @@ class Buffer(Tensor, metaclass=_BufferMeta):
         marked.persistent = persistent
         marked._is_buffer = True
         return marked
+
+
+class _Uninitialized:
+    """A tensor without a shape, which `materialize` gives it."""
+
+    def materialize(self, shape, device=None, dtype=None):
+        """Makes it a tensor of this shape, with memory that is not set."""
+        data = self.data
+        self.data = fastgrad.empty(tuple(shape), device=device or data.device, dtype=dtype or data.dtype)
+        self.__class__ = self.cls_to_become
+
+    @property
+    def shape(self):
+        raise RuntimeError("Can't access the shape of an uninitialized parameter or buffer. This error usually happens "
+                           "in `load_state_dict` when trying to load an uninitialized parameter into an initialized "
+                           "one. Call `forward` to initialize the parameters before accessing their attributes.")
+
+    def share_memory_(self):
+        raise RuntimeError("Can't share memory on an uninitialized parameter or buffer. Call `forward` to initialize "
+                           "the parameters before calling `module.share_memory()`.")
+
+    def __repr__(self, *, tensor_contents=None):
+        return f"<{type(self).__name__}>"
+
+    def __deepcopy__(self, memo):
+        if id(self) not in memo:
+            memo[id(self)] = self._like()
+        return memo[id(self)]
+
+    def __reduce_ex__(self, protocol):
+        return _rebuild_uninitialized, (type(self), self.requires_grad, self.device, self.dtype)
+
+
+class UninitializedParameter(_Uninitialized, Parameter):
+    """A parameter of a lazy module before its first call.
+
+    >>> UninitializedParameter()
+    <UninitializedParameter>
+    """
+
+    cls_to_become = Parameter
+
+    def __new__(cls, requires_grad=True, device=None, dtype=None):
+        return Tensor._make_subclass(cls, fastgrad.empty(0, device=device, dtype=dtype), requires_grad)
+
+    def __init__(self, requires_grad=True, device=None, dtype=None):
+        pass
+
+    def _like(self):
+        return type(self)(self.requires_grad, self.data.device, self.data.dtype)
+
+
+class UninitializedBuffer(_Uninitialized, Tensor):
+    """A buffer of a lazy module before its first call."""
+
+    cls_to_become = Buffer
+
+    def __new__(cls, requires_grad=False, device=None, dtype=None, persistent=True):
+        made = Tensor._make_subclass(cls, fastgrad.empty(0, device=device, dtype=dtype), requires_grad)
+        made.persistent = persistent
+        made._is_buffer = True
+        return made
+
+    def __init__(self, requires_grad=False, device=None, dtype=None, persistent=True):
+        pass
+
+    def _like(self):
+        return type(self)(self.requires_grad, self.data.device, self.data.dtype, self.persistent)
+
+
+def is_lazy(tensor):
+    """Whether a tensor is one without a shape."""
+    return isinstance(tensor, _Uninitialized)
+
+
+def _rebuild_uninitialized(cls, requires_grad, device, dtype):
+    return cls(requires_grad, device, dtype)
 
 
 def _rebuild_parameter(data, requires_grad, backward_hooks):

@@ -1,7 +1,8 @@
 """All modules."""
-from . import activation, container, dropout, flatten, linear, loss, normalization, rnn, sparse, transformer
+from . import activation, container, conv, dropout, flatten, linear, loss, normalization, rnn, sparse, transformer
 from .activation import *  # noqa: F403
 from .container import *  # noqa: F403
+from .conv import *  # noqa: F403
 from .dropout import *  # noqa: F403
 from .flatten import *  # noqa: F403
 from .linear import *  # noqa: F403
@@ -13,6 +14,6 @@ from .rnn import *  # noqa: F403
 from .sparse import *  # noqa: F403
 from .transformer import *  # noqa: F403
 
-__all__ = ["Module", *activation.__all__, *container.__all__, *dropout.__all__, *flatten.__all__, *linear.__all__,
+__all__ = ["Module", *activation.__all__, *container.__all__, *conv.__all__, *dropout.__all__, *flatten.__all__, *linear.__all__,
            *loss.__all__, *normalization.__all__, *rnn.__all__, *sparse.__all__,
            *transformer.__all__]

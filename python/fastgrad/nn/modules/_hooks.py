@@ -46,6 +46,16 @@ class RemovableHandle:
     def __exit__(self, *exception):
         self.remove()
 
+    def __getstate__(self):  # copied and pickled together with the dict
+        return self.hooks_dict_ref(), self.id, tuple(reference() for reference in self.extra_dict_ref)
+
+    def __setstate__(self, state):
+        hooks, self.id, extra = state
+        # A dict that is gone stays so: the handle of it removes nothing.
+        self.hooks_dict_ref = weakref.ref(OrderedDict() if hooks is None else hooks)
+        self.extra_dict_ref = tuple(weakref.ref(d) for d in extra if d is not None)
+        RemovableHandle.next_id = max(RemovableHandle.next_id, self.id + 1)
+
 
 class _AllModules:
     """Hooks that run for every module."""
