@@ -8,6 +8,7 @@
 #include <mutex>
 #include <unordered_map>
 
+#include "core/profile.h"
 #include "ops/ops.h"
 
 namespace fg {
@@ -205,6 +206,7 @@ class Task {
     if (node->extra && !node->extra->post_hooks.empty()) kept.assign(g, g + node->n_inputs);
     if (any || node->python()) {
       try {
+        ProfileScope scope(ProfileEvent::Backward, mode & kProfile ? node->name() : nullptr);
         node->apply(g, gx);
       } catch (...) {
         if ((mode & kAnomaly) && engine_hooks.note_failure) engine_hooks.note_failure(node);

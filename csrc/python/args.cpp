@@ -276,6 +276,18 @@ std::vector<Tensor> Call::tensors(int i) const {
   return out;
 }
 
+void ProfileCall::add_shapes(PyObject* self, PyObject* const* args, Py_ssize_t n) {
+  auto add = [&](PyObject* o) {
+    if (is_tensor(o)) profile_shape(scope_.event(), borrow(o).sizes());
+  };
+  if (self) add(self);
+  for (Py_ssize_t i = 0; i < n; ++i) {
+    bool items = PyTuple_CheckExact(args[i]) || PyList_CheckExact(args[i]);
+    if (!items) add(args[i]);
+    for (Py_ssize_t k = 0; items && k < PySequence_Fast_GET_SIZE(args[i]); ++k) add(PySequence_Fast_GET_ITEM(args[i], k));
+  }
+}
+
 const char* Call::text(int i, const char* otherwise) const {
   if (!has(i)) return otherwise;
   if (!PyUnicode_Check(v[i])) type_error(i, "str");

@@ -6,6 +6,7 @@
 #pragma once
 #include <optional>
 
+#include "core/profile.h"
 #include "ops/ops.h"
 #include "python/overrides.h"
 #include "python/tensor_type.h"
@@ -92,6 +93,18 @@ const std::vector<std::string>& function_names();
 const std::vector<std::string>& method_names();
 const std::vector<std::string>& settled_names();  // functions that nothing overrides
 
+// One call of an op in a profile, with the shapes of its tensors; nothing while no profile is recorded.
+class ProfileCall {
+ public:
+  ProfileCall(const char* name, PyObject* self, PyObject* const* args, Py_ssize_t n) : scope_(ProfileEvent::Op, name) {
+    if (scope_.event() >= 0 && profile_wants_shapes()) [[unlikely]] add_shapes(self, args, n);
+  }
+
+ private:
+  void add_shapes(PyObject* self, PyObject* const* args, Py_ssize_t n);
+  ProfileScope scope_;
+};
+
 template <const auto& Defs, auto& Signatures, size_t I>
 PyObject* call_function(PyObject*, PyObject* const* args, Py_ssize_t n, PyObject* keywords) {
   FG_TRY
@@ -99,6 +112,7 @@ PyObject* call_function(PyObject*, PyObject* const* args, Py_ssize_t n, PyObject
   if (Py_ssize_t all = keywords ? n + PyTuple_GET_SIZE(keywords) : n; may_override(args, data ? 0 : all)) [[unlikely]]
     if (PyObject* func = Signatures[I].function; func && overridden(args, data ? 0 : all))
       return dispatch_call(func, nullptr, args, n, keywords);
+  ProfileCall profiled(Signatures[I].function ? Defs[I].name : nullptr, nullptr, args, n);
   Call call(Signatures[I], nullptr, args, n, keywords);
   return Defs[I].body(call);
   FG_CATCH
@@ -109,6 +123,7 @@ PyObject* call_method(PyObject* self, PyObject* const* args, Py_ssize_t n, PyObj
   if (Py_ssize_t all = keywords ? n + PyTuple_GET_SIZE(keywords) : n; may_override(self) || may_override(args, all)) [[unlikely]]
     if (PyObject* func = Signatures[I].method; func && (overridden(&self, 1) || overridden(args, all)))
       return dispatch_call(func, self, args, n, keywords);
+  ProfileCall profiled(Signatures[I].method ? Defs[I].name : nullptr, self, args, n);
   Call call(Signatures[I], self, args, n, keywords);
   return Defs[I].body(call);
   FG_CATCH

@@ -132,11 +132,29 @@ PYBIND11_MODULE(_C, m) {
   gil_hooks = {release_gil, acquire_gil};
   PyObject* module = m.ptr();
   using namespace fg::py;
-  bool ok = init_tensor_type(module) && init_dtype_device(module) && init_overrides(module) && init_elementwise_functions(module) &&
-            init_reduce_functions(module) && init_shape_functions(module) && init_index_functions(module) &&
-            init_create_functions(module) && init_nn_functions(module) && init_optim_functions(module) &&
-            init_conv_functions(module) && init_image_functions(module) && init_random_functions(module) && init_convert(module) &&
-            init_arrays(module) && init_dlpack(module) && init_autograd(module) && init_autocast(module);
+  static constexpr bool (*parts[])(PyObject*) = {
+      init_tensor_type,
+      init_dtype_device,
+      init_overrides,
+      init_elementwise_functions,
+      init_reduce_functions,
+      init_shape_functions,
+      init_index_functions,
+      init_create_functions,
+      init_nn_functions,
+      init_optim_functions,
+      init_conv_functions,
+      init_image_functions,
+      init_random_functions,
+      init_convert,
+      init_arrays,
+      init_dlpack,
+      init_autograd,
+      init_autocast,
+      init_profile,
+  };
+  bool ok = true;
+  for (auto part : parts) ok = ok && part(module);
   if (!ok) {
     if (PyErr_Occurred()) throw pb::error_already_set();
     throw std::runtime_error("fastgrad._C could not be set up");

@@ -216,14 +216,20 @@ inline bool either_overridden(PyObject* a, PyObject* b) {
 // `reflected` is called with the tensor first when it is the second operand.
 template <auto slot, Name name, Name reflected = name, class... Rest>
 PyObject* guarded_binary(PyObject* a, PyObject* b, Rest... rest) {
-  if (!either_overridden(a, b)) return slot(a, b, rest...);
+  if (!either_overridden(a, b)) {
+    PyObject* both[] = {a, b};
+    ProfileCall profiled(is_tensor(a) ? name.text : reflected.text, nullptr, both, 2);
+    return slot(a, b, rest...);
+  }
   FG_TRY
   return is_tensor(a) ? dispatch_slot(name.text, {a, b}, true) : dispatch_slot(reflected.text, {b, a}, true);
   FG_CATCH
 }
 template <auto slot, Name name>
 PyObject* guarded_unary(PyObject* self) {
-  return self_overridden(self) ? dispatch_slot(name.text, {self}) : slot(self);
+  if (self_overridden(self)) return dispatch_slot(name.text, {self});
+  ProfileCall profiled(name.text, self, nullptr, 0);
+  return slot(self);
 }
 PyObject* guarded_power(PyObject* a, PyObject* b, PyObject* mod) {
   return guarded_binary<power_slot, "__pow__", "__rpow__">(a, b, mod);
@@ -233,7 +239,11 @@ PyObject* guarded_inplace_power(PyObject* a, PyObject* b, PyObject* mod) {
 }
 PyObject* guarded_compare(PyObject* a, PyObject* b, int code) {
   static constexpr const char* names[] = {"lt", "le", "__eq__", "ne", "gt", "ge"};
-  if (!either_overridden(a, b)) return richcompare(a, b, code);
+  if (!either_overridden(a, b)) {
+    PyObject* both[] = {a, b};
+    ProfileCall profiled(names[code], nullptr, both, 2);
+    return richcompare(a, b, code);
+  }
   FG_TRY
   return dispatch_slot(names[code], {a, b}, true);
   FG_CATCH

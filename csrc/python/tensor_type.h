@@ -69,6 +69,7 @@ bool init_dtype_device(PyObject* module);
 bool init_functions(PyObject* module);   // the function table: module functions and tensor methods
 bool init_autograd(PyObject* module);
 bool init_autocast(PyObject* module);
+bool init_profile(PyObject* module);
 bool init_convert(PyObject* module);
 bool init_arrays(PyObject* module);
 bool init_dlpack(PyObject* module);

@@ -76,7 +76,8 @@ del _module, _name, _native, _dtype
 
 # Imported when first used: name -> module, or (module, name in it).
 _LAZY = {name: name for name in (
-    "amp", "cpu", "cuda", "nn", "optim", "overrides", "random", "safetensors", "serialization", "testing", "utils", "viz")}
+    "amp", "cpu", "cuda", "nn", "optim", "overrides", "profiler", "random", "safetensors", "serialization", "testing",
+    "utils", "viz")}
 _LAZY.update({name: ("serialization", name) for name in ("load", "save")})
 _LAZY.update({name: ("amp.autocast_mode", name) for name in (
     "autocast", "is_autocast_enabled", "set_autocast_enabled", "get_autocast_dtype", "set_autocast_dtype",

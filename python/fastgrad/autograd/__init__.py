@@ -149,10 +149,10 @@ grad = _C._Overridable(grad, __name__)
 
 
 def __getattr__(name):
-    if name in ("gradcheck", "gradgradcheck", "functional"):
+    if name in ("gradcheck", "gradgradcheck", "functional", "profiler"):
         import importlib
-        if name == "functional":
-            return importlib.import_module(f"{__name__}.functional")
+        if name in ("functional", "profiler"):
+            return importlib.import_module(f"{__name__}.{name}")
         module = importlib.import_module(f"{__name__}.gradcheck")
         globals().update(gradcheck=module.gradcheck, gradgradcheck=module.gradgradcheck)
         return globals()[name]
