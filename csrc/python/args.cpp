@@ -1,6 +1,9 @@
 #include "python/args.h"
 
 #include <cstring>
+#include <string_view>
+
+#include "ops/row_info.h"
 
 namespace fg::py {
 
@@ -303,21 +306,57 @@ const std::vector<std::string>& function_names() { return registered_functions; 
 const std::vector<std::string>& method_names() { return registered_methods; }
 const std::vector<std::string>& settled_names() { return registered_settled; }
 
+namespace {
+
+const RowInfo* row_named(std::string_view name) {
+  for (int i = 0; i < kOps; ++i)
+    if (name == row_info(static_cast<Op>(i)).name) return &row_info(static_cast<Op>(i));
+  return nullptr;
+}
+
+// "name(parameters)\n--\n\ntext" is how CPython finds the signature of a native function, for help() and inspect. Ops of
+// the tables that have no text of their own get their formula.
+const char* documentation(const FunctionDef& def, bool method) {
+  auto* text = new std::string(def.name);  // lives as long as the process
+  std::string_view params = def.params;
+  if (method) {
+    size_t first = params.find_first_of(",=");  // the tensor itself
+    params = first == params.npos ? "" : params.substr(first);
+    *text += "($self" + std::string(params) + ")\n--\n\n";
+  } else {
+    *text += "(" + std::string(params) + ")\n--\n\n";
+  }
+  std::string_view name = def.name;
+  bool in_place = name.size() > 1 && name.back() == '_' && name[0] != '_';
+  if (in_place) name.remove_suffix(1);
+  if (def.doc) {
+    *text += def.doc;
+  } else if (const RowInfo* row = row_named(name)) {
+    *text += "`" + std::string(row->formula) + "`, element by element" + (in_place ? ", in place." : ".");
+    const char* labels[] = {row->arity > 1 ? "a" : "x", "b", "c"};
+    for (int i = 0; i < row->arity && row->differentiable; ++i)
+      if (row->gradients[i]) *text += std::string(i ? "; for " : "\n\nGradient for ") + labels[i] + ": `" + row->gradients[i] + "`";
+  }
+  return text->c_str();
+}
+
+}  // namespace
+
 bool register_functions(PyObject* module, const FunctionDef* defs, int count, const FastFn* as_function, const FastFn* as_method,
                         Signature* signatures) {
   auto* storage = new PyMethodDef[2 * count];  // lives as long as the process
   for (int i = 0; i < count; ++i) {
     const FunctionDef& def = defs[i];
     if (!signatures[i].parse(def.name, def.params)) return false;
-    auto fill = [&](PyMethodDef& d, FastFn fn) {
+    auto fill = [&](PyMethodDef& d, FastFn fn, bool method) {
       d.ml_name = def.name;
       d.ml_meth = reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(fn));
       d.ml_flags = METH_FASTCALL | METH_KEYWORDS;
-      d.ml_doc = def.doc;
+      d.ml_doc = def.name[0] == '_' && !def.doc ? nullptr : documentation(def, method);
     };
     bool settled = (def.flags & kSettled) || (def.name[0] == '_' && def.name[1] != '_');
     if (def.flags & (kFunction | kStatic)) {
-      fill(storage[2 * i], as_function[i]);
+      fill(storage[2 * i], as_function[i], false);
       PyObject* f = PyCFunction_New(&storage[2 * i], module);
       if (!f || PyModule_AddObject(module, def.name, f) < 0) return false;
       if (settled) registered_settled.push_back(def.name);
@@ -325,7 +364,7 @@ bool register_functions(PyObject* module, const FunctionDef* defs, int count, co
       registered_functions.push_back(def.name);
     }
     if (def.flags & kMethod) {
-      fill(storage[2 * i + 1], as_method[i]);
+      fill(storage[2 * i + 1], as_method[i], true);
       PyObject* m = PyDescr_NewMethod(tensor_type, &storage[2 * i + 1]);
       if (!m || PyObject_SetAttrString(reinterpret_cast<PyObject*>(tensor_type), def.name, m) < 0) return false;
       if (!settled) signatures[i].method = Py_NewRef(m);
