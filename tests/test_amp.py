@@ -22,6 +22,8 @@ PRODUCTS = {
     "addmm": lambda t, a, b: t.addmm(a, a, b),
     "baddbmm": lambda t, a, b: t.baddbmm(a[None], a[None], b[None]),
     "matrix-vector": lambda t, a, b: a @ b[0],
+    "conv2d": lambda t, a, b: t.nn.functional.conv2d(a[None, None], b[None, None, :2, :2], b[0, :1]),
+    "conv_transpose1d": lambda t, a, b: t.nn.functional.conv_transpose1d(a[None, :2], b[:2, None, :2]),
     "softmax": lambda t, a, b: (a @ b).softmax(-1),
     "layer_norm": lambda t, a, b: t.nn.functional.layer_norm(a @ b, (4,)),
     "sum": lambda t, a, b: (a @ b).sum(),
