@@ -17,8 +17,9 @@ def masks(torch, queries, keys):
     allowed = torch.ones(queries, keys, dtype=torch.bool).tril(1)
     blind = allowed.clone()
     blind[1] = False
-    return {"none": None, "bool": allowed, "float": torch.randn(queries, keys), "per head": torch.randn(2, 4, queries, keys),
-            "blind": blind, "blind float": torch.zeros(queries, keys).masked_fill(~blind, -INF)}
+    return {"none": None, "bool": allowed, "float": torch.randn(queries, keys),
+            "per head": torch.randn(2, 4, queries, keys), "blind": blind,
+            "blind float": torch.zeros(queries, keys).masked_fill(~blind, -INF)}
 
 
 @pytest.mark.parametrize("name", ["none", "bool", "float", "per head", "blind", "blind float"])
@@ -39,14 +40,15 @@ def test_scaled_dot_product(torch, name, options):
 @pytest.mark.parametrize("shapes", [((3, 8), (5, 8)), ((2, 3, 8), (5, 8)), ((4, 3, 8), (2, 4, 5, 8))])
 def test_scaled_dot_product_shapes(torch, shapes):
     q, k = torch.randn(shapes[0], requires_grad=True), torch.randn(shapes[1], requires_grad=True)
-    same_run(torch, F.scaled_dot_product_attention, torch.nn.functional.scaled_dot_product_attention, (q, k, k.detach()))
+    same_run(torch, F.scaled_dot_product_attention, torch.nn.functional.scaled_dot_product_attention,
+             (q, k, k.detach()))
 
 
 def test_grouped_queries(torch):
     q = torch.randn(2, 6, 3, 8, requires_grad=True)
     k = torch.randn(2, 2, 5, 8, requires_grad=True)
     v = torch.randn(2, 3, 5, 8, requires_grad=True)
-    same_run(torch, F.scaled_dot_product_attention, torch.nn.functional.scaled_dot_product_attention, 
+    same_run(torch, F.scaled_dot_product_attention, torch.nn.functional.scaled_dot_product_attention,
              (q, k, torch.randn(2, 2, 5, 8, requires_grad=True)), enable_gqa=True)
     mine = F.scaled_dot_product_attention(*ours((q, k, v)), enable_gqa=True)
     spread = (q, k.repeat_interleave(3, 1), v.repeat_interleave(2, 1))

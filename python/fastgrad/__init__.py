@@ -76,8 +76,12 @@ del _module, _name, _native, _dtype
 
 # Imported when first used: name -> module, or (module, name in it).
 _LAZY = {name: name for name in (
-    "amp", "cpu", "cuda", "nn", "optim", "overrides", "profiler", "random", "safetensors", "serialization", "testing",
+    "accelerator", "amp", "backends", "compiler", "cpu", "cuda", "distributed", "fx", "hub", "jit", "multiprocessing",
+    "nn", "onnx", "optim", "overrides", "profiler", "random", "safetensors", "serialization", "testing",
     "utils", "viz")}
+_LAZY["compile"] = ("compiler", "compile")
+_LAZY.update({name: ("nn.functional", name) for name in (
+    "bilinear", "cosine_similarity", "pairwise_distance", "pdist", "rms_norm")})
 _LAZY.update({name: ("serialization", name) for name in ("load", "save")})
 _LAZY.update({name: ("amp.autocast_mode", name) for name in (
     "autocast", "is_autocast_enabled", "set_autocast_enabled", "get_autocast_dtype", "set_autocast_dtype",

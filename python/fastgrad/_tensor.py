@@ -118,8 +118,15 @@ def _rebuild_subclass(kind, args, state):
 # ---- memory
 
 def is_shared(self):
-    """Whether the memory is shared with other processes."""
-    return False
+    """Whether forked processes see changes of the elements; see `share_memory_`."""
+    from ._sharing import is_shared
+    return is_shared(self)
+
+
+def share_memory_(self):
+    """Move the elements into memory that forked processes see too; a pickled copy is not shared."""
+    from ._sharing import share_memory_
+    return share_memory_(self)
 
 
 def pin_memory(self, device=None):
@@ -181,7 +188,7 @@ def _constant(value):
 
 
 _METHODS = (__repr__, __format__, __contains__, __reversed__, __dir__, __deepcopy__, __reduce_ex__, is_shared,
-            pin_memory, is_pinned, storage, untyped_storage, apply_, map_, sum_to_size, new)
+            share_memory_, pin_memory, is_pinned, storage, untyped_storage, apply_, map_, sum_to_size, new)
 for _method in _METHODS:
     setattr(Tensor, _method.__name__, _overrides.method(_method))
 

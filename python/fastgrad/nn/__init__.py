@@ -1,7 +1,8 @@
 """Neural networks: modules, their parameters, functions, initial values."""
-from . import attention, functional, init, modules, parameter, utils
+from . import attention, functional, init, modules, parallel, parameter, utils
 from ._left_out import MODULES as _LEFT_OUT
 from .modules import *  # noqa: F403
+from .parallel import DataParallel
 from .parameter import Buffer, Parameter, UninitializedBuffer, UninitializedParameter
 
 

@@ -7,8 +7,8 @@ from fastgrad import _C, Tensor
 from ._dropout import dropout as _dropout
 from ._padding import pad
 
-# The kinds of kernels that programs switch on and off (`nn.attention.sdpa_kernel`). There is one way to compute it here;
-# as in torch it is there while MATH or FLASH_ATTENTION is on.
+# The kinds of kernels that programs switch on and off (`nn.attention.sdpa_kernel`). There is one way to compute it
+# here; as in torch it is there while MATH or FLASH_ATTENTION is on.
 enabled = {"CUDNN_ATTENTION": True, "FLASH_ATTENTION": True, "EFFICIENT_ATTENTION": True, "MATH": True,
            "OVERRIDEABLE": True}
 
@@ -50,8 +50,8 @@ def scaled_dot_product_attention(query, key, value, attn_mask=None, dropout_p=0.
 
 def _check(query, key, value, mask):
     if not (enabled["MATH"] or enabled["FLASH_ATTENTION"]):
-        raise RuntimeError("No viable backend for scaled_dot_product_attention was found. This is likely due to turning "
-                           "off both the math kernel and the fused kernels.")
+        raise RuntimeError("No viable backend for scaled_dot_product_attention was found. This is likely due to "
+                           "turning off both the math kernel and the fused kernels.")
     for name, tensor in (("query", query), ("key", key), ("value", value)):
         if not isinstance(tensor, Tensor):
             raise TypeError(f"scaled_dot_product_attention(): argument '{name}' must be Tensor, not "

@@ -21,11 +21,10 @@ _GROUPS = {
         "ConstantPad1d ConstantPad2d ConstantPad3d ZeroPad1d ZeroPad2d ZeroPad3d ReflectionPad1d ReflectionPad2d "
         "ReflectionPad3d ReplicationPad1d ReplicationPad2d ReplicationPad3d CircularPad1d CircularPad2d "
         "CircularPad3d", ""),
-    "embedding bags are not part of this release; Embedding followed by sum or mean does the same": (
-        "EmbeddingBag", "embedding_bag"),
-    "this loss is not part of this release": (
-        "CTCLoss AdaptiveLogSoftmaxWithLoss LinearCrossEntropyLoss", "ctc_loss linear_cross_entropy pdist"),
-    "parallel training is not part of this release": ("DataParallel parallel", ""),
+    "evaluation of a loss in chunks is not part of this release": ("LinearCrossEntropyOptions", ""),
+    "products of groups of matrices and of scaled small floats are not part of this release": (
+        "", "grouped_mm scaled_grouped_mm scaled_mm"),
+    "quantization is not part of this release": ("quantized quantizable qat intrinsic", ""),
 }
 
 MODULES = {name: reason for reason, (modules, _) in _GROUPS.items() for name in modules.split()}

@@ -1,7 +1,7 @@
-"""Functions of neural networks: activations, linear maps, normalisation, embedding.
+"""Functions of neural networks: activations, linear maps, normalisation.
 
-Native functions do the work; what is written here is a composition of them. Losses, attention, dropout and padding have
-files of their own.
+Native functions do the work; what is written here is a composition of them. Losses, lookups, attention, dropout and
+padding have files of their own.
 """
 import fastgrad
 from fastgrad import _C, _overrides
@@ -13,6 +13,8 @@ from ._attention import (  # noqa: F401
     multi_head_attention_forward,
     scaled_dot_product_attention,
 )
+from ._ctc import ctc_loss  # noqa: F401
+from ._distance import cosine_similarity, pairwise_distance, pdist  # noqa: F401
 from ._dropout import (  # noqa: F401
     alpha_dropout,
     dropout,
@@ -21,25 +23,26 @@ from ._dropout import (  # noqa: F401
     dropout3d,
     feature_alpha_dropout,
 )
+from ._embedding import embedding, one_hot  # noqa: F401
+from ._embedding_bag import embedding_bag  # noqa: F401
 from ._left_out import FUNCTIONS as _LEFT_OUT
 from ._losses import (  # noqa: F401
     binary_cross_entropy,
     binary_cross_entropy_with_logits,
     cosine_embedding_loss,
-    cosine_similarity,
     cross_entropy,
     gaussian_nll_loss,
     hinge_embedding_loss,
     huber_loss,
     kl_div,
     l1_loss,
+    linear_cross_entropy,
     margin_ranking_loss,
     mse_loss,
     multi_margin_loss,
     multilabel_margin_loss,
     multilabel_soft_margin_loss,
     nll_loss,
-    pairwise_distance,
     poisson_nll_loss,
     smooth_l1_loss,
     soft_margin_loss,
@@ -257,7 +260,7 @@ def gumbel_softmax(logits, tau=1, hard=False, eps=1e-10, dim=-1):
     return fastgrad.zeros_like(logits).scatter_(dim, index, 1.0) - soft.detach() + soft
 
 
-# ---- linear maps and lookups
+# ---- linear maps
 
 def conv_tbc(input, weight, bias, pad=0):
     """`conv1d` of (time, batch, channels) with weight (k, in, out).
@@ -282,52 +285,6 @@ def bilinear(input1, input2, weight, bias=None):
     out = (left.reshape(-1, outputs, in2) * input2.reshape(-1, 1, in2)).sum(-1)
     out = out.reshape(*input1.shape[:-1], outputs)
     return out if bias is None else out + bias
-
-
-def embedding(input, weight, padding_idx=None, max_norm=None, norm_type=2.0, scale_grad_by_freq=False, sparse=False):
-    """The rows of `weight` at the indices of `input`."""
-    if sparse:
-        raise NotImplementedError("embedding: sparse gradients are not supported")
-    if padding_idx is None:
-        padding_idx = -1
-    else:
-        rows = weight.size(0)
-        if not -rows <= padding_idx < rows:
-            raise AssertionError("Padding_idx must be within num_embeddings")
-        padding_idx %= rows
-    if max_norm is not None:
-        _renorm_rows(weight, input, max_norm, norm_type)
-    return _C.embedding(weight, input, padding_idx, scale_grad_by_freq)
-
-
-def _renorm_rows(weight, indices, max_norm, norm_type):
-    """Scales the used rows down to `max_norm`, in place."""
-    with fastgrad.no_grad():
-        used = indices.reshape(-1)  # a row that is used twice is written twice, with the same values
-        rows = weight[used]
-        norms = rows.norm(norm_type, 1, keepdim=True)
-        weight[used] = fastgrad.where(norms > max_norm, rows * (max_norm / (norms + 1e-7)), rows)
-
-
-def one_hot(tensor, num_classes=-1):
-    """Indices as rows that are 1 at the index and 0 elsewhere."""
-    if tensor.dtype != fastgrad.int64:
-        raise RuntimeError("one_hot is only applicable to index tensor of type LongTensor.")
-    if tensor.numel() == 0:
-        if num_classes <= 0:
-            raise RuntimeError("Can not infer total number of classes from empty tensor.")
-        return fastgrad.zeros(*tensor.shape, num_classes, dtype=fastgrad.int64, device=tensor.device)
-    if int(tensor.min()) < 0:
-        raise RuntimeError("Class values must be non-negative.")
-    largest = int(tensor.max())
-    if num_classes == -1:
-        num_classes = largest + 1
-    elif num_classes < 1:
-        raise RuntimeError("num_classes should be positive")
-    elif largest >= num_classes:
-        raise RuntimeError("Class values must be smaller than num_classes.")
-    result = fastgrad.zeros(*tensor.shape, num_classes, dtype=fastgrad.int64, device=tensor.device)
-    return result.scatter_(-1, tensor.unsqueeze(-1), 1)
 
 
 # ---- normalisation

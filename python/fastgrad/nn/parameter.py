@@ -8,7 +8,8 @@ from collections import OrderedDict
 import fastgrad
 from fastgrad import Tensor, _C
 
-__all__ = ["Parameter", "UninitializedParameter", "Buffer", "UninitializedBuffer"]
+__all__ = ["Parameter", "UninitializedParameter", "is_lazy", "Buffer", "UninitializedBuffer",
+           "UninitializedTensorMixin"]
 
 
 class _ParameterMeta(type(Tensor)):
@@ -77,7 +78,7 @@ class Buffer(Tensor, metaclass=_BufferMeta):
         return marked
 
 
-class _Uninitialized:
+class UninitializedTensorMixin:
     """A tensor without a shape, which `materialize` gives it."""
 
     def materialize(self, shape, device=None, dtype=None):
@@ -108,7 +109,7 @@ class _Uninitialized:
         return _rebuild_uninitialized, (type(self), self.requires_grad, self.device, self.dtype)
 
 
-class UninitializedParameter(_Uninitialized, Parameter):
+class UninitializedParameter(UninitializedTensorMixin, Parameter):
     """A parameter of a lazy module before its first call.
 
     >>> UninitializedParameter()
@@ -127,10 +128,10 @@ class UninitializedParameter(_Uninitialized, Parameter):
         return type(self)(self.requires_grad, self.data.device, self.data.dtype)
 
 
-class UninitializedBuffer(_Uninitialized, Tensor):
+class UninitializedBuffer(UninitializedTensorMixin, Tensor):
     """A buffer of a lazy module before its first call."""
 
-    cls_to_become = Buffer
+    cls_to_become = Buffer  # a Python class cannot become the native one
 
     def __new__(cls, requires_grad=False, device=None, dtype=None, persistent=True):
         made = Tensor._make_subclass(cls, fastgrad.empty(0, device=device, dtype=dtype), requires_grad)
@@ -145,9 +146,9 @@ class UninitializedBuffer(_Uninitialized, Tensor):
         return type(self)(self.requires_grad, self.data.device, self.data.dtype, self.persistent)
 
 
-def is_lazy(tensor):
+def is_lazy(param):
     """Whether a tensor is one without a shape."""
-    return isinstance(tensor, _Uninitialized)
+    return isinstance(param, UninitializedTensorMixin)
 
 
 def _rebuild_uninitialized(cls, requires_grad, device, dtype):

@@ -1,9 +1,15 @@
-"""Helpers around training: `fastgrad.utils.data` loads data in batches."""
+"""Helpers around training: `fastgrad.utils.data` loads data in batches, `checkpoint` saves memory."""
+
+_LAZY = frozenset(("_pytree", "checkpoint", "data", "dlpack", "hooks", "model_zoo"))
 
 
 def __getattr__(name):
     # Imported on first use; programs that load no data do not pay for it.
-    if name in ("data", "_pytree"):
+    if name in _LAZY or name == "tensorboard":
         import importlib
-        return importlib.import_module(f"fastgrad.utils.{name}")
+        return importlib.import_module("fastgrad.utils." + name)
     raise AttributeError(f"module 'fastgrad.utils' has no attribute '{name}'")
+
+
+def __dir__():
+    return sorted({*globals(), *_LAZY})

@@ -289,3 +289,32 @@ def register_module_backward_hook(hook):
     """The old form of a full backward hook, for all modules."""
     _use_full(all_modules, False)
     return _register_for_all("_backward_hooks", hook)
+
+
+# ---- hooks that see every buffer, parameter and module that a module takes
+
+_registrations = {"buffer": OrderedDict(), "module": OrderedDict(), "parameter": OrderedDict()}
+
+
+def registered(kind, module, name, value):
+    """What is registered under a name: the value, or what the last hook made of it."""
+    for hook in _registrations[kind].values():
+        changed = hook(module, name, value)
+        if changed is not None:
+            value = changed
+    return value
+
+
+def register_module_buffer_registration_hook(hook):
+    """`hook(module, name, buffer)` whenever a buffer is registered; what it returns takes its place."""
+    return register(_registrations["buffer"], hook)
+
+
+def register_module_module_registration_hook(hook):
+    """`hook(module, name, submodule)` whenever a module is registered; what it returns takes its place."""
+    return register(_registrations["module"], hook)
+
+
+def register_module_parameter_registration_hook(hook):
+    """`hook(module, name, parameter)` whenever a parameter is registered; what it returns takes its place."""
+    return register(_registrations["parameter"], hook)

@@ -8,7 +8,7 @@ from collections import OrderedDict
 import fastgrad
 from fastgrad import Tensor
 
-from ..parameter import Parameter
+from ..parameter import Parameter, is_lazy
 
 EXTRA_STATE = "_extra_state"
 
@@ -158,6 +158,8 @@ class StateDict:
         if not isinstance(value, Tensor):
             return (f'While copying the parameter named "{key}", expected torch.Tensor or Tensor-like object from '
                     f"checkpoint but received {type(value)}")
+        if is_lazy(value) and is_lazy(tensor):
+            return None
         if tensor.dim() == 0 and value.dim() == 1 and value.shape[0] == 1:
             value = value[0]  # scalars were saved with one dimension once
         if value.shape != tensor.shape:

@@ -6,9 +6,21 @@ from collections.abc import Iterable, Mapping
 from fastgrad import Tensor
 
 from ..parameter import Parameter
-from .module import Module, _indent
+from .module import Module, _addindent
 
-__all__ = ["Sequential", "ModuleList", "ModuleDict", "ParameterList", "ParameterDict"]
+__all__ = ["Container", "Sequential", "ModuleList", "ModuleDict", "ParameterList", "ParameterDict"]
+
+
+class Container(Module):
+    """Old name of a Module that is given its children by name."""
+
+    def __init__(self, **kwargs):
+        import warnings
+        warnings.warn("`nn.Container` is deprecated. All of it's functionality is now implemented in `nn.Module`. "
+                      "Subclass that instead.", FutureWarning, stacklevel=2)
+        super().__init__()
+        for name, module in kwargs.items():
+            self.add_module(name, module)
 
 
 def _position(index, length):
@@ -163,7 +175,8 @@ class ModuleList(_Numbered):
                 blocks[-1][1] = i
             else:
                 blocks.append([i, i, text])
-        lines = [_indent(f"({first}): {text}" if first == last else f"({first}-{last}): {last - first + 1} x {text}")
+        lines = [_addindent(f"({first}): {text}" if first == last
+                            else f"({first}-{last}): {last - first + 1} x {text}", 2)
                  for first, last, text in blocks]
         return f"{self._get_name()}(\n  " + "\n  ".join(lines) + "\n)"
 

@@ -3,7 +3,7 @@ from fastgrad import Tensor
 
 from ..parameter import is_lazy
 
-__all__ = []
+__all__ = ["LazyModuleMixin"]
 
 
 class LazyModuleMixin:
@@ -48,3 +48,7 @@ class LazyModuleMixin:
         del self._initialize_hook, self._load_hook
         if self.cls_to_become is not None:
             self.__class__ = self.cls_to_become
+
+    def _replicate_for_data_parallel(self):
+        raise RuntimeError("Modules with uninitialized parameters can't be used with `DataParallel`. Run a dummy "
+                           "forward pass to correctly initialize the modules")

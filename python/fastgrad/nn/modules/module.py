@@ -6,6 +6,7 @@ saving in `_state.py`, casts and moves in `_convert.py`.
 """
 import weakref
 
+import fastgrad
 from fastgrad import _C, Tensor
 
 from ..parameter import Parameter
@@ -15,17 +16,23 @@ from ._hooks import (
     LAZY_DICTS,
     Hooks,
     register_module_backward_hook,
+    register_module_buffer_registration_hook,
     register_module_forward_hook,
     register_module_forward_pre_hook,
     register_module_full_backward_hook,
     register_module_full_backward_pre_hook,
+    register_module_module_registration_hook,
+    register_module_parameter_registration_hook,
+    registered,
 )
 from ._registry import Registry
 from ._state import StateDict
 
 __all__ = [
     "Module", "register_module_backward_hook", "register_module_forward_hook", "register_module_forward_pre_hook",
-    "register_module_full_backward_hook", "register_module_full_backward_pre_hook"]
+    "register_module_full_backward_hook", "register_module_full_backward_pre_hook",
+    "register_module_buffer_registration_hook", "register_module_module_registration_hook",
+    "register_module_parameter_registration_hook"]
 
 _REGISTRIES = ("_parameters", "_buffers", "_modules")
 # Names that need care when assigned; anything else that is not a tensor or a module is a plain attribute.
@@ -84,6 +91,9 @@ class Module(Hooks, StateDict, Convert):
             return self._call_with_hooks(args, kwargs)
         return self.forward(*args, **kwargs)
 
+    # Where programs reach for what stands between a call and forward.
+    _call_impl = _wrapped_call_impl = __call__
+
     # ---- attributes
 
     def __getattr__(self, name):
@@ -113,7 +123,7 @@ class Module(Hooks, StateDict, Convert):
                 return
         elif isinstance(value, Module):
             self._take(name, "_modules", "module", "_parameters", "_buffers")
-            self.__dict__["_modules"][name] = value
+            self.__dict__["_modules"][name] = registered("module", self, name, value)
             return
         attributes = self.__dict__
         if "_parameters" in attributes:
@@ -184,7 +194,7 @@ class Module(Hooks, StateDict, Convert):
         if tensor is not None and not isinstance(tensor, Tensor):
             raise TypeError(f"cannot assign '{typename(tensor)}' object to buffer '{name}' "
                             "(torch Tensor or None required)")
-        self._buffers[name] = tensor
+        self._buffers[name] = registered("buffer", self, name, tensor)
         if persistent:
             self._non_persistent_buffers_set.discard(name)
         else:
@@ -203,14 +213,14 @@ class Module(Hooks, StateDict, Convert):
                 raise ValueError(f"Cannot assign non-leaf Tensor to parameter '{name}'. Model parameters must be "
                                  f"created explicitly. To express '{name}' as a function of another Tensor, compute "
                                  "the value in the forward() method.")
-        self._parameters[name] = param
+        self._parameters[name] = registered("parameter", self, name, param)
 
     def add_module(self, name, module):
         """Adds a submodule under a name."""
         if module is not None and not isinstance(module, Module):
             raise TypeError(f"{typename(module)} is not a Module subclass")
         self._check_name("module", name, self._modules)
-        self._modules[name] = module
+        self._modules[name] = registered("module", self, name, module)
 
     def register_module(self, name, module):
         """Same as `add_module`."""
@@ -361,6 +371,10 @@ class Module(Hooks, StateDict, Convert):
             parameter.requires_grad_(requires_grad)
         return self
 
+    def compile(self, *args, **kwargs):
+        """Accepts what `fastgrad.compile` does and changes nothing: there is no compiler, calls run as they are."""
+        fastgrad.compile(self.forward, *args, **kwargs)
+
     def zero_grad(self, set_to_none=True):
         """Clears the gradients of all parameters."""
         _C._zero_grad(list(self.parameters()), set_to_none)
@@ -377,7 +391,7 @@ class Module(Hooks, StateDict, Convert):
     def __repr__(self):
         extra = self.extra_repr()
         extra_lines = extra.split("\n") if extra else []
-        child_lines = [f"({name}): {_indent(repr(module))}" for name, module in self._modules.items()]
+        child_lines = [f"({name}): {_addindent(repr(module), 2)}" for name, module in self._modules.items()]
         if len(extra_lines) == 1 and not child_lines:
             body = extra_lines[0]
         elif extra_lines or child_lines:
@@ -412,6 +426,7 @@ class Module(Hooks, StateDict, Convert):
                 attributes["_hooked"] = True
 
 
-def _indent(text):
+def _addindent(text, spaces):
+    """A text with all lines but the first moved in."""
     first, *lines = text.split("\n")
-    return "\n".join([first, *("  " + line if line.strip() else "" for line in lines)])
+    return "\n".join([first, *(" " * spaces + line if line.strip() else "" for line in lines)])

@@ -3,10 +3,11 @@ import math
 import numbers
 
 import fastgrad
+from fastgrad import _C
 
 from .. import _recurrent, init
+from .._packing import PackedSequence
 from ..parameter import Parameter
-from ..utils.rnn import PackedSequence
 from .module import Module
 
 __all__ = ["RNNBase", "RNN", "LSTM", "GRU", "RNNCellBase", "RNNCell", "LSTMCell", "GRUCell"]
@@ -108,7 +109,7 @@ class RNNBase(Module):
     def check_input(self, input, batch_sizes):
         """Raises unless the input has the right dtype, dimensions and features."""
         wanted = getattr(self, self._all_weights[0][0]).dtype
-        if input.dtype != wanted and not fastgrad.is_autocast_enabled():
+        if input.dtype != wanted and not _C._autocast_any():
             raise ValueError(f"RNN input dtype ({input.dtype}) does not match weight dtype ({wanted}). "
                              f"Convert input: input.to({wanted}), or convert model: model.to({input.dtype})")
         dims = 3 if batch_sizes is None else 2

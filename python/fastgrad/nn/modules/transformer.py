@@ -204,7 +204,7 @@ class TransformerEncoder(Module):
     def _drops_padding(self, src, padding, first):
         if not getattr(self, "use_nested_tensor", False) or first.training or src.dim() != 3:
             return False
-        if fastgrad.is_autocast_enabled():
+        if fastgrad.is_autocast_enabled(src.device.type):
             return False
         if fastgrad.is_grad_enabled() and (src.requires_grad or any(p.requires_grad for p in first.parameters())):
             return False

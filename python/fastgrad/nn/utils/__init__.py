@@ -1,13 +1,20 @@
-"""Helpers for parameters: clipping gradients, one vector for all parameters."""
-from . import rnn
+"""Helpers for parameters: clipping gradients, one vector for all parameters, norms and parametrizations of weights."""
+from . import parametrizations, parametrize, rnn
 from .clip_grad import clip_grad_norm, clip_grad_norm_, clip_grad_value_, clip_grads_with_norm_, get_total_norm
 from .convert_parameters import parameters_to_vector, vector_to_parameters
+from .fusion import fuse_conv_bn_eval, fuse_conv_bn_weights, fuse_linear_bn_eval, fuse_linear_bn_weights
+from .init import skip_init
+from .spectral_norm import remove_spectral_norm, spectral_norm
+from .weight_norm import remove_weight_norm, weight_norm
 
-_LEFT_OUT = ("weight_norm", "remove_weight_norm", "spectral_norm", "remove_spectral_norm", "parametrize",
-             "parametrizations", "prune", "stateless", "skip_init")
+_LEFT_OUT = {
+    "prune": "masks over parameters can be written with nn.utils.parametrize",
+    "stateless": "torch.func is not there",
+    "convert_conv2d_weight_memory_format": "there are no memory formats but contiguous and preserve",
+    "convert_conv3d_weight_memory_format": "there are no memory formats but contiguous and preserve"}
 
 
 def __getattr__(name):
     if name in _LEFT_OUT:
-        raise AttributeError(f"fastgrad.nn.utils.{name} is not part of this release")
+        raise AttributeError(f"fastgrad.nn.utils.{name} is not part of this release: {_LEFT_OUT[name]}")
     raise AttributeError(f"module 'fastgrad.nn.utils' has no attribute '{name}'")

@@ -1,4 +1,5 @@
 """Datasets, samplers and the loader that makes batches of them."""
+from . import distributed
 from .collate import default_collate, default_convert
 from .dataloader import DataLoader, get_worker_info
 from .dataset import (

@@ -1,0 +1,3 @@
+"""Quantized kernels are not there."""
+engine = "none"
+supported_engines = ["none"]

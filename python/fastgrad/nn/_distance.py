@@ -1,0 +1,32 @@
+"""Distances of vectors: of pairs, and of all pairs of rows."""
+import fastgrad
+
+
+def cosine_similarity(x1, x2, dim=1, eps=1e-8):
+    """The cosine of the angle between vectors along a dimension."""
+    dot = (x1 * x2).sum(dim)
+    return dot / (x1.norm(2, dim).clamp_min(eps) * x2.norm(2, dim).clamp_min(eps))
+
+
+def pairwise_distance(x1, x2, p=2.0, eps=1e-6, keepdim=False):
+    """The norm of the difference along the last dimension."""
+    return (x1 - x2 + eps).norm(p, -1, keepdim=keepdim)
+
+
+def pdist(input, p=2.0):
+    """The p-norm distances of all pairs of rows of (N, M): those of row 0 to the later rows first.
+
+    >>> pdist(fastgrad.tensor([[0., 0.], [3., 4.], [0., 1.]]))
+    tensor([5.0000, 1.0000, 4.2426])
+    """
+    if input.dim() != 2:
+        raise RuntimeError(f"pdist only supports 2D tensors, got: {input.dim()}D")
+    if not input.is_floating_point():
+        raise RuntimeError("pdist only supports floating-point dtypes")
+    if p < 0:
+        raise RuntimeError("pdist only supports non-negative p values")
+    rows = input.size(0)
+    if rows <= 1:
+        return fastgrad.empty(0, dtype=input.dtype, device=input.device)
+    first, second = fastgrad.triu_indices(rows, rows, 1, device=input.device).unbind(0)
+    return (input[first] - input[second]).norm(p, 1)

@@ -1,0 +1,2 @@
+"""Where programs look for the helpers of the loader."""
+from . import collate
