@@ -2,6 +2,7 @@
 
 from fastgrad import _C
 from op_index import INDEXING
+from op_linalg import LINALG
 from op_loss import LOSSES
 from op_record import Op, Sample
 from op_reduce import MATMUL, REDUCTIONS
@@ -9,7 +10,7 @@ from op_rows import ELEMENTWISE
 from op_shapes import SHAPES
 from op_vision import VISION
 
-OPS = ELEMENTWISE + REDUCTIONS + MATMUL + SHAPES + INDEXING + LOSSES + VISION
+OPS = ELEMENTWISE + REDUCTIONS + MATMUL + SHAPES + INDEXING + LOSSES + VISION + LINALG
 BY_NAME = {op.name: op for op in OPS}
 assert len(BY_NAME) == len(OPS), "two records have one name"
 

@@ -24,6 +24,7 @@ bool init_nn_functions(PyObject* module);
 bool init_optim_functions(PyObject* module);
 bool init_conv_functions(PyObject* module);
 bool init_image_functions(PyObject* module);
+bool init_linalg_functions(PyObject* module);
 bool init_random_functions(PyObject* module);
 
 #define FG_REGISTER(defs, module) \

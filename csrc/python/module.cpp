@@ -143,6 +143,7 @@ PYBIND11_MODULE(_C, m) {
       init_create_functions,
       init_nn_functions,
       init_optim_functions,
+      init_linalg_functions,
       init_conv_functions,
       init_image_functions,
       init_random_functions,

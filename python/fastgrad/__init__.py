@@ -90,6 +90,9 @@ _LAZY.update({name: ("amp.autocast_mode", name) for name in (
     "clear_autocast_cache", "autocast_increment_nesting", "autocast_decrement_nesting")})
 _LAZY["_amp_foreach_non_finite_check_and_unscale_"] = ("amp.grad_scaler", "non_finite_check_and_unscale_")
 _LAZY["_amp_update_scale_"] = ("amp.grad_scaler", "update_scale_")
+_LAZY["linalg"] = "linalg"
+_LAZY.update({name: ("linalg._old", name) for name in (*_linear.LAZY_METHODS, "frobenius_norm", "lu_unpack",
+                                                       "nuclear_norm")})
 _LAZY["set_default_tensor_type"] = ("_legacy", "set_default_tensor_type")
 
 

@@ -5,8 +5,30 @@ from ._einsum import einsum as einsum
 
 Tensor = _C.Tensor
 
+class _LinAlgError(RuntimeError):
+    """A matrix that an operation cannot take: singular, not positive definite."""
+
+    __module__ = "torch._C"
+
+
+LinAlgError = _C._LinAlgError = _LinAlgError
+
 METHODS = ("addbmm", "cross", "ger", "inner", "kron", "matrix_power", "vdot")
 FUNCTIONS = METHODS + ("cdist", "chain_matmul", "einsum", "tensordot", "vander")
+
+# Factorisations are in linalg, which is imported (with NumPy) at the first call of one of them.
+LAZY_METHODS = ("cholesky", "cholesky_inverse", "cholesky_solve", "det", "geqrf", "inverse", "logdet", "lu", "lu_solve",
+                "matrix_exp", "orgqr", "ormqr", "pinverse", "qr", "slogdet", "svd", "triangular_solve")
+
+
+def _later(name):
+    def method(self, *args, **kwargs):
+        from .linalg import _old
+        return getattr(_old, name)(self, *args, **kwargs)
+
+    method.__name__ = method.__qualname__ = name
+    method.__doc__ = f"Return `fastgrad.{name}` of this tensor."
+    return method
 
 
 def _done(result, out):
@@ -145,13 +167,15 @@ def chain_matmul(*matrices, out=None):
 
 
 def matrix_power(input, n, *, out=None):
-    """Return the n-th power of square matrices, n >= 0."""
-    if input.dim() < 2 or input.shape[-1] != input.shape[-2]:
+    """Return the n-th power of square matrices; of their inverses for negative n."""
+    if input.dim() < 2:
+        raise RuntimeError("linalg.matrix_power: The input tensor A must have at least 2 dimensions.")
+    if input.shape[-1] != input.shape[-2]:
         raise RuntimeError("linalg.matrix_power: A must be batches of square matrices, but they are "
-                           f"{input.shape[-2] if input.dim() > 1 else 1} by {input.shape[-1] if input.dim() else 1} "
-                           "matrices")
+                           f"{input.shape[-2]} by {input.shape[-1]} matrices")
     if n < 0:
-        raise NotImplementedError("matrix_power: negative powers need an inverse")
+        from .linalg import inv
+        return matrix_power(inv(input), -n, out=out)
     if n == 0:
         eye = _C.eye(input.shape[-1], dtype=input.dtype, device=input.device)
         return _done(eye.expand(input.shape).clone(), out)
@@ -189,3 +213,8 @@ def cdist(x1, x2, p=2.0, compute_mode="use_mm_for_euclid_dist_if_necessary"):
     if p == 0:
         return (difference != 0).sum(-1).to(x1.dtype)
     return difference.norm(p, -1)
+
+
+for _name in LAZY_METHODS:
+    setattr(Tensor, _name, _later(_name))
+del _name

@@ -1,0 +1,271 @@
+"""Inverse, determinant and linear equations.
+
+Gradients: Giles, "Collected matrix derivative results for forward and reverse mode algorithmic differentiation" (2008).
+"""
+from .. import _C
+from ._arrays import (
+    Function,
+    array,
+    batch_error,
+    check,
+    done,
+    info_tensor,
+    kind_of,
+    named,
+    np,
+    on_batch,
+    tensor_of,
+)
+
+InvEx = named("linalg_inv_ex", ("inverse", "info"))
+SolveEx = named("linalg_solve_ex", ("result", "info"))
+Slogdet = named("linalg_slogdet", ("sign", "logabsdet"))
+
+
+def zero_pivots(A):
+    """For every matrix the number of the first zero on the diagonal of U, 0 if there is none."""
+    return _C._lu_factor(A.detach())[2].reshape(-1).tolist()
+
+
+def _with_codes(A, run):
+    """The result of a NumPy solver and LAPACK's codes; where a matrix is singular the result is infinite."""
+    try:
+        return tensor_of(run(array(A))), None
+    except np.linalg.LinAlgError:
+        codes = zero_pivots(A)
+        regular = A.detach().clone()
+        flat = regular.reshape(-1, *A.shape[-2:])
+        for i, code in enumerate(codes):
+            if code:
+                flat[i] = _C.eye(A.shape[-1], dtype=A.dtype)
+        result = tensor_of(run(array(flat.reshape(A.shape))))
+        parts = result.reshape(-1, *result.shape[-2:])
+        for i, code in enumerate(codes):
+            if code:
+                parts[i] = float("inf")
+        return result, codes
+
+
+class _Inverse(Function):
+    @staticmethod
+    def forward(ctx, A):
+        result, ctx.codes = _with_codes(A, np.linalg.inv)
+        ctx.save_for_backward(result)
+        return result
+
+    @staticmethod
+    def backward(ctx, g):
+        X, = ctx.saved_tensors
+        return -X.mT @ g @ X.mT
+
+
+def inv_ex(A, *, check_errors=False, out=None):
+    """Return the inverse of a matrix, and for each matrix of a batch where a zero pivot was met (0: nowhere)."""
+    check("linalg.inv", A)
+    inverse = _Inverse.apply(A)
+    codes = [0] * _count(A)
+    if not _C.isfinite(inverse.detach()).all():
+        codes = zero_pivots(A)
+    if check_errors:
+        _raise_singular("linalg.inv", codes)
+    return done(InvEx(inverse, info_tensor(codes, A.shape[:-2])), out)
+
+
+def _count(A):
+    n = 1
+    for size in A.shape[:-2]:
+        n *= size
+    return n
+
+
+def _raise_singular(name, codes):
+    batch_error(name, codes, lambda code: f"The diagonal element {code} is zero, the inversion could not be completed "
+                "because the input matrix is singular.")
+
+
+def inv(A, *, out=None):
+    """Return the inverse of a square matrix, or of each in a batch; LinAlgError for a singular one.
+
+    >>> inv(fastgrad.tensor([[2.0, 0.0], [0.0, 4.0]]))
+    tensor([[0.5000, 0.0000],
+            [0.0000, 0.2500]])
+    """
+    return done(inv_ex(A, check_errors=True).inverse, out)
+
+
+class _Solve(Function):
+    """A, B of equal batches."""
+
+    @staticmethod
+    def forward(ctx, A, B):
+        b = array(B)
+        codes = None
+        try:
+            X = tensor_of(np.linalg.solve(array(A), b))
+        except np.linalg.LinAlgError:
+            codes = zero_pivots(A)
+            X = _C.full_like(B, float("inf"))
+            flat, sides, parts = (t.detach().reshape(-1, *t.shape[-2:]) for t in (A, B, X))
+            for i, code in enumerate(codes):
+                if not code:
+                    parts[i] = tensor_of(np.linalg.solve(array(flat[i]), array(sides[i])))
+        ctx.codes = codes
+        ctx.save_for_backward(A, X)
+        return X
+
+    @staticmethod
+    def backward(ctx, g):
+        A, X = ctx.saved_tensors
+        gB = _Solve.apply(A.mT, g)
+        return -gB @ X.mT if ctx.needs_input_grad[0] else None, gB
+
+
+def is_vector(A, B):
+    """Whether B is a batch of vectors, one for each matrix, and not of matrices."""
+    return B.dim() == 1 or (A.dim() - 1 == B.dim() and B.shape == A.shape[:-1])
+
+
+def check_pair(name, A, B, left=True):
+    """The errors of two operands that do not fit; A is a matrix."""
+    check_other(name, A, B)
+    n, side = A.shape[-1], B.shape[-2 if left else -1]
+    if n != side:
+        raise RuntimeError(f"{name}: Incompatible shapes of A and B for the equation {'AX = B' if left else 'XA = B'} "
+                           f"({A.shape[-2]}x{n} and {B.shape[-2]}x{B.shape[-1]})")
+
+
+def check_other(name, A, B):
+    """The errors of a second operand on its own."""
+    if B.dim() < 2:
+        raise RuntimeError(f"{name}: The input tensor B must have at least 2 dimensions.")
+    if A.dtype is not B.dtype:
+        kinds = [kind_of(t) for t in (A, B)]
+        raise RuntimeError(f"{name}: Expected A and B to have the same dtype, but found A of type {kinds[0]} and B of "
+                           f"type {kinds[1]} instead")
+
+
+def solve_ex(A, B, *, left=True, check_errors=False, out=None):
+    """Return the solution of A X = B, and for each matrix where a zero pivot was met (0: nowhere)."""
+    check("linalg.solve", A, kernel="lu_cpu")
+    vector = is_vector(A, B)
+    if vector:
+        B = B.unsqueeze(-1)
+    check_pair("linalg.solve", A, B, left)
+    if vector and not left:
+        raise RuntimeError("linalg.solve: Vector broadcasting of the left hand side is not supported for left=False. "
+                           "In this case linalg.solve is equivalent to B / A.squeeze(-1)")
+    if left:
+        X = _Solve.apply(*on_batch(A, B))
+    else:
+        X = _Solve.apply(*on_batch(A.mT, B.mT)).mT
+    codes = [0] * _count(A)
+    if not _C.isfinite(X.detach()).all():
+        codes = zero_pivots(A)
+    if check_errors:
+        batch_error("torch.linalg.solve", codes, lambda code: "The solver failed because the input matrix is singular.")
+    return done(SolveEx(X.squeeze(-1) if vector else X, info_tensor(codes, A.shape[:-2])), out)
+
+
+def solve(A, B, *, left=True, out=None):
+    """Return the solution of A X = B (left=False: X A = B); LinAlgError for a singular matrix.
+
+    B: a matrix, or a vector for each matrix of A.
+
+    >>> solve(fastgrad.tensor([[2.0, 0.0], [0.0, 4.0]]), fastgrad.tensor([2.0, 2.0]))
+    tensor([1.0000, 0.5000])
+    """
+    return done(solve_ex(A, B, left=left, check_errors=True).result, out)
+
+
+class _TriangularSolve(Function):
+    """A X = B for a triangle of A, equal batches."""
+
+    @staticmethod
+    def forward(ctx, A, B, upper, unit):
+        X = _C._triangular_solve(A, B, upper, unit)
+        ctx.upper, ctx.unit = upper, unit
+        ctx.save_for_backward(A, X)
+        return X
+
+    @staticmethod
+    def backward(ctx, g):
+        A, X = ctx.saved_tensors
+        gB = _TriangularSolve.apply(A.mT, g, not ctx.upper, ctx.unit)
+        gA = None
+        if ctx.needs_input_grad[0]:
+            full, edge = -gB @ X.mT, int(ctx.unit)
+            gA = full.triu(edge) if ctx.upper else full.tril(-edge)
+        return gA, gB, None, None
+
+
+def solve_triangular(A, B, *, upper, left=True, unitriangular=False, out=None):
+    """Return the solution of A X = B (left=False: X A = B) for a triangular A; the other triangle is not read.
+
+    unitriangular: the diagonal is not read either and counts as ones. A zero on the diagonal gives infinities.
+    """
+    check("linalg.solve_triangular", A)
+    check_pair("linalg.solve_triangular", A, B, left)
+    if left:
+        X = _TriangularSolve.apply(*on_batch(A, B), upper, unitriangular)
+    else:
+        X = _TriangularSolve.apply(*on_batch(A.mT, B.mT), not upper, unitriangular).mT
+    return done(X, out)
+
+
+def _cofactors(A):
+    """The matrix of cofactors from the singular values; it exists for singular matrices too."""
+    from ._spectral import svd
+    U, S, Vh = svd(A, full_matrices=False)
+    sign = tensor_of(np.sign(np.linalg.det(array(U)) * np.linalg.det(array(Vh))))
+    ones = _C.ones_like(S[..., :1])
+    before = _C.cat([ones, S[..., :-1]], -1).cumprod(-1)
+    after = _C.cat([S[..., 1:], ones], -1).flip(-1).cumprod(-1).flip(-1)
+    return (U * (before * after * sign.unsqueeze(-1)).unsqueeze(-2)) @ Vh
+
+
+class _Det(Function):
+    @staticmethod
+    def forward(ctx, A):
+        d = tensor_of(np.linalg.det(array(A)))
+        ctx.save_for_backward(A, d)
+        return d
+
+    @staticmethod
+    def backward(ctx, g):
+        A, d = ctx.saved_tensors
+        if (d.detach() == 0).any():
+            return g[..., None, None] * _cofactors(A)
+        return (g * d)[..., None, None] * _Inverse.apply(A).mT
+
+
+def det(A, *, out=None):
+    """Return the determinant of a square matrix, or of each in a batch."""
+    check("linalg.det", A, kernel="lu_cpu")
+    return done(_Det.apply(A), out)
+
+
+class _Slogdet(Function):
+    @staticmethod
+    def forward(ctx, A):
+        sign, logabsdet = (tensor_of(part) for part in np.linalg.slogdet(array(A)))
+        ctx.mark_non_differentiable(sign)
+        ctx.save_for_backward(A)
+        return sign, logabsdet
+
+    @staticmethod
+    def backward(ctx, _, g):
+        A, = ctx.saved_tensors
+        return g[..., None, None] * _Inverse.apply(A).mT
+
+
+def slogdet(A, *, out=None):
+    """Return the sign of the determinant and the logarithm of its absolute value."""
+    check("linalg.slogdet", A)
+    return done(Slogdet(*_Slogdet.apply(A)), out)
+
+
+def logdet(A):
+    """Return the logarithm of the determinant; nan where it is negative."""
+    check("logdet", A)
+    sign, value = slogdet(A)
+    return _C.where(sign == -1.0, float("nan"), value)
