@@ -37,7 +37,7 @@ def resolve(m, path):
 class Op:
     name: str  # id of the case, unique
     samples: Callable  # samples(Maker) -> list of Sample
-    ref: Callable | None = None  # the NumPy function, of the same arguments
+    ref: Callable | None = None  # the NumPy function, of the same arguments; without one only torch says what is right
     call: Callable | str | None = None  # call(m, *args, **kwargs), or a path below the module; default: name
     dtypes: tuple = NUMBERS  # those that must work
     grad: bool = True

@@ -52,6 +52,8 @@ def attempt(call, *args, **kwargs):
 
 
 def compare_numpy(op, sample, result, dtype):
+    if op.ref is None:
+        return
     actual = outputs(result)
     if op.elementwise and dtype not in FLOATS and hasattr(actual[0], "dtype") and actual[0].is_floating_point():
         # NumPy would compute small integers in half precision

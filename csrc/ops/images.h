@@ -41,7 +41,7 @@ Tensor avg_pool(const Tensor& x, int dims, const PoolOptions& options, bool coun
 Tensor adaptive_avg_pool(const Tensor& x, Dims output, const char* name);
 
 // ---- resample.cpp
-enum class Interpolation : uint8_t { nearest, nearest_exact, linear, cubic };
+enum class Interpolation : uint8_t { nearest, nearest_exact, linear, cubic, lanczos };
 // scales: for each of the last dimensions out / in as the user gave it, or 0: of the sizes
 Tensor interpolate(const Tensor& x, Dims output, Interpolation mode, bool align_corners, bool antialias,
                    const std::vector<double>& scales);

@@ -251,7 +251,7 @@ ValueIndex fractional_max_pool(const Tensor& x, Dims kernel, Dims output, const 
     const int64_t size = k < 0 ? 1 : kernel[static_cast<size_t>(k)];
     FG_CHECK(size > 0 && args.out_size[d] > 0, Runtime, name,
              ": kernel_size and output_size must be greater than zero");
-    FG_CHECK(args.out_size[d] + size - 1 <= args.in_size[d], Runtime, name, ": pool size (", size,
+    FG_CHECK(k < 0 || args.out_size[d] + size - (dims == 2) <= args.in_size[d], Runtime, name, ": pool size (", size,
              ") too large relative to input size (", args.in_size[d], ") in dimension ", k);
     for (int64_t plane = 0; plane < planes; ++plane) {
       if (k < 0) {

@@ -69,13 +69,20 @@ template <class T> void cubic_table(const Axis& a, LinearTable& table) {
   }
 }
 
+template <class T> T sinc(T x) {
+  x *= static_cast<T>(M_PI);
+  return x == 0 ? T(1) : std::sin(x) / x;
+}
+
 // The filter widened to the step between outputs, so that every input counts.
-template <class T> void filtered_table(const Axis& a, bool cubic, LinearTable& table) {
-  const T step = step_of<T>(a), reach = cubic ? 2 : 1, sharpness = T(-0.5);
+template <class T> void filtered_table(const Axis& a, Interpolation mode, LinearTable& table) {
+  const T reach = mode == Interpolation::cubic ? 2 : mode == Interpolation::lanczos ? 3 : 1;
+  const T step = step_of<T>(a), sharpness = T(-0.5);
   const T support = step >= 1 ? reach * step : reach, shrink = step >= 1 ? 1 / step : T(1);
   auto filter = [&](T x) {
     x = std::abs(x);
-    if (!cubic) return x < 1 ? 1 - x : T(0);
+    if (mode == Interpolation::lanczos) return x < 3 ? sinc(x) * sinc(x / 3) : T(0);
+    if (mode == Interpolation::linear) return x < 1 ? 1 - x : T(0);
     return x < 1 ? cubic_near<T>(x, sharpness) : x < 2 ? cubic_far<T>(x, sharpness) : T(0);
   };
   std::vector<T> weights;
@@ -97,7 +104,7 @@ template <class T> void filtered_table(const Axis& a, bool cubic, LinearTable& t
 
 template <class T> void fill_table(const Axis& a, Interpolation mode, bool antialias, LinearTable& table) {
   if (antialias)
-    filtered_table<T>(a, mode == Interpolation::cubic, table);
+    filtered_table<T>(a, mode, table);
   else if (mode == Interpolation::linear)
     linear_table<T>(a, table);
   else if (mode == Interpolation::cubic)

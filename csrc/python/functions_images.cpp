@@ -51,7 +51,7 @@ PyObject* fractional(Call& c) {
 PyObject* interpolated(Call& c) {
   DimArray output = c.dims(1);
   int64_t mode = c.integer(2);
-  FG_CHECK(mode >= 0 && mode <= 3, Value, "interpolate: unknown mode ", mode);
+  FG_CHECK(mode >= 0 && mode <= 4, Value, "interpolate: unknown mode ", mode);
   std::vector<double> scales(static_cast<size_t>(output.size()), 0.0);
   if (c.has(5)) {
     PyObject* list = c.v[5];

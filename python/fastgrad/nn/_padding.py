@@ -16,6 +16,9 @@ def pad(input, pad, mode="constant", value=None):
         raise ValueError(f'Padding mode "{mode}" doesn\'t take in value argument')
     if mode not in ("constant", "reflect", "replicate", "circular"):
         raise NotImplementedError(f"Unrecognised padding mode {mode}")
+    if mode != "constant" and input.dim() - len(pad) // 2 not in (1, 2):
+        raise NotImplementedError(f"Padding size {len(pad)} is not supported for {input.dim()}D input tensor: modes "
+                                  "other than constant pad all dimensions but the first one or two.")
     result = input
     for i in range(len(pad) // 2):
         before, after = pad[2 * i], pad[2 * i + 1]

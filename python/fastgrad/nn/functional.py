@@ -13,6 +13,7 @@ from ._attention import (  # noqa: F401
     multi_head_attention_forward,
     scaled_dot_product_attention,
 )
+from ._channel_norm import batch_norm, instance_norm, local_response_norm  # noqa: F401
 from ._ctc import ctc_loss  # noqa: F401
 from ._distance import cosine_similarity, pairwise_distance, pdist  # noqa: F401
 from ._dropout import (  # noqa: F401
@@ -25,6 +26,7 @@ from ._dropout import (  # noqa: F401
 )
 from ._embedding import embedding, one_hot  # noqa: F401
 from ._embedding_bag import embedding_bag  # noqa: F401
+from ._fold import fold, unfold  # noqa: F401
 from ._left_out import FUNCTIONS as _LEFT_OUT
 from ._losses import (  # noqa: F401
     binary_cross_entropy,
@@ -50,6 +52,48 @@ from ._losses import (  # noqa: F401
     triplet_margin_with_distance_loss,
 )
 from ._padding import pad  # noqa: F401
+from ._pooling import (  # noqa: F401
+    adaptive_avg_pool1d,
+    adaptive_avg_pool2d,
+    adaptive_avg_pool3d,
+    adaptive_max_pool1d,
+    adaptive_max_pool1d_with_indices,
+    adaptive_max_pool2d,
+    adaptive_max_pool2d_with_indices,
+    adaptive_max_pool3d,
+    adaptive_max_pool3d_with_indices,
+    avg_pool1d,
+    avg_pool2d,
+    avg_pool3d,
+    fractional_max_pool2d,
+    fractional_max_pool2d_with_indices,
+    fractional_max_pool3d,
+    fractional_max_pool3d_with_indices,
+    lp_pool1d,
+    lp_pool2d,
+    lp_pool3d,
+    max_pool1d,
+    max_pool1d_with_indices,
+    max_pool2d,
+    max_pool2d_with_indices,
+    max_pool3d,
+    max_pool3d_with_indices,
+    max_unpool1d,
+    max_unpool2d,
+    max_unpool3d,
+)
+from ._resample import (  # noqa: F401
+    affine_grid,
+    channel_shuffle,
+    grid_sample,
+    interpolate,
+    native_channel_shuffle,
+    pixel_shuffle,
+    pixel_unshuffle,
+    upsample,
+    upsample_bilinear,
+    upsample_nearest,
+)
 
 conv1d, conv2d, conv3d = _C.conv1d, _C.conv2d, _C.conv3d
 conv_transpose1d, conv_transpose2d, conv_transpose3d = _C.conv_transpose1d, _C.conv_transpose2d, _C.conv_transpose3d

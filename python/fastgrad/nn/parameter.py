@@ -6,7 +6,7 @@ user's own class keeps its class and is only marked, therefore `isinstance` is a
 from collections import OrderedDict
 
 import fastgrad
-from fastgrad import Tensor, _C
+from fastgrad import _C, Tensor
 
 __all__ = ["Parameter", "UninitializedParameter", "is_lazy", "Buffer", "UninitializedBuffer",
            "UninitializedTensorMixin"]

@@ -1,4 +1,4 @@
-"""Convolutions, plain and transposed, of one to three dimensions; the lazy ones find their input channels at the first call."""
+"""Convolutions, plain and transposed, of one to three dimensions; lazy ones find their channels at the first call."""
 import math
 
 import fastgrad
