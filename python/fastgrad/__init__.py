@@ -84,7 +84,8 @@ _LAZY.update({name: ("nn.functional", name) for name in (
     "bilinear", "cosine_similarity", "pairwise_distance", "pdist", "rms_norm")})
 _LAZY.update({name: ("serialization", name) for name in ("load", "save")})
 _LAZY.update({name: ("nn.functional", name) for name in (
-    "adaptive_avg_pool1d", "channel_shuffle", "conv_tbc", "native_channel_shuffle", "pixel_shuffle", "pixel_unshuffle")})
+    "adaptive_avg_pool1d", "channel_shuffle", "conv_tbc", "native_channel_shuffle", "pixel_shuffle",
+    "pixel_unshuffle")})
 _LAZY.update({name: ("_images", name) for name in (
     "adaptive_max_pool1d", "alpha_dropout", "constant_pad_nd", "feature_alpha_dropout", "feature_dropout", "group_norm",
     "instance_norm", "rms_norm")})

@@ -72,7 +72,10 @@ def get_default_device():
 
 
 def set_default_device(device):
-    """Choose the device of new tensors for this thread; None is the CPU. `with torch.device(...):` does it for a block."""
+    """Choose the device of new tensors for this thread; None is the CPU.
+
+    `with torch.device(...):` does it for a block.
+    """
     device = _C.device("cpu" if device is None else device)
     _C._set_default_device(device)
     _devices.now = device

@@ -4,8 +4,9 @@ import functools
 from .. import _C
 
 # Native losses and prod() know it themselves; cross_entropy asks `_C._autocast_float` in its own body.
-FLOAT32 = ("cosine_embedding_loss", "gaussian_nll_loss", "hinge_embedding_loss", "kl_div", "l1_loss", "margin_ranking_loss",
-           "multi_margin_loss", "multilabel_margin_loss", "poisson_nll_loss", "soft_margin_loss", "triplet_margin_loss")
+FLOAT32 = ("cosine_embedding_loss", "gaussian_nll_loss", "hinge_embedding_loss", "kl_div", "l1_loss",
+           "margin_ranking_loss", "multi_margin_loss", "multilabel_margin_loss", "poisson_nll_loss", "soft_margin_loss",
+           "triplet_margin_loss")
 
 
 def in_float32(fn):

@@ -97,7 +97,10 @@ def _cast(value, device_type, dtype):
 
 
 def custom_fwd(fwd=None, *, device_type, cast_inputs=None):
-    """Decorate the forward of a custom Function: with `cast_inputs` it runs outside of autocast on inputs of that dtype."""
+    """Decorate the forward of a custom Function.
+
+    With `cast_inputs` it runs outside of autocast, on inputs of that dtype.
+    """
     if not isinstance(device_type, str):
         raise ValueError(f"Expected `device_type` of type `str`, got: `{type(device_type)}`")
     if fwd is None:

@@ -19,7 +19,7 @@ def non_finite_check_and_unscale_(grads, found_inf, inv_scale):
         for g in grads:
             bad = _C.logical_not(_C.isfinite(g)).any()
             found_inf.copy_(_C.maximum(found_inf, bad.to(device=found_inf.device, dtype=found_inf.dtype)))
-            g.mul_(inv_scale.to(device=g.device, dtype=g.dtype) if g.dtype != inv_scale.dtype else inv_scale.to(g.device))
+            g.mul_(inv_scale.to(device=g.device, dtype=g.dtype))
 
 
 def update_scale_(scale, growth_tracker, found_inf, growth_factor, backoff_factor, growth_interval):
@@ -234,8 +234,8 @@ class GradScaler:
         if not self._enabled:
             return
         if len(state_dict) == 0:
-            raise RuntimeError("The source state dict is empty, possibly because it was saved from a disabled instance of "
-                               "GradScaler.")
+            raise RuntimeError("The source state dict is empty, possibly because it was saved from a disabled "
+                               "instance of GradScaler.")
         self._init_scale = state_dict["scale"]
         self._growth_factor = state_dict["growth_factor"]
         self._backoff_factor = state_dict["backoff_factor"]
@@ -249,8 +249,8 @@ class GradScaler:
         state = self.__dict__.copy()
         if self._enabled:
             if self._per_optimizer_states:
-                raise AssertionError("A GradScaler instance may only be pickled at the beginning of an iteration, or at the "
-                                     "end after scaler.update().")
+                raise AssertionError("A GradScaler instance may only be pickled at the beginning of an iteration, or "
+                                     "at the end after scaler.update().")
             state["_init_scale"] = self.get_scale()
             state["_init_growth_tracker"] = self._get_growth_tracker()
             state["_scale"] = state["_growth_tracker"] = None

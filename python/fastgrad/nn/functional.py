@@ -306,7 +306,7 @@ def gumbel_softmax(logits, tau=1, hard=False, eps=1e-10, dim=-1):
 
 # ---- linear maps
 
-def conv_tbc(input, weight, bias, pad=0):
+def conv_tbc(input, weight, bias, pad=0):  # noqa: F811 (torch names it so)
     """`conv1d` of (time, batch, channels) with weight (k, in, out).
 
     >>> conv_tbc(fastgrad.zeros(5, 2, 3), fastgrad.zeros(3, 3, 4), fastgrad.zeros(4)).shape

@@ -5,8 +5,8 @@ import json
 from .. import _C
 
 # Operators that Python knows by another name than torch.
-_OPERATORS = {"__floordiv__": "floor_divide", "__rfloordiv__": "floor_divide", "__rtruediv__": "div", "__rmod__": "remainder",
-              "__invert__": "bitwise_not"}
+_OPERATORS = {"__floordiv__": "floor_divide", "__rfloordiv__": "floor_divide", "__rtruediv__": "div",
+              "__rmod__": "remainder", "__invert__": "bitwise_not"}
 
 
 def _public_name(kind, name):
@@ -157,8 +157,8 @@ class FunctionEventAvg(_Times):
     __iadd__ = add
 
     def __repr__(self):
-        return (f"<FunctionEventAvg key={self.key} self_cpu_time={self.self_cpu_time_total_str} cpu_time={self.cpu_time_str} "
-                f"input_shapes={self.input_shapes}>")
+        return (f"<FunctionEventAvg key={self.key} self_cpu_time={self.self_cpu_time_total_str} "
+                f"cpu_time={self.cpu_time_str} input_shapes={self.input_shapes}>")
 
 
 class EventList(list):

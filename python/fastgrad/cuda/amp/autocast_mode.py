@@ -9,8 +9,8 @@ class autocast(amp.autocast):
     """`fastgrad.amp.autocast("cuda", ...)`; the name is deprecated."""
 
     def __init__(self, enabled=True, dtype=_C.float16, cache_enabled=True):
-        warnings.warn("`torch.cuda.amp.autocast(args...)` is deprecated. Please use `torch.amp.autocast('cuda', args...)` "
-                      "instead.", FutureWarning, stacklevel=2)
+        warnings.warn("`torch.cuda.amp.autocast(args...)` is deprecated. "
+                      "Please use `torch.amp.autocast('cuda', args...)` instead.", FutureWarning, stacklevel=2)
         super().__init__("cuda", enabled=enabled, dtype=dtype, cache_enabled=cache_enabled)
 
 
