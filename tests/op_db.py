@@ -1,6 +1,7 @@
 """The one list of op cases that the generic tests read."""
 
 from fastgrad import _C
+from op_complex import COMPLEX
 from op_index import INDEXING
 from op_linalg import LINALG
 from op_loss import LOSSES
@@ -10,7 +11,7 @@ from op_rows import ELEMENTWISE
 from op_shapes import SHAPES
 from op_vision import VISION
 
-OPS = ELEMENTWISE + REDUCTIONS + MATMUL + SHAPES + INDEXING + LOSSES + VISION + LINALG
+OPS = ELEMENTWISE + REDUCTIONS + MATMUL + SHAPES + INDEXING + LOSSES + VISION + LINALG + COMPLEX
 BY_NAME = {op.name: op for op in OPS}
 assert len(BY_NAME) == len(OPS), "two records have one name"
 

@@ -308,7 +308,7 @@ class Task {
 
   void check_nan(Node* node, Tensor* gx) {
     for (int i = 0; i < node->n_edges; ++i) {
-      if (!gx[i].defined() || !is_floating(gx[i].dtype())) continue;
+      if (!gx[i].defined() || !is_inexact(gx[i].dtype())) continue;
       NoGradGuard guard;
       if (!any_nan(gx[i])) continue;
       if (engine_hooks.note_failure) engine_hooks.note_failure(node);

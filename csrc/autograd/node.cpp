@@ -141,7 +141,8 @@ void Saved::clear() {
 }
 
 std::string type_text(const Tensor& t) {
-  static const char* const names[] = {"Bool", "Byte", "Char", "Short", "Int", "Long", "Half", "BFloat16", "Float", "Double"};
+  static const char* const names[] = {"Bool", "Byte", "Char", "Short", "Int", "Long", "Half", "BFloat16", "Float", "Double",
+                                      "ComplexFloat", "ComplexDouble"};
   return concat("torch.", t.device().is_cpu() ? "" : "cuda.", names[static_cast<int>(t.dtype())], "Tensor");
 }
 

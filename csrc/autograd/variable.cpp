@@ -49,6 +49,8 @@ void AccumulateGrad::apply(Tensor* g, Tensor*) {
   const Tensor& v = variable_;
   FG_CHECK(same(grad_in.sizes(), v.sizes()), Runtime, "a gradient of shape ", shape_text(grad_in.sizes()),
            " arrived at a leaf of shape ", shape_text(v.sizes()));
+  // A real leaf gets the real part: its imaginary part cannot move.
+  if (is_complex(grad_in.dtype()) && !is_complex(v.dtype())) grad_in = to_dtype(grad_in, v.dtype());
   AccumulateLock lock(v.numel());
   const Tensor& old = v.grad();
   if (!old.defined()) {
@@ -89,7 +91,7 @@ Edge gradient_edge(const Tensor& t) {
 
 void set_history(const Tensor& out, const Ptr<Node>& node, uint32_t nr) {
   TensorImpl* impl = out.impl();
-  if (!is_floating(impl->dtype)) return;
+  if (!is_inexact(impl->dtype)) return;
   node->retain();
   impl->output_nr = nr;
   exchange_grad_fn(impl, node.get());
@@ -121,6 +123,17 @@ struct Geometry {
 struct CopySlices : Node {
   Geometry base, view;
   Ptr<Node> fn;  // the op's own node
+
+  Tensor slice_of(const Tensor& whole) const {
+    if (base.dtype == view.dtype) return as_strided(whole, view.sizes, view.strides, view.offset - base.offset);
+    if (is_complex(base.dtype))  // parts of complex numbers
+      return as_strided(view_as_real(whole), view.sizes, view.strides, view.offset - 2 * base.offset);
+    DimArray sizes(view.sizes), strides(view.strides);
+    for (int i = 0; i < strides.n; ++i) strides.v[i] *= 2;
+    sizes.push(2), strides.push(1);
+    return view_as_complex(as_strided(whole, sizes, strides, 2 * view.offset - base.offset));
+  }
+
   CopySlices(const Tensor& base_, const Tensor& view_, Ptr<Node> fn_) : base(base_), view(view_), fn(std::move(fn_)) {
     set_edges(fn->n_edges);
     edges()[0] = gradient_edge(base_);
@@ -135,7 +148,7 @@ struct CopySlices : Node {
     if (!g[0].defined()) return;
     Tensor result = Tensor::empty_strided(base.sizes, base.strides, base.dtype, base.device);
     copy_(result, g[0]);
-    Tensor slice = as_strided(result, view.sizes, view.strides, view.offset - base.offset);
+    Tensor slice = slice_of(result);
     std::vector<Tensor> inner(fn->n_edges);
     std::vector<Tensor> outer(fn->n_inputs);
     outer[0] = clone(slice);
@@ -179,7 +192,7 @@ static std::string stale_view_error(const Tensor& t) {
 }
 
 void mark_view(const Tensor& view, const Tensor& of, ViewKind kind) {
-  if (!is_floating(view.dtype())) return;
+  if (!is_inexact(view.dtype())) return;
   Meta& meta = view.meta();
   if (of.is_view()) {
     const Meta& parent = of.meta();
@@ -298,7 +311,7 @@ Tensor data_of(const Tensor& t) {
 
 void set_data(const Tensor& t, const Tensor& source) {
   TensorImpl* impl = t.impl();
-  FG_CHECK(!(t.requires_grad() && !is_floating(source.dtype())), Runtime,
+  FG_CHECK(!(t.requires_grad() && !is_inexact(source.dtype())), Runtime,
            "data set to a tensor that requires gradients must be floating point or complex dtype");
   if (t.is_same(source)) return;
   FG_CHECK(t.is_leaf() || (same(t.sizes(), source.sizes()) && t.dtype() == source.dtype()), Runtime,

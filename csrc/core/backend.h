@@ -61,6 +61,7 @@ enum class Op : uint16_t {
 #define BITWISE(name, ...) name,
 #define TERNARY_FLOAT(name, ...) name,
 #define TERNARY_ANY(name, ...) name,
+#define UNARY_COMPLEX(name, ...) name,
 #include "ops/elementwise.def"
   kCount
 };
@@ -340,13 +341,15 @@ struct Backend {
   const char* (*take_error)();  // the last error of this thread, or nullptr; clears it
 
   ElementwiseFn elementwise[kOps][kComputes];
-  ElementwiseFn elementwise_grad[kOps][3][kComputes];  // F32 and F64 only
-  ElementwiseFn copy;    // out <- in[0], any dtype to any dtype
+  ElementwiseFn elementwise_grad[kOps][3][kComputes];  // floating and complex ones only
+  ElementwiseFn copy;    // out <- in[0], any real dtype to any real dtype
+  ElementwiseFn copy_complex;  // the same where one of them is complex; complex to real drops the imaginary part
   ElementwiseFn fill;    // out <- params[0]: .i for integer dtypes, .f for floating ones
   ElementwiseFn arange;  // out, 1-d: params[0] + i * params[1], computed in double or int64
 
-  ReduceFn reduce[kReduces][kComputes];
+  ReduceFn reduce[kReduces][kComputes];  // complex: prod only, ops/ brings the others back to real ones
   RowFn row[kRows];
+  RowFn cumprod_complex;
   void (*layer_norm)(const LayerNormArgs&);
   void (*layer_norm_grad)(const LayerNormArgs&);
   int64_t (*nll_loss)(const NllArgs&);

@@ -5,14 +5,15 @@
 namespace fg {
 
 const char* dtype_name(DType t) {
-  static const char* const names[] = {"bool",  "uint8",   "int8",     "int16",   "int32",
-                                      "int64", "float16", "bfloat16", "float32", "float64"};
+  static const char* const names[] = {"bool",    "uint8",    "int8",    "int16",   "int32",     "int64",
+                                      "float16", "bfloat16", "float32", "float64", "complex64", "complex128"};
   return static_cast<int>(t) < kDTypes ? names[static_cast<int>(t)] : "undefined";
 }
 
 DType promote(DType a, DType b) {
   if (a == b) return a;
   if (a > b) std::swap(a, b);  // b is the later one
+  if (is_complex(b)) return a == DType::Float64 ? DType::Complex128 : b;
   if (b == DType::BFloat16 && a == DType::Float16) return DType::Float32;
   if (is_floating(b)) return b;
   if (a == DType::Bool) return b;
@@ -21,7 +22,8 @@ DType promote(DType a, DType b) {
 }
 
 bool can_cast(DType from, DType to) {
-  if (is_floating(from) && !is_floating(to)) return false;
+  if (is_complex(from) && !is_complex(to)) return false;
+  if (is_inexact(from) && !is_inexact(to)) return false;
   if (from != DType::Bool && to == DType::Bool) return false;
   return true;
 }

@@ -24,6 +24,12 @@ inline int64_t item_size(DType t) { return kItemSize[static_cast<int>(t)]; }
 inline Compute compute_of(DType t) { return kComputeOf[static_cast<int>(t)]; }
 inline bool is_floating(DType t) { return t >= DType::Float16 && t <= DType::Float64; }
 inline bool is_integral(DType t) { return t < DType::Float16; }  // bool included
+inline bool is_complex(DType t) { return t == DType::Complex64 || t == DType::Complex128; }
+inline bool is_inexact(DType t) { return is_floating(t) || is_complex(t); }  // what can have a gradient
+inline DType real_of(DType t) { return t == DType::Complex64 ? DType::Float32 : t == DType::Complex128 ? DType::Float64 : t; }
+inline DType complex_of(DType t) {  // integers: as their floating counterpart, the default one, has it
+  return t == DType::Float64 || t == DType::Complex128 ? DType::Complex128 : DType::Complex64;
+}
 const char* dtype_name(DType t);                                 // "float32"
 DType promote(DType a, DType b);                                 // torch.promote_types
 bool can_cast(DType from, DType to);                             // torch.can_cast
@@ -51,19 +57,31 @@ inline void set_default_device(Device device) { default_device_ = device; }
 
 // A Python number.
 struct Scalar {
-  enum Kind : uint8_t { Bool, Int, Float } kind = Float;
-  double f = 0;
+  enum Kind : uint8_t { Bool, Int, Float, Complex } kind = Float;
+  double f = 0;  // the number, or its real part
   int64_t i = 0;
-  static Scalar of(double v) { return {Float, v, 0}; }
-  static Scalar of_int(int64_t v) { return {Int, static_cast<double>(v), v}; }
-  static Scalar of_bool(bool v) { return {Bool, static_cast<double>(v), v}; }
-  Param param() const { return {f, kind == Float ? to_int(f) : i}; }
-  DType dtype() const { return kind == Float ? default_dtype() : kind == Int ? DType::Int64 : DType::Bool; }
+  double imaginary = 0;
+  static Scalar of(double v) { return {Float, v, 0, 0}; }
+  static Scalar of_int(int64_t v) { return {Int, static_cast<double>(v), v, 0}; }
+  static Scalar of_bool(bool v) { return {Bool, static_cast<double>(v), v, 0}; }
+  static Scalar of_complex(double real, double imaginary) { return {Complex, real, 0, imaginary}; }
+  bool is_complex() const { return kind == Complex; }
+  bool is_integral() const { return kind < Float; }  // bool included
+  bool is_zero() const { return f == 0 && imaginary == 0; }
+  Param param() const { return {f, kind >= Float ? to_int(f) : i}; }
+  DType dtype() const {
+    if (kind == Complex) return complex_of(default_dtype());
+    return kind == Float ? default_dtype() : kind == Int ? DType::Int64 : DType::Bool;
+  }
   static int64_t to_int(double v) {
     if (!(v > -9223372036854775808.0)) return std::numeric_limits<int64_t>::min();
     if (v >= 9223372036854775808.0) return std::numeric_limits<int64_t>::max();
     return static_cast<int64_t>(v);
   }
 };
+inline Scalar conj(Scalar s) {
+  s.imaginary = -s.imaginary;
+  return s;
+}
 
 }  // namespace fg

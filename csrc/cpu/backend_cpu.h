@@ -27,6 +27,11 @@ FG_FILLS(avx2)
 FG_FILLS(avx512)
 #undef FG_FILLS
 
+// complex_*.cpp, compiled once
+void fill_complex_forward(Backend& table);
+void fill_complex_grad(Backend& table);
+void fill_complex_copy(Backend& table);
+
 // allocator.cpp
 void* allocate(size_t bytes, Stream stream);
 void release(void* block, size_t bytes, Stream stream);

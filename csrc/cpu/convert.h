@@ -124,12 +124,12 @@ using Float64_t = double;
 #define FG_FROM(name, bytes, compute) \
   {load_array<float, name##_t>, load_array<double, name##_t>, load_array<int32_t, name##_t>, \
    load_array<int64_t, name##_t>},
-constexpr ConvertFn kLoad[kDTypes][kComputes] = {FG_DTYPES(FG_FROM)};
+constexpr ConvertFn kLoad[kRealDTypes][kRealComputes] = {FG_REAL_DTYPES(FG_FROM)};
 #undef FG_FROM
 #define FG_TO(name, bytes, compute) \
   {store_array<name##_t, float>, store_array<name##_t, double>, store_array<name##_t, int32_t>, \
    store_array<name##_t, int64_t>},
-constexpr ConvertFn kStore[kDTypes][kComputes] = {FG_DTYPES(FG_TO)};
+constexpr ConvertFn kStore[kRealDTypes][kRealComputes] = {FG_REAL_DTYPES(FG_TO)};
 #undef FG_TO
 #define FG_BYTES(name, bytes, compute) bytes,
 constexpr int kItemBytes[kDTypes] = {FG_DTYPES(FG_BYTES)};
@@ -137,8 +137,8 @@ constexpr int kItemBytes[kDTypes] = {FG_DTYPES(FG_BYTES)};
 #define FG_COMPUTE(name, bytes, compute) Compute::compute,
 constexpr Compute kComputeOf[kDTypes] = {FG_DTYPES(FG_COMPUTE)};
 #undef FG_COMPUTE
-constexpr int kComputeBytes[kComputes] = {4, 8, 4, 8};
-constexpr DType kNative[kComputes] = {DType::Float32, DType::Float64, DType::Int32, DType::Int64};
+constexpr int kComputeBytes[kRealComputes] = {4, 8, 4, 8};
+constexpr DType kNative[kRealComputes] = {DType::Float32, DType::Float64, DType::Int32, DType::Int64};
 
 FG_INLINE int item_bytes(DType dtype) { return kItemBytes[static_cast<int>(dtype)]; }
 FG_INLINE int compute_bytes(Compute compute) { return kComputeBytes[static_cast<int>(compute)]; }

@@ -80,6 +80,9 @@ void choose(Chosen& chosen) {
   table.synchronize = synchronize;
   table.take_error = take_error;
   table.draw = draw;
+  fill_complex_forward(table);
+  fill_complex_grad(table);
+  fill_complex_copy(table);
 
 #if defined(FG_X86)
   __builtin_cpu_init();

@@ -142,6 +142,7 @@ template <class T> struct Vec {
   FG_INLINE friend Vec at_most(Vec x, Vec bound) { return bound.v < x.v ? bound.v : x.v; }
 
   FG_INLINE friend Vec zero(Vec) { return V{}; }
+  FG_INLINE friend Vec conj(Vec a) { return a; }
 
   // ---- bits ----
   using I = Vec<typename Lane<T>::Int>;

@@ -45,6 +45,7 @@ template <class T> struct Num {
     return m.v ? a.v : b.v;
   }
   friend FG_DEVICE Num zero(Num) { return T(0); }
+  friend FG_DEVICE Num conj(Num a) { return a; }
 
 #define FG_WORD(word, fn)            \
   friend FG_DEVICE Num word(Num a) { \

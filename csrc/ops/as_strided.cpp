@@ -39,6 +39,7 @@ struct StridedAdjoint;
 struct AsStridedBackward0 final : Node {
   DimList base_sizes, base_strides, sizes, strides;
   int64_t offset;  // from the base's first element
+  bool complex_base = false, complex_view = false;  // the other one is real: both are laid out as reals
   const char* name() const override { return "AsStridedBackward0"; }
   void apply(Tensor* g, Tensor* gx) override;
 };
@@ -85,7 +86,9 @@ Tensor strided_adjoint(const Tensor& g, const AsStridedBackward0& at) {
 }
 
 void AsStridedBackward0::apply(Tensor* g, Tensor* gx) {
-  if (wants(0)) gx[0] = strided_adjoint(g[0], *this);
+  if (!wants(0)) return;
+  gx[0] = strided_adjoint(complex_view ? view_as_real(contiguous(g[0])) : g[0], *this);
+  if (complex_base) gx[0] = view_as_complex(gx[0]);
 }
 
 }  // namespace
@@ -115,8 +118,14 @@ Tensor as_strided(const Tensor& t, Dims sizes, Dims strides, int64_t offset) {
   return record_view(t.alias(sizes, strides, offset), t, node);
 }
 
-Node* make_as_strided_node(const Tensor& base, const Tensor& view) {
-  auto node = make_node<AsStridedBackward0>(base);
+Node* make_as_strided_node(const Tensor& base_in, const Tensor& view_in) {
+  auto node = make_node<AsStridedBackward0>(base_in);
+  Tensor base = base_in, view = view_in;
+  if (base.dtype() != view.dtype()) {  // one shows the parts of the other
+    node->complex_base = is_complex(base.dtype()), node->complex_view = is_complex(view.dtype());
+    if (node->complex_base) base = pairs_of(base);
+    else view = pairs_of(view);
+  }
   node->base_sizes = base.sizes(), node->base_strides = base.strides();
   node->sizes = view.sizes(), node->strides = view.strides();
   node->offset = view.offset() - base.offset();

@@ -19,7 +19,10 @@ void fail_no_kernel(const char* op, Device device) {
   fail(ErrorKind::NotImplemented, op, ": no kernel on ", device_name(device));
 }
 
-DType kernel_dtype(DType dtype) { return is_floating(dtype) && item_size(dtype) == 2 ? DType::Float32 : dtype; }
+DType kernel_dtype(DType dtype) {
+  FG_CHECK(!is_complex(dtype), NotImplemented, "this operation is not implemented for '", dtype_name(dtype), "'");
+  return is_floating(dtype) && item_size(dtype) == 2 ? DType::Float32 : dtype;
+}
 
 namespace {
 
@@ -245,6 +248,21 @@ void find_sizes(ConvShape& s, const Tensor& x, const int64_t (&output_padding)[3
            ". Kernel size: ", product_text(reach, s.dims), ". Kernel size can't be greater than actual input size");
 }
 
+// Part by part: (a + bi) * (c + di).
+Tensor complex_convolution(const Tensor& x, const Tensor& w, const Tensor& bias, const ConvOptions& o, int dims,
+                           const char* name) {
+  auto part = [&](const Tensor& a, const Tensor& b) { return convolution(a, b, {}, o, dims, name); };
+  Tensor a = real(x), b = imag(x), c = real(w), d = imag(w);
+  Tensor out = complex(sub(part(a, c), part(b, d)), add(part(a, d), part(b, c)));
+  if (!bias.defined()) return out;
+  FG_CHECK(bias.dtype() == x.dtype() && bias.dim() == 1 && bias.size(0) == out.size(out.dim() - w.dim() + 1), Runtime,
+           name, ": expected a bias of the input's dtype with one element for each output channel, but got ",
+           dtype_name(bias.dtype()), " of size ", size_text(bias.sizes()));
+  DimArray column{bias.size(0)};
+  for (int i = 2; i < w.dim(); ++i) column.push(1);
+  return add(out, reshape(bias, column));
+}
+
 }  // namespace
 
 Tensor convolution(const Tensor& x_in, const Tensor& w, const Tensor& bias, const ConvOptions& o, int dims,
@@ -252,6 +270,7 @@ Tensor convolution(const Tensor& x_in, const Tensor& w, const Tensor& bias, cons
   if (autocasting(x_in))
     return without_autocast(
         [&] { return convolution(to_autocast(x_in), to_autocast(w), to_autocast(bias), o, dims, name); });
+  if (is_complex(x_in.dtype()) && is_complex(w.dtype())) return complex_convolution(x_in, w, bias, o, dims, name);
   Tensor x = x_in;
   bool batched = true;
   if (dims) {

@@ -37,16 +37,21 @@ struct CopyBackwards final : Node {
 
 struct FillBackward final : Node {
   const char* name_;
+  DType dtype = DType::kUndefined;  // of the value
   explicit FillBackward(const char* name) : name_(name) {}
   const char* name() const override { return name_; }
   void apply(Tensor* g, Tensor* gx) override {
     if (wants(0)) gx[0] = zeros_like(g[0]);
-    if (wants(1)) gx[1] = sum(g[0]);
+    if (wants(1)) gx[1] = to_dtype(sum(g[0]), dtype);
   }
 };
 
 void check_error(const Backend& table, const char* what) {
   if (const char* error = table.take_error()) fail(ErrorKind::Runtime, what, ": ", error);
+}
+
+void check_complex_copy(const Backend& table, Device device) {
+  FG_CHECK(table.copy_complex, NotImplemented, "copy: no kernel for complex dtypes on ", device_name(device));
 }
 
 Tensor copy_with_strides(const Tensor& t, Dims strides) {
@@ -71,8 +76,16 @@ void raw_copy(const Tensor& out, const Tensor& in) {
     Iter iter;
     IterInput input{in.data(), in.dtype(), &in};
     make_iter(iter, out, {&input, 1}, compute_of(in.dtype()));
+    ElementwiseFn kernel = table.copy;
+    if (in.dtype() == DType::Complex64 && out.dtype() == DType::Complex64) {  // 8 bytes moved as they are
+      iter.compute = Compute::I64;
+      iter.out.dtype = iter.in[0].dtype = DType::Int64;
+    } else if (is_complex(in.dtype()) || is_complex(out.dtype())) {
+      check_complex_copy(table, out.device());
+      kernel = table.copy_complex;
+    }
     GilRelease release(iter.numel);
-    table.copy(iter);
+    kernel(iter);
     return;
   }
   // Between devices: bytes of one dtype in one run.
@@ -114,7 +127,7 @@ Tensor to_dtype(const Tensor& t, DType dtype, bool copy) {
   if (t.dtype() == dtype) return copy ? clone(t) : t;
   Tensor out = Tensor::empty_strided(t.sizes(), kept_strides(t), dtype, t.device());
   raw_copy(out, t);
-  if (is_floating(dtype) && should_record(t)) {
+  if (is_inexact(dtype) && should_record(t)) {
     auto node = make_node<ToCopyBackward0>(t);
     node->dtype = t.dtype();
     node->device = t.device();
@@ -148,9 +161,9 @@ void copy_(const Tensor& self, const Tensor& source) {
   }
   check_writable_layout(self, "copy_");
   Ptr<CopyBackwards> node;
-  if (is_floating(self.dtype()) && should_record(self, source)) {
+  if (is_inexact(self.dtype()) && should_record(self, source)) {
     node = make_node<CopyBackwards>(self, source);
-    if (!source.requires_grad() || !is_floating(source.dtype())) node->edges()[1] = {};
+    if (!source.requires_grad() || !is_inexact(source.dtype())) node->edges()[1] = {};
     node->dtype = source.dtype();
     node->device = source.device();
     node->sizes = source.sizes();
@@ -165,9 +178,18 @@ void copy_(const Tensor& self, const Tensor& source) {
   if (node) rebase_history(self, node);
 }
 
-static void raw_fill(const Tensor& self, Scalar value) {
+void raw_fill(const Tensor& self, Scalar value) {
   if (self.numel() == 0) return;
   Iter iter;
+  if (is_complex(self.dtype())) {
+    double number[] = {value.f, value.imaginary};
+    IterInput input{number, DType::Complex128, nullptr};
+    make_iter(iter, self, {&input, 1}, compute_of(self.dtype()));
+    const Backend& table = backend(self.device());
+    check_complex_copy(table, self.device());
+    return table.copy_complex(iter);
+  }
+  FG_CHECK(value.imaginary == 0, Runtime, "value cannot be converted to type ", dtype_name(self.dtype()), " without overflow");
   make_iter(iter, self, {}, compute_of(self.dtype()));
   iter.params[0] = value.param();
   GilRelease release(iter.numel);
@@ -196,9 +218,10 @@ void fill_tensor_(const Tensor& self, const Tensor& value) {
            " dimensions.");
   check_inplace(self, "fill_");
   check_writable_layout(self, "fill_");
-  Ptr<Node> node;
-  if (is_floating(self.dtype()) && should_record(self, value)) {
-    node = Ptr<Node>::adopt(new FillBackward("FillBackward3"));
+  Ptr<FillBackward> node;
+  if (is_inexact(self.dtype()) && should_record(self, value)) {
+    node = Ptr<FillBackward>::adopt(new FillBackward("FillBackward3"));
+    node->dtype = value.dtype();
     node->set_edges(2);
     connect(*node, 0, self);
     connect(*node, 1, value);
@@ -227,6 +250,8 @@ Scalar item(const Tensor& t) {
     case DType::Int64: return Scalar::of_int(*static_cast<const int64_t*>(p));
     case DType::Float32: return Scalar::of(*static_cast<const float*>(p));
     case DType::Float64: return Scalar::of(*static_cast<const double*>(p));
+    case DType::Complex64: return Scalar::of_complex(static_cast<const float*>(p)[0], static_cast<const float*>(p)[1]);
+    case DType::Complex128: return Scalar::of_complex(static_cast<const double*>(p)[0], static_cast<const double*>(p)[1]);
     default: {
       NoGradGuard guard;
       return item(to_dtype(t, DType::Float32));

@@ -12,11 +12,7 @@ Tensor full(Dims sizes, Scalar value, DType dtype, Device device) {
     *out.mutable_data<float>() = static_cast<float>(value.f);
     return out;
   }
-  Iter iter;
-  make_iter(iter, out, {}, compute_of(dtype));
-  iter.params[0] = value.param();
-  GilRelease release(iter.numel);
-  backend(device).fill(iter);
+  raw_fill(out, value);
   return out;
 }
 
@@ -30,20 +26,15 @@ Tensor empty_like(const Tensor& t, std::optional<DType> dtype, std::optional<Dev
 
 Tensor zeros_like(const Tensor& t) {
   Tensor out = empty_like(t);
-  if (out.numel()) {
-    Iter iter;
-    make_iter(iter, out, {}, compute_of(out.dtype()));
-    iter.params[0] = {0, 0};
-    GilRelease release(iter.numel);
-    backend(out.device()).fill(iter);
-  }
+  raw_fill(out, Scalar::of_int(0));
   return out;
 }
 
 Tensor scalar_tensor(Scalar value, DType dtype, Device device) { return full({}, value, dtype, device); }
 
 Tensor wrapped(Scalar value, Device device) {
-  DType dtype = value.kind == Scalar::Float ? DType::Float64 : value.kind == Scalar::Int ? DType::Int64 : DType::Bool;
+  constexpr DType dtypes[] = {DType::Bool, DType::Int64, DType::Float64, DType::Complex128};
+  DType dtype = dtypes[value.kind];
   Tensor out = full({}, value, dtype, device);
   out.impl()->wrapped_number = true;
   return out;
@@ -59,12 +50,13 @@ static void run_arange(const Tensor& out, Param start, Param step) {
 }
 
 Tensor arange(Scalar start, Scalar end, Scalar step, DType dtype, Device device) {
+  FG_CHECK(!is_complex(dtype), NotImplemented, "\"arange_cpu\" not implemented for '", dtype_name(dtype), "'");
   FG_CHECK(step.f != 0, Runtime, "arange: step must be nonzero");
   FG_CHECK(std::isfinite(start.f) && std::isfinite(end.f), Runtime, "arange: unsupported range: ", start.f, " -> ", end.f);
   FG_CHECK((step.f > 0 && end.f >= start.f) || (step.f < 0 && end.f <= start.f), Runtime,
            "arange: upper bound and lower bound inconsistent with step sign");
   int64_t n;
-  if (start.kind != Scalar::Float && end.kind != Scalar::Float && step.kind != Scalar::Float) {
+  if (start.is_integral() && end.is_integral() && step.is_integral()) {
     __int128 span = static_cast<__int128>(end.i) - start.i;
     n = static_cast<int64_t>((span + step.i + (step.i > 0 ? -1 : 1)) / step.i);
   } else {

@@ -20,6 +20,8 @@ struct Number {
     double f64;
     int32_t i32;
     int64_t i64;
+    float c64[2];
+    double c128[2];
   };
   // dtype: that of the op; a number wraps around in the narrow integer types, as their elements do
   DType set(Scalar s, Compute compute, DType dtype) {
@@ -32,6 +34,10 @@ struct Number {
         if (dtype == DType::Int8) i32 = static_cast<int8_t>(i32);
         if (dtype == DType::Int16) i32 = static_cast<int16_t>(i32);
         return DType::Int32;
+      case Compute::C64:
+        c64[0] = static_cast<float>(s.f), c64[1] = static_cast<float>(s.imaginary);
+        return DType::Complex64;
+      case Compute::C128: c128[0] = s.f, c128[1] = s.imaginary; return DType::Complex128;
       default: i64 = s.param().i; return DType::Int64;
     }
   }
@@ -50,6 +56,8 @@ void run(ElementwiseFn kernel, const char* name, const Iter& iter, Device device
 }
 
 void launch(Op op, const Tensor& out, Args args, DType dtype, Scalar p, Scalar q) {
+  if (p.is_complex() || q.is_complex()) [[unlikely]]
+    fail(ErrorKind::NotImplemented, row_info(op).name, ": complex parameters are not supported");
   Compute compute = compute_of(dtype);
   Iter iter;
   Number numbers[3];
@@ -83,7 +91,7 @@ template <int N>
 struct ElementwiseNode final : Node {
   Op op;
   uint8_t number_mask = 0;  // inputs that were Python numbers
-  DType out_dtype;
+  DType out_dtype;  // that the row was computed in
   DType dtypes[N];
   Scalar p, q;
   Scalar numbers[N];
@@ -94,6 +102,7 @@ struct ElementwiseNode final : Node {
     bool first = number_mask & 1, second = number_mask & 2;
     switch (op) {
       case Op::sub: return first ? "RsubBackward1" : "SubBackward0";
+      case Op::conj_complex: return p.i ? "ConjPhysicalBackward0" : "ConjBackward0";
       case Op::add_scaled: return q.i ? "SubBackward0" : "AddBackward0";
       case Op::div: return q.i ? "DivBackward1" : "DivBackward0";  // 1: by a count, inside a loss
       case Op::lerp: return number_mask & 4 ? "LerpBackward0" : "LerpBackward1";
@@ -167,7 +176,7 @@ struct ElementwiseNode final : Node {
     }
     put(N + 1, 16, result);
     Tensor out = Tensor::empty_strided(g.sizes(), result_strides(g.sizes(), {layout, static_cast<size_t>(layouts)}),
-                                       g.dtype(), g.device());
+                                       is_complex(out_dtype) ? out_dtype : g.dtype(), g.device());
     if (out.numel() == 0) return out;
     Iter iter;
     make_iter(iter, out, inputs, compute);
@@ -197,7 +206,7 @@ Ptr<Node> record(Op op, const RowInfo& info, Args args, Dims sizes, DType out_dt
       continue;
     }
     const Tensor& t = *args[i].tensor;
-    if (t.requires_grad() && is_floating(t.dtype())) {
+    if (t.requires_grad() && is_inexact(t.dtype())) {
       connect(*node, i, t);
       uses |= info.uses[i];
       if (!same(t.sizes(), sizes)) node->shapes[i] = std::make_unique<DimList>(t.sizes());
@@ -225,7 +234,8 @@ bool any_wants_grad(const RowInfo& info, Args args) {
 template <int N>
 void finish_record(Op op, const RowInfo& info, Args args, const Tensor& out, Scalar p, Scalar q) {
   ElementwiseNode<N>* raw;
-  Ptr<Node> node = record<N>(op, info, args, out.sizes(), out.dtype(), p, q, false, &raw);
+  DType worked_in = op == Op::abs ? args[0].tensor->dtype() : out.dtype();
+  Ptr<Node> node = record<N>(op, info, args, out.sizes(), worked_in, p, q, false, &raw);
   unsigned uses = 0;
   for (int i = 0; i < N; ++i)
     if (node->wants(i)) uses |= info.uses[i];
@@ -321,7 +331,7 @@ Tensor elementwise(Op op, Args args, Scalar p, Scalar q, const Tensor* out) {
     for (const Arg& a : args)
       plain &= a.tensor ? a.tensor == lead || (a.tensor->dtype() == lead->dtype() && a.tensor->device() == lead->device() &&
                                                a.tensor->is_contiguous() && same(a.tensor->sizes(), lead->sizes()))
-                        : true;
+                        : !a.scalar.is_complex();
   if (plain) {
     dtype = working_dtype(op, info, lead->dtype(), args);
     check_dtype(op, info, dtype, args);
@@ -346,7 +356,7 @@ Tensor elementwise(Op op, Args args, Scalar p, Scalar q, const Tensor* out) {
   dtype = working_dtype(op, info, op == Op::where ? result_type(given.subspan(1)) : result_type(given), given);
   check_dtype(op, info, dtype, args);
   DimArray shape = common_shape(info, args);
-  DType result_dtype = gives_bool(info.section) ? DType::Bool : dtype;
+  DType given_dtype = result_dtype(op, info, dtype);
   Tensor result;
   if (out) {
     FG_CHECK(!any_wants_grad(info, args) && !(grad_enabled() && out->requires_grad()), Runtime, info.name,
@@ -355,13 +365,13 @@ Tensor elementwise(Op op, Args args, Scalar p, Scalar q, const Tensor* out) {
     FG_CHECK(out->device() == device, Runtime, info.name, ": Expected all tensors to be on the same device, but out is on ",
              device_name(out->device()), " and the inputs are on ", device_name(device));
     result = resize_out(*out, shape);
-    check_out(info, result, result_dtype, args);
+    check_out(info, result, given_dtype, args);
   } else {
     const Tensor* layout[3];
     int n = 0;
     for (const Arg& a : args)
       if (a.tensor) layout[n++] = a.tensor;
-    result = Tensor::empty_strided(shape, result_strides(shape, {layout, static_cast<size_t>(n)}), result_dtype, device);
+    result = Tensor::empty_strided(shape, result_strides(shape, {layout, static_cast<size_t>(n)}), given_dtype, device);
   }
   if (result.numel() != 0) launch(op, result, args, dtype, p, q);
   if (out)
@@ -387,7 +397,8 @@ void elementwise_(Op op, const Tensor& self, Args rest, Scalar p, Scalar q) {
   DimArray shape = common_shape(info, args);
   FG_CHECK(same(shape, self.sizes()), Runtime, info.name, "_: output with shape ", size_text(self.sizes()),
            " doesn't match the broadcast shape ", size_text(shape));
-  check_out(info, self, gives_bool(info.section) ? DType::Bool : dtype, args);
+  FG_CHECK(!(op == Op::abs && is_complex(dtype)), Runtime, "In-place abs is not supported for complex tensors.");
+  check_out(info, self, result_dtype(op, info, dtype), args);
 
   Ptr<Node> node;
   Saved* y = nullptr;

@@ -31,6 +31,10 @@ bool not_for_bool(Op op) {
 }  // namespace
 
 DType working_dtype(Op op, const RowInfo& info, DType given, Args args) {
+  if (is_complex(given)) {
+    if (!info.complex) fail(ErrorKind::NotImplemented, "\"", info.name, "\" not implemented for '", dtype_name(given), "'");
+    return given;
+  }
   if (!is_floating(given) && float_only(op))
     fail(ErrorKind::NotImplemented, info.name, ": not implemented for ", dtype_name(given), ", only for floating point");
   bool number_power = op == Op::pow && !args[1].tensor;  // bool ** True is bool
@@ -59,7 +63,7 @@ void check_dtype(Op op, const RowInfo& info, DType t, Args args) {
            "`logical_not()` operator instead.");
     if (op == Op::relu || op == Op::hardtanh) fail(ErrorKind::Runtime, "Boolean inputs not supported for ", info.name);
   }
-  if (!is_floating(t) && (op == Op::floor_divide || op == Op::trunc_divide || op == Op::remainder || op == Op::fmod)) {
+  if (is_integral(t) && (op == Op::floor_divide || op == Op::trunc_divide || op == Op::remainder || op == Op::fmod)) {
     if (any_zero(args[1])) fail(ErrorKind::Runtime, info.name, ": integer division by zero (ZeroDivisionError)");
   }
 }

@@ -4,6 +4,7 @@
 //   Vec<T>   cpu/vec.h          SIMD lanes, once per instruction set
 //   Num<T>   cuda/num.cuh       one number in a CUDA kernel
 //   Uses     below              constexpr: which operands a gradient reads (this decides what is saved)
+//   Cx<T>    cpu/complex.h      one complex number, compiled once
 //   Tensor   ops/elementwise.cpp  recorded ops: the gradient of the gradient
 //
 // All of them are class types, so every word is found by argument-dependent lookup at instantiation. Words:
@@ -11,6 +12,7 @@
 //   exp exp2 expm1 log log2 log10 log1p sqrt sin cos tan asin acos atan sinh cosh tanh asinh acosh atanh sigmoid erf erfc
 //   abs sign floor ceil round (half to even) trunc   max min (NaN wins)   pow atan2 hypot copysign logaddexp
 //   floor_divide trunc_divide remainder (sign of b) fmod (sign of a)   zero (0 of the same kind)
+//   conj (the identity on reals: free)   real (of complex numbers: the imaginary part set to 0)
 //   bit_and bit_or bit_xor shift_left shift_right (integers)
 //
 // FG_HD is empty, or __host__ __device__. Kernel files include this inside their own per-ISA namespace, after the words, and

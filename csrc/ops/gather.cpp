@@ -82,7 +82,7 @@ Tensor source_view(const Tensor& source, const Tensor& index) {
 }
 
 Ptr<ScatterNode> scatter_node(const Tensor& t, int dim, const Tensor& index, const Tensor& source, Scatter mode) {
-  if (!is_floating(t.dtype()) || !should_record(t, source)) return {};
+  if (!is_inexact(t.dtype()) || !should_record(t, source)) return {};
   FG_CHECK(mode == Scatter::set || mode == Scatter::add, NotImplemented,
            "scatter: the gradient of this reduction is not available");
   auto node = make_node<ScatterNode>(t, source);

@@ -213,7 +213,7 @@ void index_put_(const Tensor& t, const std::vector<Tensor>& indices, const Tenso
                size_text(value.sizes()), " cannot be broadcast to indexing result of shape ", size_text(plan.sizes));
   }
   Ptr<IndexPutBackward0> node;
-  if (is_floating(t.dtype()) && should_record(t, value)) {
+  if (is_inexact(t.dtype()) && should_record(t, value)) {
     node = make_node<IndexPutBackward0>(t, value);
     node->indices = indices;
     node->value_sizes = value.sizes();

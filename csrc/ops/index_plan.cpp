@@ -36,7 +36,17 @@ static void fill_iter(Iter& iter, const IndexPlan& plan, void* out, const int64_
   }
 }
 
+// The plan for the parts of complex numbers: one more dimension, of both parts.
+static IndexPlan paired(const IndexPlan& plan) {
+  IndexPlan out = plan;
+  for (int i = 0; i < out.place_strides.n; ++i) out.place_strides.v[i] *= 2;
+  out.sizes.push(2), out.index_strides.push(0), out.place_strides.push(1);
+  out.stride *= 2;
+  return out;
+}
+
 Tensor take(const Tensor& t, const IndexPlan& plan, const char* op) {
+  if (is_complex(t.dtype())) return complex_over(take(pairs_of(t), paired(plan), op));
   Tensor out = Tensor::empty(plan.sizes, t.dtype(), t.device());
   if (out.numel() == 0) return out;
   IndexArgs args;
@@ -60,6 +70,11 @@ void put(const Tensor& t, const IndexPlan& plan, const Tensor& source, Scatter m
   check_index_device(t, source, op);
   if (count_of(plan.sizes) == 0) return;
   Tensor from = source.dtype() == t.dtype() ? source : to_dtype(source, t.dtype());
+  if (is_complex(t.dtype())) {
+    FG_CHECK(mode == Scatter::set || mode == Scatter::add, NotImplemented, op, ": this reduction is not implemented for '",
+             dtype_name(t.dtype()), "'");
+    return put(pairs_of(t), paired(plan), pairs_of(from), mode, op);
+  }
   int64_t strides[kMaxDims];
   broadcast_strides(from, plan.sizes, strides);
   IndexArgs args;

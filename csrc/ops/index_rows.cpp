@@ -52,13 +52,13 @@ struct IndexAddBackward0 final : Node {
     if (wants(0)) gx[0] = g[0];
     if (wants(1)) {
       Tensor part = index_select(g[0], dim, index.unpack(this));
-      gx[1] = alpha.f == 1 ? part : mul(part, alpha);
+      gx[1] = alpha.f == 1 && alpha.imaginary == 0 ? part : mul(part, conj(alpha));
     }
   }
 };
 
 Ptr<IndexAddBackward0> index_add_node(const Tensor& t, int dim, const Tensor& index, const Tensor& source, Scalar alpha) {
-  if (!is_floating(t.dtype()) || !should_record(t, source)) return {};
+  if (!is_inexact(t.dtype()) || !should_record(t, source)) return {};
   auto node = make_node<IndexAddBackward0>(t, source);
   node->dim = dim;
   node->alpha = alpha;
@@ -99,7 +99,7 @@ Tensor index_add(const Tensor& t, int64_t dim, const Tensor& index, const Tensor
   {
     NoGradGuard guard;
     out = clone(t);
-    put(out, rows_plan(out, d, index, "index_add"), alpha.f == 1 ? source : mul(source, alpha), Scatter::add, "index_add");
+    put(out, rows_plan(out, d, index, "index_add"), alpha.f == 1 && alpha.imaginary == 0 ? source : mul(source, alpha), Scatter::add, "index_add");
   }
   if (auto node = index_add_node(t, d, index, source, alpha)) set_history(out, node);
   return out;
@@ -113,7 +113,7 @@ void index_add_(const Tensor& t, int64_t dim, const Tensor& index, const Tensor&
   auto node = index_add_node(t, d, index, source, alpha);
   {
     NoGradGuard guard;
-    put(t, rows_plan(t, d, index, "index_add_"), alpha.f == 1 ? source : mul(source, alpha), Scatter::add, "index_add_");
+    put(t, rows_plan(t, d, index, "index_add_"), alpha.f == 1 && alpha.imaginary == 0 ? source : mul(source, alpha), Scatter::add, "index_add_");
   }
   t.bump_version();
   if (node) rebase_history(t, node);

@@ -135,7 +135,7 @@ Tensor cat(Tensors tensors, int64_t dim) {
       start += t.size(d);
     }
   }
-  if (is_floating(dtype) && any_records(tensors)) {
+  if (is_inexact(dtype) && any_records(tensors)) {
     auto node = Ptr<CatBackward0>::adopt(new CatBackward0);
     node->set_edges(static_cast<int>(tensors.size()));
     node->dim = d;
@@ -170,7 +170,7 @@ Tensor stack(Tensors tensors, int64_t dim) {
     if (i != d) strides.push(out.stride(i));
   for (size_t i = 0; i < tensors.size(); ++i)
     raw_copy(out.alias(first.sizes(), strides, static_cast<int64_t>(i) * out.stride(d)), tensors[i]);
-  if (is_floating(dtype) && any_records(tensors)) {
+  if (is_inexact(dtype) && any_records(tensors)) {
     auto node = Ptr<StackBackward0>::adopt(new StackBackward0);
     node->set_edges(static_cast<int>(tensors.size()));
     node->dim = d;

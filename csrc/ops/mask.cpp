@@ -44,19 +44,21 @@ struct MaskedFillNode final : Node {
   void apply(Tensor* g, Tensor* gx) override {
     Tensor m = mask.unpack(this);
     if (wants(0)) gx[0] = sum_to(masked_fill(g[0], m, 0.0), sizes);
-    if (wants(1)) gx[1] = sum(where(m, g[0], 0.0));
+    if (wants(1)) gx[1] = to_dtype(sum(where(m, g[0], 0.0)), value_dtype);
   }
   DimList sizes;
+  DType value_dtype = DType::kUndefined;
 };
 
 Ptr<MaskedFillNode> masked_fill_node(const Tensor& t, const Tensor& mask, Arg value) {
-  if (!is_floating(t.dtype())) return {};
+  if (!is_inexact(t.dtype())) return {};
   bool records = value.tensor ? should_record(t, *value.tensor) : should_record(t);
   if (!records) return {};
   auto node = value.tensor ? make_node<MaskedFillNode>(t, *value.tensor) : make_node<MaskedFillNode>(t, Tensor());
   node->name_ = value.tensor ? "MaskedFillBackward1" : "MaskedFillBackward0";
   node->mask.save(mask);
   node->sizes = t.sizes();
+  if (value.tensor) node->value_dtype = value.tensor->dtype();
   return node;
 }
 
@@ -67,7 +69,7 @@ void check_mask(const Tensor& t, const Tensor& mask, Arg value) {
     FG_CHECK(value.tensor->dim() == 0, Runtime, "masked_fill only supports a 0-dimensional value tensor, but got tensor with ",
              value.tensor->dim(), " dimension(s).");
   bool fits = t.dtype() == DType::Bool ||
-              (value.tensor ? can_cast(value.tensor->dtype(), t.dtype()) : is_floating(t.dtype()) || std::isfinite(value.scalar.f));
+              (value.tensor ? can_cast(value.tensor->dtype(), t.dtype()) : is_complex(t.dtype()) || (value.scalar.imaginary == 0 && (is_floating(t.dtype()) || std::isfinite(value.scalar.f))));
   FG_CHECK(fits, Runtime, "masked_fill: value cannot be converted to type ", dtype_name(t.dtype()), " without overflow");
   (void)broadcast_shapes(t.sizes(), mask.sizes(), "masked_fill");
 }
@@ -76,7 +78,7 @@ void check_mask(const Tensor& t, const Tensor& mask, Arg value) {
 Arg fill_value(const Tensor& t, const Arg& value) {
   Scalar s = value.tensor ? item(*value.tensor) : value.scalar;
   if (t.dtype() == DType::Bool) return Scalar::of_bool(s.f != 0);
-  return is_floating(t.dtype()) ? s : Scalar::of_int(s.param().i);
+  return is_inexact(t.dtype()) ? s : Scalar::of_int(s.param().i);
 }
 
 }  // namespace

@@ -14,9 +14,12 @@ void check_pair(const Tensor& a, const Tensor& b, const char* op) {
   FG_CHECK(a.dtype() != DType::Bool, NotImplemented, "\"addmm_impl_cpu_\" not implemented for 'Bool'");
 }
 
+Tensor complex_product(const Tensor& a, const Tensor& b);
+
 // a: (batch, m, k), b: (batch, k, n) or without batch; out is contiguous. `bias` broadcasts to (m, n).
 Tensor product(const Tensor& a, const Tensor& b, double alpha = 1, const Tensor* bias = nullptr, double beta = 0,
                const Tensor* into = nullptr) {
+  if (is_complex(a.dtype())) return complex_product(a, b);  // callers scale and add themselves
   int d = a.dim() - 2;
   GemmArgs args{};
   args.dtype = a.dtype();
@@ -45,9 +48,39 @@ Tensor product(const Tensor& a, const Tensor& b, double alpha = 1, const Tensor*
   return out;
 }
 
+// One real product: the rows of a as they lie, (re, im) pairs along k, times the pairs of b and of i * b. Each pair of
+// columns of the result is a complex number.
+Tensor complex_product(const Tensor& a, const Tensor& b) {
+  NoGradGuard guard;
+  int d = a.dim() - 2;
+  int64_t m = a.size(d), k = a.size(d + 1), n = b.size(d + 1);
+  if (n > 4 * m) {  // b is doubled: rather the smaller one
+    Tensor turned = complex_product(transpose(b, d, d + 1), transpose(a, d, d + 1));
+    return contiguous(transpose(turned, d, d + 1));
+  }
+  DimArray a_sizes, b_sizes, b_wide, out_sizes;
+  if (d) a_sizes.push(a.size(0)), b_sizes.push(a.size(0)), b_wide.push(a.size(0)), out_sizes.push(a.size(0));
+  a_sizes.push(m), a_sizes.push(2 * k);
+  b_sizes.push(k), b_sizes.push(2), b_sizes.push(n), b_sizes.push(2);
+  b_wide.push(2 * k), b_wide.push(2 * n);
+  out_sizes.push(m), out_sizes.push(n), out_sizes.push(2);
+  Tensor pairs = pairs_of(b), doubled = Tensor::empty(b_sizes, pairs.dtype(), b.device());
+  Tensor turned = select(doubled, d + 1, 1);  // i * (re, im) = (-im, re)
+  raw_copy(select(doubled, d + 1, 0), pairs);
+  raw_copy(select(turned, -1, 0), unary(Op::neg, select(pairs, -1, 1)));
+  raw_copy(select(turned, -1, 1), select(pairs, -1, 0));
+  Tensor out = product(view(pairs_of(contiguous(a)), a_sizes), view(doubled, b_wide));
+  return complex_over(view(out, out_sizes));
+}
+
 // g @ b^T and a^T @ g; the second in the layout that makes its transpose contiguous when b itself is a transpose (a weight).
-Tensor left_gradient(const Tensor& g, const Tensor& b) { return b.dim() == 2 ? mm(g, t(b)) : bmm(g, transpose(b, 1, 2)); }
-Tensor right_gradient(const Tensor& a, const Tensor& g, bool transposed) {
+// Complex ones take the conjugate.
+Tensor left_gradient(const Tensor& g, const Tensor& b_in) {
+  Tensor b = conj(b_in);
+  return b.dim() == 2 ? mm(g, t(b)) : bmm(g, transpose(b, 1, 2));
+}
+Tensor right_gradient(const Tensor& a_in, const Tensor& g, bool transposed) {
+  Tensor a = conj(a_in);
   if (a.dim() == 2) return transposed ? t(mm(t(g), a)) : mm(t(a), g);
   return bmm(transpose(a, 1, 2), g);
 }
@@ -65,6 +98,8 @@ struct ProductNode final : Node {
   bool right_transposed = false;
 };
 
+bool is_one(Scalar s) { return s.f == 1 && s.imaginary == 0; }
+
 struct AddmmNode final : Node {
   const char* name_;
   DimList bias_sizes;
@@ -73,7 +108,7 @@ struct AddmmNode final : Node {
   bool right_transposed = false;
   const char* name() const override { return name_; }
   void release_saved() override { a.clear(), b.clear(); }
-  static Tensor scaled(Tensor t, Scalar s) { return s.f == 1 ? t : mul(t, s); }
+  static Tensor scaled(Tensor t, Scalar s) { return is_one(s) ? t : mul(t, conj(s)); }
   void apply(Tensor* g, Tensor* gx) override {
     if (wants(0)) gx[0] = scaled(sum_to(g[0], bias_sizes), beta);
     if (wants(1)) gx[1] = scaled(left_gradient(g[0], b.unpack(this)), alpha);
@@ -86,8 +121,8 @@ struct MvBackward0 final : Node {
   const char* name() const override { return "MvBackward0"; }
   void release_saved() override { a.clear(), b.clear(); }
   void apply(Tensor* g, Tensor* gx) override {
-    if (wants(0)) gx[0] = mul(unsqueeze(g[0], 1), unsqueeze(b.unpack(this), 0));
-    if (wants(1)) gx[1] = mv(t(a.unpack(this)), g[0]);
+    if (wants(0)) gx[0] = mul(unsqueeze(g[0], 1), unsqueeze(conj(b.unpack(this)), 0));
+    if (wants(1)) gx[1] = mv(t(conj(a.unpack(this))), g[0]);
   }
 };
 
@@ -96,10 +131,15 @@ struct DotBackward0 final : Node {
   const char* name() const override { return "DotBackward0"; }
   void release_saved() override { a.clear(), b.clear(); }
   void apply(Tensor* g, Tensor* gx) override {
-    if (wants(0)) gx[0] = mul(g[0], b.unpack(this));
-    if (wants(1)) gx[1] = mul(g[0], a.unpack(this));
+    if (wants(0)) gx[0] = mul(g[0], conj(b.unpack(this)));
+    if (wants(1)) gx[1] = mul(g[0], conj(a.unpack(this)));
   }
 };
+
+void check_factors(const Tensor& a, Scalar beta, Scalar alpha, const char* op) {
+  FG_CHECK(is_complex(a.dtype()) || (beta.imaginary == 0 && alpha.imaginary == 0), Runtime, op,
+           ": value cannot be converted to type ", dtype_name(a.dtype()), " without overflow");
+}
 
 template <class N>
 void save_pair(N& node, const Tensor& a, const Tensor& b, int first) {
@@ -193,12 +233,15 @@ Tensor addmm(const Tensor& c, const Tensor& a, const Tensor& b, Scalar beta, Sca
   FG_CHECK(same(wide, shape), Runtime, "addmm: The expanded size of the tensor ", size_text(shape),
            " must match the existing size ", size_text(c.sizes()));
   Tensor out;
-  if (beta.f == 1 && a.size(1) > 0) {
+  bool complex = is_complex(a.dtype());
+  check_factors(a, beta, alpha, "addmm");
+  if (is_one(beta) && a.size(1) > 0 && !complex) {
     out = product(a, b, alpha.f, &c);
   } else {
     NoGradGuard guard;
     out = product(a, b, alpha.f);
-    if (beta.f != 0) out = add(out, mul(c, beta));
+    if (complex && !is_one(alpha)) out = mul(out, alpha);
+    if (!beta.is_zero()) out = add(out, mul(c, beta));
   }
   if (should_record(c, a, b)) {
     auto node = make_node<AddmmNode>(c, a, b);
@@ -221,11 +264,13 @@ Tensor baddbmm(const Tensor& c, const Tensor& a, const Tensor& b, Scalar beta, S
   Tensor out;
   {
     NoGradGuard guard;
+    check_factors(a, beta, alpha, "baddbmm");
     out = product(a, b, alpha.f);
+    if (is_complex(a.dtype()) && !is_one(alpha)) out = mul(out, alpha);
     DimArray wide = broadcast_shapes(c.sizes(), out.sizes(), "baddbmm");
     FG_CHECK(same(wide, out.sizes()), Runtime, "baddbmm: The expanded size of the tensor ", size_text(out.sizes()),
              " must match the existing size ", size_text(c.sizes()));
-    if (beta.f != 0) out = add(out, mul(c, beta));
+    if (!beta.is_zero()) out = add(out, mul(c, beta));
   }
   if (should_record(c, a, b)) {
     auto node = make_node<AddmmNode>(c, a, b);

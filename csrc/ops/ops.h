@@ -59,6 +59,7 @@ void copy_(const Tensor& self, const Tensor& source);  // broadcast, dtype and d
 void fill_(const Tensor& self, Scalar value);
 void fill_tensor_(const Tensor& self, const Tensor& value);
 void zero_(const Tensor& self);
+void raw_fill(const Tensor& out, Scalar value);     // likewise
 void raw_copy(const Tensor& out, const Tensor& in);  // no recording, no checks; in is broadcast
 Scalar item(const Tensor& t);                        // the one element, as a number
 Tensor resize_out(const Tensor& out, Dims sizes);    // out= of other shapes: gives `out` that shape, a warning by Python
@@ -73,6 +74,18 @@ Tensor linspace(double start, double end, int64_t steps, DType dtype, Device dev
 Tensor eye(int64_t n, int64_t m, DType dtype, Device device);
 Tensor scalar_tensor(Scalar value, DType dtype, Device device = {});
 Tensor wrapped(Scalar value, Device device = {});    // a number as a 0-d tensor that promotes like a number
+
+// ---- complex.cpp
+Tensor pairs_of(const Tensor& t);       // the same memory as reals, with a last dimension of 2; not recorded
+Tensor complex_over(const Tensor& t);   // the other way round, unchecked
+Tensor view_as_real(const Tensor& t);
+Tensor view_as_complex(const Tensor& t);
+Tensor real(const Tensor& t);           // a view, the tensor itself when it is real
+Tensor imag(const Tensor& t);
+Tensor complex(const Tensor& re, const Tensor& im);
+Tensor conj(const Tensor& t, bool physical = false);  // made at once; the tensor itself when it is real
+Tensor sgn(const Tensor& t);
+Tensor angle(const Tensor& t);
 
 // ---- view.cpp, view_pick.cpp, as_strided.cpp
 Tensor as_strided(const Tensor& t, Dims sizes, Dims strides, int64_t offset);

@@ -83,6 +83,11 @@ struct Reduced {
 
 Reduced run(Reduce op, const char* name, const Tensor& t, DimMask mask, bool keepdim, Compute compute, DType out_dtype,
             bool want_value = true, bool want_indices = false, Param p = {}, Param q = {}) {
+  if (is_complex(out_dtype) && (op == Reduce::sum || op == Reduce::mean)) {  // part by part
+    NoGradGuard guard;
+    DType part = real_of(out_dtype);
+    return {complex_over(run(op, name, pairs_of(to_dtype(t, out_dtype)), mask, keepdim, compute_of(part), part).value), {}};
+  }
   Reduced out;
   DimArray sizes = kept_sizes(t, mask, keepdim);
   if (want_value) out.value = Tensor::empty(sizes, out_dtype, t.device());
@@ -246,7 +251,7 @@ struct ReduceNode final : Node {
       NoGradGuard guard;
       zero = any_zero(input);
     }
-    if (!zero) return spread(g * result) / input;
+    if (!zero) return spread(g * conj(result)) / conj(input);
     // With zeros: the product of all others, one element of the dimension at a time.
     bool all = mask.count == sizes.size();
     Tensor flat = all ? reshape(input, DimArray{-1}) : input;
@@ -259,12 +264,12 @@ struct ReduceNode final : Node {
     for (int64_t k = 0; k < n; ++k)
       others.push_back(prod(where(binary(Op::eq, place, Scalar::of_int(k)), 1.0, flat), d, true));
     Tensor wide = cat(others, d);
-    return all ? reshape(wide, sizes) * spread(g) : wide * spread(g);
+    return conj(all ? reshape(wide, sizes) : wide) * spread(g);
   }
 };
 
 Ptr<ReduceNode> node_for(const Tensor& t, Kind kind, const char* name, DimMask mask, bool keepdim) {
-  if (!should_record(t) || !is_floating(t.dtype())) return {};
+  if (!should_record(t) || !is_inexact(t.dtype())) return {};
   auto node = make_node<ReduceNode>(t);
   node->kind = kind;
   node->name_ = name;
@@ -277,16 +282,17 @@ Ptr<ReduceNode> node_for(const Tensor& t, Kind kind, const char* name, DimMask m
 
 DType sum_dtype(DType in, std::optional<DType> wanted) {
   if (wanted) return *wanted;
-  return is_floating(in) ? in : DType::Int64;
+  return is_inexact(in) ? in : DType::Int64;
 }
 
 Compute sum_compute(DType in, DType out) {
+  if (is_complex(out)) return compute_of(out);
   if (is_floating(in) || is_floating(out)) return in == DType::Float64 || out == DType::Float64 ? Compute::F64 : Compute::F32;
   return Compute::I64;
 }
 
 void check_float(const Tensor& t, const char* op) {
-  FG_CHECK(is_floating(t.dtype()), Runtime, op, "(): could not infer output dtype. Input dtype must be either a floating point "
+  FG_CHECK(is_inexact(t.dtype()), Runtime, op, "(): could not infer output dtype. Input dtype must be either a floating point "
            "or complex dtype. Got: ", dtype_name(t.dtype()));
 }
 
@@ -303,31 +309,37 @@ void check_any(const Tensor& t, const char* op) {
 
 }  // namespace
 
-Tensor sum(const Tensor& t, OptDims dims, bool keepdim, std::optional<DType> dtype) {
-  if (autocasting_cuda(t)) return without_autocast([&] { return sum(to_float(t), dims, keepdim, dtype); });
-  DimMask mask = mask_of(t, dims, "sum");
-  DType out = sum_dtype(t.dtype(), dtype);
+// A complex tensor whose result was asked for as a real one: real from the start.
+static Tensor real_first(const Tensor& t, DType out) { return is_complex(t.dtype()) && !is_complex(out) ? to_dtype(t, out) : t; }
+
+Tensor sum(const Tensor& t_in, OptDims dims, bool keepdim, std::optional<DType> dtype) {
+  if (autocasting_cuda(t_in)) return without_autocast([&] { return sum(to_float(t_in), dims, keepdim, dtype); });
+  DimMask mask = mask_of(t_in, dims, "sum");
+  DType out = sum_dtype(t_in.dtype(), dtype);
+  Tensor t = real_first(t_in, out);
   Tensor r = run(Reduce::sum, "sum", t, mask, keepdim, sum_compute(t.dtype(), out), out).value;
   if (auto node = node_for(t, Kind::sum, dims ? "SumBackward1" : "SumBackward0", mask, keepdim)) set_history(r, node);
   return r;
 }
 
-Tensor mean(const Tensor& t, OptDims dims, bool keepdim, std::optional<DType> dtype) {
-  DimMask mask = mask_of(t, dims, "mean");
-  DType out = dtype.value_or(t.dtype());
-  FG_CHECK(is_floating(out), Runtime, "mean(): could not infer output dtype. Input dtype must be either a floating point or "
-           "complex dtype. Got: ", dtype_name(t.dtype()));
+Tensor mean(const Tensor& t_in, OptDims dims, bool keepdim, std::optional<DType> dtype) {
+  DimMask mask = mask_of(t_in, dims, "mean");
+  DType out = dtype.value_or(t_in.dtype());
+  FG_CHECK(is_inexact(out), Runtime, "mean(): could not infer output dtype. Input dtype must be either a floating point or "
+           "complex dtype. Got: ", dtype_name(t_in.dtype()));
+  Tensor t = real_first(t_in, out);
   Tensor r = run(Reduce::mean, "mean", t, mask, keepdim, sum_compute(t.dtype(), out), out).value;
   if (auto node = node_for(t, Kind::mean, dims ? "MeanBackward1" : "MeanBackward0", mask, keepdim)) set_history(r, node);
   return r;
 }
 
-Tensor prod(const Tensor& t, std::optional<int64_t> dim, bool keepdim, std::optional<DType> dtype) {
-  if (autocasting(t)) return without_autocast([&] { return prod(to_float(t), dim, keepdim, dtype); });
+Tensor prod(const Tensor& t_in, std::optional<int64_t> dim, bool keepdim, std::optional<DType> dtype) {
+  if (autocasting(t_in)) return without_autocast([&] { return prod(to_float(t_in), dim, keepdim, dtype); });
   OptDims dims;
   if (dim) dims = DimArray{*dim};
-  DimMask mask = mask_of(t, dims, "prod");
-  DType out = sum_dtype(t.dtype(), dtype);
+  DimMask mask = mask_of(t_in, dims, "prod");
+  DType out = sum_dtype(t_in.dtype(), dtype);
+  Tensor t = real_first(t_in, out);
   Tensor r = run(Reduce::prod, "prod", t, mask, keepdim, sum_compute(t.dtype(), out), out).value;
   if (auto node = node_for(t, Kind::prod, dim ? "ProdBackward1" : "ProdBackward0", mask, keepdim)) {
     node->x.save(t);
@@ -395,6 +407,10 @@ Tensor arg_extremum(const Tensor& t, std::optional<int64_t> dim, bool keepdim, b
 
 Tensor var(const Tensor& t, OptDims dims, double correction, bool keepdim, bool root) {
   const char* name = root ? "std" : "var";
+  if (is_complex(t.dtype())) {
+    Tensor both = add(var(real(t), dims, correction, keepdim, false), var(imag(t), dims, correction, keepdim, false));
+    return root ? unary(Op::sqrt, both) : both;
+  }
   FG_CHECK(is_floating(t.dtype()), Runtime, name, " and ", root ? "std_mean" : "var_mean",
            " only support floating point and complex dtypes");
   DimMask mask = mask_of(t, dims, name);
@@ -413,6 +429,9 @@ Tensor var(const Tensor& t, OptDims dims, double correction, bool keepdim, bool 
 Tensor norm(const Tensor& t_in, double order, OptDims dims, bool keepdim, std::optional<DType> dtype, bool vector_norm) {
   if (autocasting_cuda(t_in)) return without_autocast([&] { return norm(to_float(t_in), order, dims, keepdim, dtype, vector_norm); });
   const char* name = vector_norm ? "linalg.vector_norm" : "norm";
+  if (is_complex(t_in.dtype()))  // of the magnitudes
+    return norm(unary(Op::abs, dtype && is_complex(*dtype) ? to_dtype(t_in, *dtype) : t_in), order, dims, keepdim,
+                dtype ? std::optional(real_of(*dtype)) : dtype, vector_norm);
   FG_CHECK(is_floating(t_in.dtype()), Runtime, name, ": Expected a floating point or complex tensor as input. Got ",
            dtype_name(t_in.dtype()));
   Tensor t = dtype ? to_dtype(t_in, *dtype) : t_in;
@@ -448,6 +467,7 @@ Tensor norm(const Tensor& t_in, double order, OptDims dims, bool keepdim, std::o
 }
 
 Tensor any(const Tensor& t, OptDims dims, bool keepdim, bool all) {
+  if (is_complex(t.dtype())) return any(binary(Op::ne, t, Scalar::of_int(0)), dims, keepdim, all);
   const char* name = all ? "all" : "any";
   DimMask mask = mask_of(t, dims, name);
   DType out = t.dtype() == DType::UInt8 ? DType::UInt8 : DType::Bool;
@@ -455,6 +475,7 @@ Tensor any(const Tensor& t, OptDims dims, bool keepdim, bool all) {
 }
 
 Tensor count_nonzero(const Tensor& t, OptDims dims) {
+  if (is_complex(t.dtype())) return count_nonzero(binary(Op::ne, t, Scalar::of_int(0)), dims);
   return run(Reduce::count_nonzero, "count_nonzero", t, mask_of(t, dims, "count_nonzero"), false, compute_of(t.dtype()),
              DType::Int64)
       .value;
@@ -462,6 +483,17 @@ Tensor count_nonzero(const Tensor& t, OptDims dims) {
 
 Tensor logsumexp(const Tensor& t_in, DimArray dims, bool keepdim) {
   if (autocasting_cuda(t_in)) return without_autocast([&] { return logsumexp(to_float(t_in), dims, keepdim); });
+  if (is_complex(t_in.dtype())) {
+    Tensor high;  // the largest real part: what exp() may not overflow at
+    {
+      NoGradGuard guard;
+      high = t_in.numel() ? amax(real(t_in), dims, true) : Tensor();
+      if (high.defined()) high = where(unary(Op::isfinite, high), high, 0.0);
+    }
+    Tensor total = sum(exp(high.defined() ? t_in - high : t_in), dims, true);
+    Tensor out = high.defined() ? log(total) + high : log(total);
+    return keepdim ? out : reshape(out, kept_sizes(out, mask_of(t_in, dims, "logsumexp"), false));
+  }
   Tensor t = is_floating(t_in.dtype()) ? t_in : to_dtype(t_in, default_dtype());
   DimMask mask = mask_of(t, dims, "logsumexp");
   Tensor r = run(Reduce::logsumexp, "logsumexp", t, mask, keepdim, compute_of(t.dtype()), t.dtype()).value;

@@ -5,7 +5,7 @@ namespace fg {
 
 namespace {
 
-bool is_small_integer(Scalar s, int64_t v) { return s.f == static_cast<double>(v); }
+bool is_small_integer(Scalar s, int64_t v) { return s.f == static_cast<double>(v) && s.imaginary == 0; }
 
 struct PowChoice {
   Op op;
@@ -14,7 +14,7 @@ struct PowChoice {
 // x ** 2 is x * x, and so on, as in torch: exact where pow() need not be.
 std::optional<PowChoice> pow_choice(const Tensor& base, Scalar e) {
   if (is_small_integer(e, 2)) return PowChoice{Op::square, {}};
-  if (is_floating(base.dtype())) {
+  if (is_inexact(base.dtype()) && e.imaginary == 0) {
     if (e.f == 0.5) return PowChoice{Op::sqrt, {}};
     if (e.f == -0.5) return PowChoice{Op::rsqrt, {}};
     if (e.f == -1) return PowChoice{Op::reciprocal, {}};
@@ -24,8 +24,8 @@ std::optional<PowChoice> pow_choice(const Tensor& base, Scalar e) {
 }
 
 void check_pow(Arg base, Arg exponent) {
-  bool integers = (base.tensor ? is_integral(base.tensor->dtype()) : base.scalar.kind != Scalar::Float);
-  if (integers && !exponent.tensor && exponent.scalar.kind != Scalar::Float)
+  bool integers = (base.tensor ? is_integral(base.tensor->dtype()) : base.scalar.is_integral());
+  if (integers && !exponent.tensor && exponent.scalar.is_integral())
     FG_CHECK(exponent.scalar.i >= 0, Runtime, "pow: Integers to negative integer powers are not allowed.");
 }
 
@@ -35,7 +35,7 @@ Tensor pow(Arg base, Arg exponent, const Tensor* out) {
   check_pow(base, exponent);
   if (base.tensor && !exponent.tensor) {
     DType t = base.tensor->dtype();
-    bool keeps = is_floating(t) || (exponent.scalar.kind != Scalar::Float && t != DType::Bool);
+    bool keeps = exponent.scalar.is_complex() ? is_complex(t) : is_inexact(t) || (exponent.scalar.is_integral() && t != DType::Bool);
     if (keeps)
       if (auto choice = pow_choice(*base.tensor, exponent.scalar)) {
         Arg a[] = {base};
@@ -48,7 +48,7 @@ Tensor pow(Arg base, Arg exponent, const Tensor* out) {
 
 void pow_(const Tensor& self, Arg exponent) {
   check_pow(self, exponent);
-  if (!exponent.tensor && (is_floating(self.dtype()) || exponent.scalar.kind != Scalar::Float))
+  if (!exponent.tensor && (is_inexact(self.dtype()) || exponent.scalar.is_integral()))
     if (auto choice = pow_choice(self, exponent.scalar)) return elementwise_(choice->op, self, {}, choice->p);
   Arg rest[] = {exponent};
   elementwise_(Op::pow, self, rest);

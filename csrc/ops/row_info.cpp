@@ -38,7 +38,7 @@ constexpr NodeName kNodeNames[] = {
     {Op::clamp, "ClampBackward1"},         {Op::clamp_tensor, "ClampBackward0"},
     {Op::prelu, "PreluKernelBackward0"},   {Op::remainder, "RemainderBackward0"},
     {Op::floor_divide, "DivBackward2"},         {Op::trunc_divide, "DivBackward2"},
-    {Op::lerp, "LerpBackward1"},
+    {Op::lerp, "LerpBackward1"},           {Op::sgn_complex, "SgnBackward0"},  {Op::conj_complex, "ConjBackward0"},
 };
 
 const char* node_name_of(Op op, const char* name) {
@@ -91,9 +91,22 @@ struct Table {
 #define BITWISE(name, fwd) { ROW(name, #fwd) }
 #define TERNARY_FLOAT(name, fwd, a_, b_, c_) { ROW(name, #fwd) GRAD(name, 0, #a_) GRAD(name, 1, #b_) GRAD(name, 2, #c_) }
 #define TERNARY_ANY(name, fwd, a_, b_, c_) { ROW(name, #fwd) GRAD(name, 0, #a_) GRAD(name, 1, #b_) GRAD(name, 2, #c_) }
+#define UNARY_COMPLEX(name, fwd, bwd) { ROW(name, #fwd) GRAD(name, 0, #bwd) }
 #include "ops/elementwise.def"
 #undef ROW
 #undef GRAD
+#define HAS_COMPLEX(name, ...) rows[static_cast<int>(Op::name)].complex = true;
+#define UNARY_FLOAT_C HAS_COMPLEX
+#define UNARY_ANY_C HAS_COMPLEX
+#define UNARY_TEST_C HAS_COMPLEX
+#define BINARY_FLOAT_C HAS_COMPLEX
+#define BINARY_ANY_C HAS_COMPLEX
+#define BINARY_TEST_C HAS_COMPLEX
+#define TERNARY_FLOAT_C HAS_COMPLEX
+#define TERNARY_ANY_C HAS_COMPLEX
+#define UNARY_COMPLEX HAS_COMPLEX
+#include "ops/elementwise.def"
+#undef HAS_COMPLEX
   }
 };
 

@@ -17,6 +17,7 @@ struct RowInfo {
   Section section;
   int arity;
   bool differentiable;
+  bool complex;             // has complex kernels: its section ends in _C
   unsigned uses[3];         // bits of Uses: what the gradient of input i reads
   bool identity[3];         // that gradient is plain g
   bool zero[3];             // that gradient is zero

@@ -19,9 +19,10 @@ RowArgs row_args(const Tensor& out, const Tensor& in, int dim) {
   return args;
 }
 
-void run_row(Row op, const RowArgs& args, Device device, const char* name) {
+void run_row(Row op, const RowArgs& args, Device device, const char* name, bool complex_product = false) {
   if (args.outer * args.size * args.inner == 0) return;
-  RowFn kernel = backend(device).row[static_cast<int>(op)];
+  const Backend& table = backend(device);
+  RowFn kernel = complex_product ? table.cumprod_complex : table.row[static_cast<int>(op)];
   if (!kernel) fail(ErrorKind::NotImplemented, name, ": no kernel on ", device_name(device));
   GilRelease release(args.outer * args.size * args.inner);
   kernel(args);
@@ -92,7 +93,7 @@ struct CumulativeNode final : Node {
   }
   Tensor cumprod_gradient(const Tensor& g, const Tensor& input, const Tensor& out) {
     if (sizes.size() == 0) return g;
-    if (!any_zero(input)) return cumulative(g * out, dim, Row::cumsum, {}, true) / input;
+    if (!any_zero(input)) return cumulative(g * conj(out), dim, Row::cumsum, {}, true) / conj(input);
     // With zeros: d(sum g_i y_i)/dx_k has y_i with x_k taken out, one k at a time.
     int64_t n = input.size(dim);
     Tensor place = arange(Scalar::of_int(0), Scalar::of_int(n), Scalar::of_int(1), DType::Int64, g.device());
@@ -103,7 +104,7 @@ struct CumulativeNode final : Node {
     for (int64_t k = 0; k < n; ++k) {
       Tensor without = where(binary(Op::eq, place, Scalar::of_int(k)), 1.0, input);
       Tensor products = cumulative(without, dim, Row::cumprod, {});
-      parts.push_back(sum(narrow(products * g, dim, k, n - k), DimArray{dim}, true));
+      parts.push_back(sum(narrow(conj(products) * g, dim, k, n - k), DimArray{dim}, true));
     }
     return cat(parts, dim);
   }
@@ -135,13 +136,15 @@ Tensor cumulative(const Tensor& t_in, int64_t dim, Row op, std::optional<DType> 
   if (autocasting_cuda(t_in)) return without_autocast([&] { return cumulative(to_float(t_in), dim, op, dtype, reverse); });
   const char* name = op == Row::cumsum ? "cumsum" : "cumprod";
   int d = wrap_dim(dim, t_in.dim(), name);
-  DType out_dtype = dtype ? *dtype : is_floating(t_in.dtype()) ? t_in.dtype() : DType::Int64;
+  DType out_dtype = dtype ? *dtype : is_inexact(t_in.dtype()) ? t_in.dtype() : DType::Int64;
   Tensor t = to_dtype(t_in, out_dtype);
   Tensor x = plain_contiguous(t);
   Tensor out = Tensor::empty(x.sizes(), x.dtype(), x.device());
-  RowArgs args = row_args(out, x, d);
+  bool complex = is_complex(out_dtype), parts = complex && op == Row::cumsum;
+  RowArgs args = parts ? row_args(pairs_of(out), pairs_of(x), d) : row_args(out, x, d);
+  if (parts && x.dim() == 0) args.inner = 2, args.size = 1;
   args.reverse = reverse;
-  run_row(op, args, x.device(), name);
+  run_row(op, args, x.device(), name, complex && !parts);
   if (should_record(t)) {
     auto node = make_node<CumulativeNode>(t);
     node->op = op;
@@ -158,6 +161,7 @@ Tensor cumulative(const Tensor& t_in, int64_t dim, Row op, std::optional<DType> 
 
 std::pair<Tensor, Tensor> cumulative_extremum(const Tensor& t, int64_t dim, bool minimum) {
   const char* name = minimum ? "cummin" : "cummax";
+  FG_CHECK(!is_complex(t.dtype()), NotImplemented, "\"", name, "_cpu\" not implemented for '", dtype_name(t.dtype()), "'");
   int d = wrap_dim(dim, t.dim(), name);
   Tensor x = plain_contiguous(t);
   Tensor out = Tensor::empty(x.sizes(), x.dtype(), x.device());

@@ -6,7 +6,7 @@
 namespace fg {
 #endif
 
-enum class Section { unary_float, unary_any, unary_test, binary_float, binary_any, binary_test, bitwise, ternary_float, ternary_any };
+enum class Section { unary_float, unary_any, unary_test, binary_float, binary_any, binary_test, bitwise, ternary_float, ternary_any, unary_complex };
 
 #define FG_ARG [[maybe_unused]]
 #define FG_UNARY(name, section_, fwd, bwd)                                                                    \
@@ -70,6 +70,7 @@ enum class Section { unary_float, unary_any, unary_test, binary_float, binary_an
 #define BITWISE(name, fwd) FG_BINARY(name, bitwise, fwd, g, g)
 #define TERNARY_FLOAT(name, fwd, a_, b_, c_) FG_TERNARY(name, ternary_float, fwd, a_, b_, c_)
 #define TERNARY_ANY(name, fwd, a_, b_, c_) FG_TERNARY(name, ternary_any, fwd, a_, b_, c_)
+#define UNARY_COMPLEX(name, fwd, bwd) FG_UNARY(name, unary_complex, fwd, bwd)
 #include "ops/elementwise.def"
 #undef FG_UNARY
 #undef FG_BINARY

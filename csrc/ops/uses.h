@@ -29,7 +29,7 @@ FG_USES1(sin) FG_USES1(cos) FG_USES1(tan) FG_USES1(asin) FG_USES1(acos) FG_USES1
 FG_USES1(tanh) FG_USES1(asinh) FG_USES1(acosh) FG_USES1(atanh) FG_USES1(sigmoid) FG_USES1(erf) FG_USES1(erfc) FG_USES1(abs)
 FG_USES1(sign) FG_USES1(floor) FG_USES1(ceil) FG_USES1(round) FG_USES1(trunc) FG_USES1(operator-)
 FG_USES1(gelu) FG_USES1(gelu_slope) FG_USES1(gelu_tanh) FG_USES1(gelu_tanh_slope) FG_USES1(silu_slope) FG_USES1(softplus)
-FG_USES1(mish_slope)
+FG_USES1(mish_slope) FG_USES1(conj) FG_USES1(real)
 constexpr Uses zero(Uses) { return Uses(); }
 #undef FG_USES1
 #define FG_USES2(word) constexpr Uses word(Uses a, Uses b) { return Uses::of(a.bits | b.bits); }
@@ -63,6 +63,7 @@ template <class Row, int I> struct GradUses;
 #define BINARY_ANY(name, fwd, a_, b_) FG_GRAD_USES(name, 0, a_) FG_GRAD_USES(name, 1, b_)
 #define TERNARY_FLOAT(name, fwd, a_, b_, c_) FG_GRAD_USES(name, 0, a_) FG_GRAD_USES(name, 1, b_) FG_GRAD_USES(name, 2, c_)
 #define TERNARY_ANY(name, fwd, a_, b_, c_) FG_GRAD_USES(name, 0, a_) FG_GRAD_USES(name, 1, b_) FG_GRAD_USES(name, 2, c_)
+#define UNARY_COMPLEX(name, fwd, bwd) FG_GRAD_USES(name, 0, bwd)
 #include "ops/elementwise.def"
 #undef FG_GRAD_USES
 

@@ -12,7 +12,7 @@ inline Tensor record_view(Tensor out, const Tensor& of, const Ptr<Node>& node) {
 
 template <class N>
 Ptr<N> view_node(const Tensor& t) {
-  return should_record(t) && is_floating(t.dtype()) ? make_node<N>(t) : Ptr<N>();
+  return should_record(t) && is_inexact(t.dtype()) ? make_node<N>(t) : Ptr<N>();
 }
 
 // Adds `g`, laid out as a view (sizes, strides, offset) of a dense run of `extent` elements, into zeros of that run.

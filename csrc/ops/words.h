@@ -9,10 +9,11 @@ namespace fg {
 FG_WORD1(exp) FG_WORD1(exp2) FG_WORD1(expm1) FG_WORD1(log) FG_WORD1(log2) FG_WORD1(log10) FG_WORD1(log1p) FG_WORD1(sqrt)
 FG_WORD1(sin) FG_WORD1(cos) FG_WORD1(tan) FG_WORD1(asin) FG_WORD1(acos) FG_WORD1(atan) FG_WORD1(sinh) FG_WORD1(cosh)
 FG_WORD1(tanh) FG_WORD1(asinh) FG_WORD1(acosh) FG_WORD1(atanh) FG_WORD1(sigmoid) FG_WORD1(erf) FG_WORD1(erfc) FG_WORD1(abs)
-FG_WORD1(sign) FG_WORD1(floor) FG_WORD1(ceil) FG_WORD1(round) FG_WORD1(trunc)
+FG_WORD1(floor) FG_WORD1(ceil) FG_WORD1(round) FG_WORD1(trunc)
 #undef FG_WORD1
 inline Tensor operator-(const Tensor& x) { return unary(Op::neg, x); }
 inline Tensor zero(const Tensor& x) { return zeros_like(x); }
+inline Tensor sign(const Tensor& x) { return sgn(x); }
 
 #define FG_WORD2(word, op)                                                              \
   inline Tensor word(const Tensor& a, const Tensor& b) { return binary(Op::op, a, b); } \

@@ -142,6 +142,13 @@ Scalar Call::scalar(int i) const {
   type_error(i, "Number");
 }
 
+double Call::number(int i, double otherwise) const {
+  if (!has(i)) return otherwise;
+  Scalar s = scalar(i);
+  if (s.is_complex()) type_error(i, "float");
+  return s.f;
+}
+
 int64_t Call::integer(int i) const {
   PyObject* o = v[i];
   if (o && PyLong_Check(o)) {
@@ -243,6 +250,7 @@ std::optional<DType> Call::opt_dtype(int i) const {
   if (is_dtype(o)) return unwrap_dtype(o);
   if (o == reinterpret_cast<PyObject*>(&PyFloat_Type)) return DType::Float64;
   if (o == reinterpret_cast<PyObject*>(&PyLong_Type)) return DType::Int64;
+  if (o == reinterpret_cast<PyObject*>(&PyComplex_Type)) return DType::Complex128;
   if (o == reinterpret_cast<PyObject*>(&PyBool_Type)) return DType::Bool;
   type_error(i, "torch.dtype");
 }

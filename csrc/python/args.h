@@ -46,7 +46,7 @@ class Call {
   std::optional<Arg> opt_arg(int i) const;
   Scalar scalar(int i) const;
   Scalar scalar(int i, Scalar otherwise) const { return has(i) ? scalar(i) : otherwise; }
-  double number(int i, double otherwise) const { return has(i) ? scalar(i).f : otherwise; }
+  double number(int i, double otherwise) const;
   int64_t integer(int i) const;
   int64_t integer(int i, int64_t otherwise) const { return has(i) ? integer(i) : otherwise; }
   std::optional<int64_t> opt_integer(int i) const;

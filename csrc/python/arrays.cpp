@@ -38,6 +38,8 @@ namespace {
 DType format_dtype(const char* format, Py_ssize_t size, bool& known) {
   known = true;
   if (*format == '@' || *format == '=' || *format == '<' || *format == '|') ++format;
+  if (!strcmp(format, "Zf")) return DType::Complex64;
+  if (!strcmp(format, "Zd")) return DType::Complex128;
   if (format[0] && format[1]) known = false;
   switch (*format) {
     case '?': return DType::Bool;
@@ -80,7 +82,7 @@ Tensor from_buffer(PyObject* o, const char* what) {
     std::string format = v.format ? v.format : "";
     PyBuffer_Release(&v);
     fail(ErrorKind::Type, what, ": can't convert an array of format '", format,
-         "'. The only supported types are: float64, float32, float16, int64, int32, int16, int8, uint8, and bool.");
+         "'. The only supported types are: complex128, complex64, float64, float32, float16, int64, int32, int16, int8, uint8, and bool.");
   }
   DimArray sizes, strides;
   bool ndim_ok = v.ndim <= kMaxDims, fits = ndim_ok, negative = false;
@@ -127,6 +129,8 @@ const char* type_string(DType t) {
     case DType::Float16: return "<f2";
     case DType::Float32: return "<f4";
     case DType::Float64: return "<f8";
+    case DType::Complex64: return "<c8";
+    case DType::Complex128: return "<c16";
     default: return nullptr;
   }
 }

@@ -362,12 +362,16 @@ std::vector<Tensor> run(const std::vector<Tensor>& tensors, const std::vector<Te
     Tensor g = i < grads.size() ? grads[i] : Tensor();
     if (!g.defined()) {
       FG_CHECK(t.numel() == 1, Runtime, "grad can be implicitly created only for scalar outputs");
+      FG_CHECK(!is_complex(t.dtype()), Runtime, "grad can be implicitly created only for real scalar outputs but got torch.",
+               dtype_name(t.dtype()));
       g = full(t.sizes(), Scalar::of(1), t.dtype(), t.device());
     } else {
       FG_CHECK(same(g.sizes(), t.sizes()), Runtime, "Mismatch in shape: grad_output[", i, "] has a shape of torch.Size(",
                size_text(g.sizes()), ") and output[", i, "] has a shape of torch.Size(", size_text(t.sizes()), ").");
-      FG_CHECK(is_floating(g.dtype()), Runtime, "For complex Tensors, both grad_output and output are required to have the same "
-               "dtype; for real ones grad_output must be floating, got ", dtype_name(g.dtype()));
+      FG_CHECK(is_complex(g.dtype()) == is_complex(t.dtype()), Runtime, "For complex Tensors, both grad_output and output are "
+               "required to have the same dtype. Mismatch in dtype: grad_output[", i, "] has a dtype of torch.",
+               dtype_name(g.dtype()), " and output[", i, "] has a dtype of torch.", dtype_name(t.dtype()), ".");
+      FG_CHECK(is_inexact(g.dtype()), Runtime, "grad_output must be floating, got ", dtype_name(g.dtype()));
       FG_CHECK(g.device() == t.device(), Runtime, "grad_output[", i, "] is on ", device_name(g.device()), " and the output on ",
                device_name(t.device()));
       if (g.dtype() != t.dtype()) g = to_dtype(g, t.dtype());

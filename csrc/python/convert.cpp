@@ -11,7 +11,7 @@ namespace {
 
 struct Scan {
   DimArray shape;
-  bool any_float = false, any_int = false, any_bool = false;
+  bool any_complex = false, any_float = false, any_int = false, any_bool = false;
   DType wide = DType::kUndefined;  // of tensors and NumPy scalars inside
 };
 
@@ -45,7 +45,7 @@ void see_scalar(Scan& scan, PyObject* o) {
   } else {
     Scalar s;
     if (!to_scalar(o, s)) not_a_number(o);
-    (s.kind == Scalar::Float ? scan.any_float : scan.any_int) = true;
+    (s.is_complex() ? scan.any_complex : s.kind == Scalar::Float ? scan.any_float : scan.any_int) = true;
   }
 }
 
@@ -106,7 +106,14 @@ void scan_items(Scan& scan, PyObject* o, int depth) {
   for (Py_ssize_t i = 0; i < items.size(); ++i) scan_items(scan, items.item(i).o, depth + 1);
 }
 
-// Writes numbers into a float64 or int64 buffer.
+struct Pair {  // a complex128 number
+  double re, im;
+};
+template <class T> constexpr DType kBufferDType = DType::Int64;
+template <> constexpr DType kBufferDType<double> = DType::Float64;
+template <> constexpr DType kBufferDType<Pair> = DType::Complex128;
+
+// Writes numbers into a complex128, float64 or int64 buffer.
 template <class T>
 void write_items(PyObject* o, int depth, const DimArray& shape, T*& out) {
   if (depth == shape.n) {
@@ -115,7 +122,7 @@ void write_items(PyObject* o, int depth, const DimArray& shape, T*& out) {
         *out++ = PyFloat_AS_DOUBLE(o);
         return;
       }
-    } else {
+    } else if constexpr (std::is_same_v<T, int64_t>) {
       if (PyLong_CheckExact(o)) {
         int overflow;
         *out++ = PyLong_AsLongLongAndOverflow(o, &overflow);
@@ -129,14 +136,17 @@ void write_items(PyObject* o, int depth, const DimArray& shape, T*& out) {
     Scalar s;
     if (is_tensor(o)) s = item(borrow(o));
     else if (!to_scalar(o, s)) not_a_number(o);
+    FG_CHECK((std::is_same_v<T, Pair>) || s.imaginary == 0, Runtime,
+             "value cannot be converted to a real type without overflow: it is complex");
     if constexpr (std::is_same_v<T, double>) *out++ = s.f;
+    else if constexpr (std::is_same_v<T, Pair>) *out++ = {s.f, s.imaginary};
     else *out++ = s.param().i;
     return;
   }
   if (has_buffer(o) || is_tensor(o)) {
     NoGradGuard guard;
     Tensor t = is_tensor(o) ? borrow(o) : from_buffer(o, "tensor()");
-    t = contiguous(to_device(to_dtype(t, std::is_same_v<T, double> ? DType::Float64 : DType::Int64), {}));
+    t = contiguous(to_device(to_dtype(t, kBufferDType<T>), {}));
     int64_t wanted = 1;
     for (int i = depth; i < shape.n; ++i) wanted *= shape[i];
     FG_CHECK(t.numel() == wanted, Runtime, "tensor(): an array changed its size while it was read");
@@ -158,17 +168,24 @@ Tensor from_sequence(PyObject* o, std::optional<DType> dtype) {
     target = *dtype;
   } else if (scan.wide != DType::kUndefined) {
     target = scan.wide;
-    if (scan.any_float && !is_floating(target)) target = default_dtype();
-    else if (scan.any_int) target = promote(target, is_floating(target) ? target : DType::Int64);
+    if (scan.any_complex && !is_complex(target)) target = complex_of(default_dtype());
+    else if (scan.any_float && !is_inexact(target)) target = default_dtype();
+    else if (scan.any_int) target = promote(target, is_inexact(target) ? target : DType::Int64);
+  } else if (scan.any_complex) {
+    target = complex_of(default_dtype());
   } else if (scan.any_float || count_of(scan.shape) == 0) {
     target = default_dtype();
   } else {
     target = scan.any_int ? DType::Int64 : DType::Bool;
   }
   bool floats = is_floating(target) || scan.any_float;
-  Tensor raw = Tensor::empty(scan.shape, floats ? DType::Float64 : DType::Int64, {});
+  DType buffer = is_complex(target) ? DType::Complex128 : floats ? DType::Float64 : DType::Int64;
+  Tensor raw = Tensor::empty(scan.shape, buffer, {});
   if (raw.numel()) {
-    if (floats) {
+    if (buffer == DType::Complex128) {
+      Pair* out = raw.mutable_data<Pair>();
+      write_items(o, 0, scan.shape, out);
+    } else if (floats) {
       double* out = raw.mutable_data<double>();
       write_items(o, 0, scan.shape, out);
     } else {
@@ -191,6 +208,10 @@ PyObject* scalar_at(const char* p, DType t) {
     case DType::Int32: return PyLong_FromLong(*reinterpret_cast<const int32_t*>(p));
     case DType::Int64: return PyLong_FromLongLong(*reinterpret_cast<const int64_t*>(p));
     case DType::Float32: return PyFloat_FromDouble(*reinterpret_cast<const float*>(p));
+    case DType::Complex64:
+      return PyComplex_FromDoubles(reinterpret_cast<const float*>(p)[0], reinterpret_cast<const float*>(p)[1]);
+    case DType::Complex128:
+      return PyComplex_FromDoubles(reinterpret_cast<const double*>(p)[0], reinterpret_cast<const double*>(p)[1]);
     default: return PyFloat_FromDouble(*reinterpret_cast<const double*>(p));
   }
 }
@@ -241,7 +262,14 @@ bool to_scalar(PyObject* o, Scalar& out) {
     out = Scalar::of_int(v);
     return true;
   }
-  if (is_numpy_scalar(o)) {
+  bool from_numpy = is_numpy_scalar(o);
+  if (PyComplex_Check(o) || (from_numpy && strncmp(Py_TYPE(o)->tp_name, "numpy.complex", 13) == 0)) {
+    Py_complex z = PyComplex_AsCComplex(o);
+    if (z.real == -1 && PyErr_Occurred()) return false;
+    out = Scalar::of_complex(z.real, z.imag);
+    return true;
+  }
+  if (from_numpy) {
     if (PyObject_TypeCheck(o, numpy_bool)) {
       out = Scalar::of_bool(PyObject_IsTrue(o) == 1);
       return true;

@@ -33,7 +33,7 @@ DLType dl_type(DType t) {
   if (t == DType::Bool) return {6, 8, 1};
   if (t == DType::UInt8) return {1, 8, 1};
   if (t == DType::BFloat16) return {4, 16, 1};
-  return {static_cast<uint8_t>(is_floating(t) ? 2 : 0), bits, 1};
+  return {static_cast<uint8_t>(is_complex(t) ? 5 : is_floating(t) ? 2 : 0), bits, 1};
 }
 
 void delete_capsule(PyObject* capsule) {

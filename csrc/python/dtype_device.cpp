@@ -25,10 +25,19 @@ PyObject* dtype_objects[kDTypes];
 PyObject* dtype_repr(PyObject* o) { return PyUnicode_FromFormat("torch.%s", dtype_name(unwrap_dtype(o))); }
 PyObject* dtype_reduce(PyObject* o, PyObject*) { return PyUnicode_FromString(dtype_name(unwrap_dtype(o))); }
 PyObject* dtype_is_float(PyObject* o, void*) { return PyBool_FromLong(is_floating(unwrap_dtype(o))); }
-PyObject* dtype_is_complex(PyObject*, void*) { Py_RETURN_FALSE; }
+PyObject* dtype_is_complex(PyObject* o, void*) { return PyBool_FromLong(is_complex(unwrap_dtype(o))); }
 PyObject* dtype_is_signed(PyObject* o, void*) {
   DType t = unwrap_dtype(o);
   return PyBool_FromLong(t != DType::Bool && t != DType::UInt8);
+}
+PyObject* dtype_to_real(PyObject* o, PyObject*) { return wrap_dtype(real_of(unwrap_dtype(o))); }
+PyObject* dtype_to_complex(PyObject* o, PyObject*) {
+  DType t = unwrap_dtype(o);
+  if (t == DType::Float16) {
+    PyErr_SetString(PyExc_NotImplementedError, "complex32, the complex counterpart of float16, is not supported");
+    return nullptr;
+  }
+  return wrap_dtype(complex_of(t));
 }
 PyObject* dtype_itemsize(PyObject* o, void*) { return PyLong_FromLongLong(item_size(unwrap_dtype(o))); }
 
@@ -37,7 +46,10 @@ PyGetSetDef dtype_getset[] = {{"is_floating_point", dtype_is_float, nullptr, nul
                               {"is_signed", dtype_is_signed, nullptr, nullptr, nullptr},
                               {"itemsize", dtype_itemsize, nullptr, nullptr, nullptr},
                               {nullptr, nullptr, nullptr, nullptr, nullptr}};
-PyMethodDef dtype_methods[] = {{"__reduce__", dtype_reduce, METH_NOARGS, nullptr}, {nullptr, nullptr, 0, nullptr}};
+PyMethodDef dtype_methods[] = {{"__reduce__", dtype_reduce, METH_NOARGS, nullptr},
+                               {"to_real", dtype_to_real, METH_NOARGS, "The dtype of the parts of a complex dtype."},
+                               {"to_complex", dtype_to_complex, METH_NOARGS, "The complex dtype with parts of this dtype."},
+                               {nullptr, nullptr, 0, nullptr}};
 PyType_Slot dtype_slots[] = {{Py_tp_repr, reinterpret_cast<void*>(dtype_repr)},
                              {Py_tp_getset, dtype_getset},
                              {Py_tp_methods, dtype_methods},

@@ -20,6 +20,7 @@ bool init_reduce_functions(PyObject* module);
 bool init_shape_functions(PyObject* module);
 bool init_index_functions(PyObject* module);
 bool init_create_functions(PyObject* module);
+bool init_complex_functions(PyObject* module);
 bool init_nn_functions(PyObject* module);
 bool init_optim_functions(PyObject* module);
 bool init_conv_functions(PyObject* module);

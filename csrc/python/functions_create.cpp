@@ -21,7 +21,7 @@ Wanted wanted(const Call& c, int first, DType dtype, Device device = default_dev
 PyObject* made(const Call& c, int first, Tensor t) {
   if (c.has(first + 5)) return finish(c, first + 5, t);
   if (c.boolean(first + 3, false)) {
-    FG_CHECK(is_floating(t.dtype()), Runtime, "Only Tensors of floating point and complex dtype can require gradients");
+    FG_CHECK(is_inexact(t.dtype()), Runtime, "Only Tensors of floating point and complex dtype can require gradients");
     t.impl()->requires_grad = true;
   }
   return wrap(std::move(t));
@@ -71,17 +71,28 @@ PyObject* arange_args(Call& c) {
   if (c.has(1)) start = c.scalar(0), end = c.scalar(1);
   else end = c.scalar(0);
   if (c.has(2)) step = c.scalar(2);
+  for (const Scalar& s : {start, end, step})
+    FG_CHECK(!s.is_complex(), NotImplemented, "\"arange_cpu\" not implemented for 'complex64'");
   bool floats = start.kind == Scalar::Float || end.kind == Scalar::Float || step.kind == Scalar::Float;
   Wanted w = wanted(c, 3, floats ? default_dtype() : DType::Int64);
   return made(c, 3, arange(start, end, step, w.dtype, w.device));
 }
 
 PyObject* linspace_args(Call& c) {
-  Wanted w = wanted(c, 3, default_dtype());
-  return made(c, 3, linspace(c.scalar(0).f, c.scalar(1).f, c.integer(2), w.dtype, w.device));
+  Scalar start = c.scalar(0), end = c.scalar(1);
+  bool imaginary = start.is_complex() || end.is_complex();
+  Wanted w = wanted(c, 3, imaginary ? complex_of(default_dtype()) : default_dtype());
+  FG_CHECK(!imaginary || is_complex(w.dtype), Runtime, "torch.linspace(): inferred dtype ", dtype_name(complex_of(default_dtype())),
+           " can't be safely cast to passed dtype ", dtype_name(w.dtype));
+  int64_t n = c.integer(2);
+  DType part = real_of(w.dtype);
+  Tensor out = linspace(start.f, end.f, n, part, w.device);
+  return made(c, 3, is_complex(w.dtype) ? complex(out, linspace(start.imaginary, end.imaginary, n, part, w.device)) : out);
 }
 PyObject* logspace_args(Call& c) {
   Wanted w = wanted(c, 4, default_dtype());
+  FG_CHECK(!is_complex(w.dtype) && !c.scalar(0).is_complex() && !c.scalar(1).is_complex(), NotImplemented,
+           "logspace: not implemented for complex numbers");
   return made(c, 4, linspace(c.scalar(0).f, c.scalar(1).f, c.integer(2), w.dtype, w.device, c.number(3, 10)));
 }
 PyObject* eye_args(Call& c) {
@@ -121,7 +132,7 @@ std::optional<Device> data_device(const Call& c) {
 PyObject* tensor_args(Call& c) {
   Tensor t = tensor_from_python(c.v[0], c.opt_dtype(1), data_device(c));
   if (c.boolean(3, false)) {
-    FG_CHECK(is_floating(t.dtype()), Runtime, "Only Tensors of floating point and complex dtype can require gradients");
+    FG_CHECK(is_inexact(t.dtype()), Runtime, "Only Tensors of floating point and complex dtype can require gradients");
     t.impl()->requires_grad = true;
   }
   return wrap(std::move(t));

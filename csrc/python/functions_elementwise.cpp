@@ -113,12 +113,18 @@ PyObject* with_pq_(Call& c) {
   return same_object(c);
 }
 
-bool is_one(const Call& c, int i) { return !c.has(i) || c.scalar(i).f == 1; }
+bool is_one(const Call& c, int i) {
+  if (!c.has(i)) return true;
+  Scalar s = c.scalar(i);
+  return s.f == 1 && s.imaginary == 0;
+}
+// Parameters of rows are real: an op with a complex one is put together from rows without it.
+bool complex_factor(const Call& c, int i) { return c.has(i) && c.scalar(i).is_complex(); }
 
 void check_alpha(const Call& c, Args args) {
   if (!c.has(2)) return;
   DType t = result_type(args);
-  FG_CHECK(is_floating(t) || c.scalar(2).kind != Scalar::Float, Runtime,
+  FG_CHECK(is_inexact(t) || c.scalar(2).is_integral(), Runtime,
            "For integral input tensors, argument alpha must not be a floating point number.");
   FG_CHECK(t == DType::Bool || c.scalar(2).kind != Scalar::Bool, Runtime, "Boolean alpha only supported for Boolean results.");
 }
@@ -129,7 +135,7 @@ void check_minus(Args args) {
              "`~` or `logical_not()` operator instead.");
 }
 
-Scalar negated(Scalar s) { return {s.kind == Scalar::Bool ? Scalar::Int : s.kind, -s.f, -s.i}; }
+Scalar negated(Scalar s) { return {s.kind == Scalar::Bool ? Scalar::Int : s.kind, -s.f, -s.i, -s.imaginary}; }
 
 PyObject* add_like(Call& c, bool minus) {
   Arg a[] = {c.arg(0), c.arg(1)};
@@ -138,6 +144,10 @@ PyObject* add_like(Call& c, bool minus) {
   check_alpha(c, a);
   if (is_one(c, 2)) return done(c, 3, elementwise(minus ? Op::sub : Op::add, a, {}, {}, out));
   if (minus) check_minus(a);
+  if (complex_factor(c, 2)) {
+    FG_CHECK(is_complex(result_type(a)), Runtime, "For non-complex input tensors, argument alpha must not be a complex number.");
+    return finish(c, 3, binary(minus ? Op::sub : Op::add, a[0], mul(a[1].tensor ? a[1] : wrapped(a[1].scalar), c.scalar(2))));
+  }
   return done(c, 3, elementwise(Op::add_scaled, a, minus ? negated(c.scalar(2)) : c.scalar(2), minus ? kCalledAs : Scalar{}, out));
 }
 PyObject* add_like_(Call& c, bool minus) {
@@ -146,6 +156,11 @@ PyObject* add_like_(Call& c, bool minus) {
   check_alpha(c, all);
   if (is_one(c, 2)) {
     elementwise_(minus ? Op::sub : Op::add, c.tensor(0), rest);
+  } else if (complex_factor(c, 2)) {
+    FG_CHECK(is_complex(result_type(all)), Runtime, "For non-complex input tensors, argument alpha must not be a complex number.");
+    Tensor scaled = mul(all[1].tensor ? all[1] : wrapped(all[1].scalar), c.scalar(2));
+    Arg added[] = {scaled};
+    elementwise_(minus ? Op::sub : Op::add, c.tensor(0), added);
   } else {
     if (minus) check_minus(all);
     elementwise_(Op::add_scaled, c.tensor(0), rest, minus ? negated(c.scalar(2)) : c.scalar(2), minus ? kCalledAs : Scalar{});
@@ -194,7 +209,7 @@ PyObject* bitwise_not_(Call& c) {
 PyObject* lerp_args(Call& c, bool in_place) {
   Arg weight = c.arg(2);
   DType dtype = c.tensor(0).dtype();
-  FG_CHECK(is_floating(dtype), NotImplemented, "lerp: not implemented for ", dtype_name(dtype), ", only for floating point");
+  FG_CHECK(is_inexact(dtype), NotImplemented, "lerp: not implemented for ", dtype_name(dtype), ", only for floating point");
   FG_CHECK(c.tensor(1).dtype() == dtype, Runtime, "lerp: expected dtype ", dtype_name(dtype), " for `end` but got dtype ",
            dtype_name(c.tensor(1).dtype()));
   FG_CHECK(!weight.tensor || weight.tensor->dtype() == dtype, Runtime, "lerp: expected dtype ", dtype_name(dtype),
@@ -210,7 +225,7 @@ PyObject* lerp_args(Call& c, bool in_place) {
 
 template <Op op>
 void check_addc(const Call& c) {
-  FG_CHECK(op != Op::addcdiv || is_floating(c.tensor(1).dtype()) || is_floating(c.tensor(2).dtype()), Runtime,
+  FG_CHECK(op != Op::addcdiv || is_inexact(c.tensor(1).dtype()) || is_inexact(c.tensor(2).dtype()), Runtime,
            "addcdiv: integer division is not supported, got ", dtype_name(c.tensor(1).dtype()), " and ",
            dtype_name(c.tensor(2).dtype()), "; make one of them floating point or use div with rounding_mode");
 }
@@ -218,12 +233,20 @@ template <Op op>
 PyObject* addc(Call& c) {
   check_addc<op>(c);
   Arg a[] = {c.tensor(0), c.tensor(1), c.tensor(2)};
+  if (complex_factor(c, 3))
+    return finish(c, 4, add(a[0], mul(binary(op == Op::addcmul ? Op::mul : Op::div, a[1], a[2]), c.scalar(3))));
   return done(c, 4, elementwise(op, a, c.scalar(3, Scalar::of_int(1)), {}, out_of(c, 4)));
 }
 template <Op op>
 PyObject* addc_(Call& c) {
   check_addc<op>(c);
   Arg rest[] = {c.tensor(1), c.tensor(2)};
+  if (complex_factor(c, 3)) {
+    Tensor scaled = mul(binary(op == Op::addcmul ? Op::mul : Op::div, rest[0], rest[1]), c.scalar(3));
+    Arg added[] = {scaled};
+    elementwise_(Op::add, c.tensor(0), added);
+    return same_object(c);
+  }
   elementwise_(op, c.tensor(0), rest, c.scalar(3, Scalar::of_int(1)));
   return same_object(c);
 }

@@ -189,24 +189,32 @@ PyType_Spec generator_spec = {"fastgrad.Generator", sizeof(PyGenerator), 0, Py_T
 PyObject* made(const Call& c, int first, Tensor t) {  // first: index of `generator`
   if (c.has(first + 1)) return finish(c, first + 1, t);
   if (c.boolean(first + 5, false)) {
-    FG_CHECK(is_floating(t.dtype()), Runtime, "Only Tensors of floating point and complex dtype can require gradients");
+    FG_CHECK(is_inexact(t.dtype()), Runtime, "Only Tensors of floating point and complex dtype can require gradients");
     t.impl()->requires_grad = true;
   }
   return wrap(t);
 }
 
+// Complex numbers are filled part by part; normal ones have the given variance together.
+RandomFill for_parts(RandomFill fill) {
+  if (fill.kind == Random::normal) fill.b *= 0.70710678118654752440;
+  return fill;
+}
+
 PyObject* random_sizes(Call& c, const RandomFill& fill) {
   DType dtype = c.dtype(3, default_dtype());
-  FG_CHECK(is_floating(dtype), NotImplemented, "\"", c.signature.name, "\" not implemented for '", dtype_name(dtype), "'");
+  FG_CHECK(is_inexact(dtype), NotImplemented, "\"", c.signature.name, "\" not implemented for '", dtype_name(dtype), "'");
   Tensor t = Tensor::empty(c.dims(0), dtype, c.opt_device(5).value_or(default_device()));
-  random_fill(t, fill, generator_arg(c, 1));
+  if (is_complex(dtype)) random_fill(pairs_of(t), for_parts(fill), generator_arg(c, 1));
+  else random_fill(t, fill, generator_arg(c, 1));
   return made(c, 1, t);
 }
 
 PyObject* random_like(Call& c, const RandomFill& fill) {
   Tensor t = empty_like(c.tensor(0), c.opt_dtype(1), c.opt_device(3));
-  FG_CHECK(is_floating(t.dtype()), NotImplemented, "\"", c.signature.name, "\" not implemented for '", dtype_name(t.dtype()), "'");
-  random_fill(t, fill, generator_arg(c, 6));
+  FG_CHECK(is_inexact(t.dtype()), NotImplemented, "\"", c.signature.name, "\" not implemented for '", dtype_name(t.dtype()), "'");
+  if (is_complex(t.dtype())) random_fill(pairs_of(t), for_parts(fill), generator_arg(c, 6));
+  else random_fill(t, fill, generator_arg(c, 6));
   t.impl()->requires_grad = c.boolean(4, false);
   return wrap(t);
 }
@@ -305,7 +313,8 @@ void check_floating(const Call& c) {
 
 template <Random kind>
 PyObject* two_numbers(Call& c, double a, double b) {
-  check_floating(c);
+  bool complex = is_complex(c.tensor(0).dtype()) && (kind == Random::normal || kind == Random::uniform);
+  if (!complex) check_floating(c);
   double x = c.number(1, a), y = c.number(2, b);
   if (kind == Random::uniform)
     FG_CHECK(x <= y, Runtime, "uniform_ expects to return a [from, to) range, but found from=", x, " > to=", y);
@@ -313,7 +322,9 @@ PyObject* two_numbers(Call& c, double a, double b) {
     FG_CHECK(y >= 0, Runtime, "normal expects std >= 0.0, but found std ", y);
   else
     FG_CHECK(y > 0, Runtime, c.signature.name, " expects a positive second parameter, but found ", y);
-  random_fill_(c.tensor(0), {.kind = kind, .a = x, .b = y}, generator_arg(c, 3), c.signature.name);
+  RandomFill fill{.kind = kind, .a = x, .b = y};
+  if (complex) random_fill_(view_as_real(c.tensor(0)), for_parts(fill), generator_arg(c, 3), c.signature.name);
+  else random_fill_(c.tensor(0), fill, generator_arg(c, 3), c.signature.name);
   return same_object(c);
 }
 

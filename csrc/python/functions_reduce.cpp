@@ -98,23 +98,23 @@ PyObject* softmax_args(Call& c, bool log) {
 
 PyObject* product_sum(Call& c, Tensor (*fn)(const Tensor&, const Tensor&, const Tensor&, Scalar, Scalar)) {
   Scalar factors[] = {c.scalar(3, Scalar::of_int(1)), c.scalar(4, Scalar::of_int(1))};
-  if (!is_floating(c.tensor(0).dtype()))  // a fraction is cut off
+  if (!is_inexact(c.tensor(0).dtype()))  // a fraction is cut off
     for (Scalar& s : factors) s = Scalar::of_int(s.param().i);
   return finish(c, 5, fn(c.tensor(0), c.tensor(1), c.tensor(2), factors[0], factors[1]));
 }
 
 Tensor addmv_op(const Tensor& t, const Tensor& m, const Tensor& v, Scalar beta, Scalar alpha) {
   Tensor p = mv(m, v);
-  if (alpha.f != 1) p = mul(p, alpha);
-  if (beta.f == 0) return p;
-  return add(beta.f == 1 ? t : mul(t, beta), p);
+  if (!(alpha.f == 1 && alpha.imaginary == 0)) p = mul(p, alpha);
+  if (beta.is_zero()) return p;
+  return add(beta.f == 1 && beta.imaginary == 0 ? t : mul(t, beta), p);
 }
 
 Tensor addr_op(const Tensor& t, const Tensor& a, const Tensor& b, Scalar beta, Scalar alpha) {
   Tensor p = mul(unsqueeze(a, 1), b);
-  if (alpha.f != 1) p = mul(p, alpha);
-  if (beta.f == 0) return p;
-  return add(beta.f == 1 ? t : mul(t, beta), p);
+  if (!(alpha.f == 1 && alpha.imaginary == 0)) p = mul(p, alpha);
+  if (beta.is_zero()) return p;
+  return add(beta.f == 1 && beta.imaginary == 0 ? t : mul(t, beta), p);
 }
 
 constexpr FunctionDef defs[] = {

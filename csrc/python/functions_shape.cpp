@@ -46,6 +46,17 @@ void check_format(const Call& c, int i) {
            c.signature.name, ": memory format ", name, " is not supported");
 }
 
+// to_dtype() as a user calls it: with torch's warning when imaginary parts are lost.
+void warn_of_loss(DType from, DType to) {
+  if (is_complex(from) && !is_complex(to) && to != DType::Bool &&
+      PyErr_WarnEx(PyExc_UserWarning, "Casting complex values to real discards the imaginary part", 1) < 0)
+    raise_pending();
+}
+Tensor converted(const Tensor& t, DType dtype, bool copy = false) {
+  warn_of_loss(t.dtype(), dtype);
+  return to_dtype(t, dtype, copy);
+}
+
 // to(dtype), to(device), to(device, dtype), to(other), with copy and non_blocking
 PyObject* to_args(Call& c) {
   Tensor t = c.tensor(0);
@@ -68,7 +79,7 @@ PyObject* to_args(Call& c) {
   bool same_dtype = !dtype || *dtype == t.dtype(), same_device = !device || *device == t.device();
   if (same_dtype && same_device) return copy ? wrap(clone(t)) : same_object(c);
   Tensor out = t;
-  if (!same_dtype) out = to_dtype(out, *dtype);
+  if (!same_dtype) out = converted(out, *dtype);
   if (!same_device) out = to_device(out, *device);
   return wrap(out);
 }
@@ -76,7 +87,7 @@ PyObject* to_args(Call& c) {
 template <DType dtype>
 PyObject* cast_to(Call& c) {
   if (c.tensor(0).dtype() == dtype) return same_object(c);
-  return wrap(to_dtype(c.tensor(0), dtype));
+  return wrap(converted(c.tensor(0), dtype));
 }
 
 PyObject* to_cpu(Call& c) {
@@ -211,9 +222,11 @@ constexpr FunctionDef defs[] = {
      nullptr},
     {"to", kMethod, "input, a=None, b=None, c=None, dtype=None, device=None, non_blocking=False, copy=False, memory_format=None", to_args,
      "As another dtype or on another device."},
-    {"type_as", kMethod, "input, other", [](Call& c) { return wrap(to_device(to_dtype(c.tensor(0), c.tensor(1).dtype()), c.tensor(1).device())); }, nullptr},
+    {"type_as", kMethod, "input, other", [](Call& c) { return wrap(to_device(converted(c.tensor(0), c.tensor(1).dtype()), c.tensor(1).device())); }, nullptr},
     {"float", kMethod, "input", cast_to<DType::Float32>, nullptr},
     {"double", kMethod, "input", cast_to<DType::Float64>, nullptr},
+    {"cfloat", kMethod, "input", cast_to<DType::Complex64>, nullptr},
+    {"cdouble", kMethod, "input", cast_to<DType::Complex128>, nullptr},
     {"half", kMethod, "input", cast_to<DType::Float16>, nullptr},
     {"bfloat16", kMethod, "input", cast_to<DType::BFloat16>, nullptr},
     {"int", kMethod, "input", cast_to<DType::Int32>, nullptr},
@@ -226,7 +239,7 @@ constexpr FunctionDef defs[] = {
     {"cuda", kMethod, "input, device=None, non_blocking=False", to_cuda, nullptr},
     {"copy_", kMethod, "input, src, non_blocking=False",
      [](Call& c) {
-       if (c.is_tensor(1)) copy_(c.tensor(0), c.tensor(1));
+       if (c.is_tensor(1)) warn_of_loss(c.tensor(1).dtype(), c.tensor(0).dtype()), copy_(c.tensor(0), c.tensor(1));
        else fill_(c.tensor(0), c.scalar(1));
        return same_object(c);
      },
@@ -241,9 +254,6 @@ constexpr FunctionDef defs[] = {
     {"zero_", kBoth, "input", [](Call& c) { zero_(c.tensor(0)); return same_object(c); }, nullptr},
     {"item", kMethod, "input", item_fn, "The one element as a Python number."},
     {"detach", kBoth, "input", detach_fn, "The same elements without history."},
-    {"resolve_conj", kBoth, "input", [](Call& c) { return same_object(c); }, nullptr},
-    {"resolve_neg", kBoth, "input", [](Call& c) { return same_object(c); }, nullptr},
-    {"conj", kBoth, "input", [](Call& c) { return same_object(c); }, "The complex conjugate: real tensors as they are."},
 
     {"size", kMethod, "input, dim=None", size_args, nullptr},
     {"stride", kMethod, "input, dim=None", stride_args, nullptr},
@@ -261,7 +271,6 @@ constexpr FunctionDef defs[] = {
      },
      nullptr},
     {"is_floating_point", kBoth, "input", [](Call& c) { return PyBool_FromLong(is_floating(c.tensor(0).dtype())); }, nullptr},
-    {"is_complex", kBoth, "input", [](Call&) { return PyBool_FromLong(0); }, nullptr},
     {"is_signed", kMethod, "input",
      [](Call& c) { DType t = c.tensor(0).dtype(); return PyBool_FromLong(t != DType::Bool && t != DType::UInt8); }, nullptr},
     {"is_same_size", kMethod, "input, other", [](Call& c) { return PyBool_FromLong(same(c.tensor(0).sizes(), c.tensor(1).sizes())); }, nullptr},

@@ -176,7 +176,7 @@ int tensor_setitem(PyObject* self, PyObject* key, PyObject* value) {
       shape.push(i < mask.dim() ? mask.size(i) : 1);
     }
     if (fits) {
-      if (!is_floating(p.view.dtype()) && number.kind == Scalar::Float) number = Scalar::of_int(number.param().i);
+      if (is_integral(p.view.dtype()) && number.kind == Scalar::Float) number = Scalar::of_int(number.param().i);
       masked_fill_(p.view, reshape(mask, shape), number);
       return 0;
     }

@@ -57,6 +57,7 @@ pb::list op_table() {
       if (info.gradients[k]) gradients.append(info.gradients[k]);
     row["gradients"] = gradients;
     row["differentiable"] = info.differentiable;
+    row["complex"] = info.complex;
     row["node_name"] = info.node_name;
     out.append(row);
   }
@@ -141,6 +142,7 @@ PYBIND11_MODULE(_C, m) {
       init_shape_functions,
       init_index_functions,
       init_create_functions,
+      init_complex_functions,
       init_nn_functions,
       init_optim_functions,
       init_linalg_functions,
@@ -181,7 +183,7 @@ PYBIND11_MODULE(_C, m) {
       throw pb::type_error("_make_subclass: a subclass of Tensor is needed");
     if (!is_tensor(data.ptr())) throw pb::type_error("_make_subclass: a Tensor is needed");
     Tensor t = detach(borrow(data.ptr()));
-    if (requires_grad && !is_floating(t.dtype()))
+    if (requires_grad && !is_inexact(t.dtype()))
       fail(ErrorKind::Runtime, "Only Tensors of floating point and complex dtype can require gradients");
     t.impl()->requires_grad = requires_grad;
     return pb::reinterpret_steal<pb::object>(wrap_as(std::move(t), reinterpret_cast<PyTypeObject*>(cls.ptr())));

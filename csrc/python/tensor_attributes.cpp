@@ -113,7 +113,7 @@ int set_requires_grad(PyObject* self, PyObject* value, void*) {
              "a subgraph that doesn't require differentiation use var_no_grad = var.detach().");
     return 0;
   }
-  FG_CHECK(!on || is_floating(t.dtype()), Runtime, "only Tensors of floating point and complex dtype can require gradients");
+  FG_CHECK(!on || is_inexact(t.dtype()), Runtime, "only Tensors of floating point and complex dtype can require gradients");
   FG_CHECK(!t.impl()->inference || (mode & kInference) || !on, Runtime, "Setting requires_grad=True on inference tensor outside "
            "InferenceMode is not allowed.");
   t.impl()->requires_grad = on;
@@ -161,52 +161,34 @@ int set_dict(PyObject* self, PyObject* value, void*) {
   return 0;
 }
 
-// An attribute honours overrides: it is then called Tensor.name.__get__, and `name` comes through the closure.
-template <getter get>
-PyObject* guarded_get(PyObject* self, void* name) {
-  if (self_overridden(self)) return dispatch_attribute(static_cast<const char*>(name), "__get__", self);
-  return get(self, nullptr);
-}
-template <setter set>
-int guarded_set(PyObject* self, PyObject* value, void* name) {
-  if (!self_overridden(self)) return set(self, value, nullptr);
-  PyObject* done = dispatch_attribute(static_cast<const char*>(name), value ? "__set__" : "__delete__", self, value);
-  Py_XDECREF(done);
-  return done ? 0 : -1;
-}
-
 }  // namespace
 
-#define READ(name, get, doc) {#name, guarded_get<get>, nullptr, doc, const_cast<char*>(#name)}
-#define CHANGE(name, get, set, doc) {#name, guarded_get<get>, guarded_set<set>, doc, const_cast<char*>(#name)}
 PyGetSetDef tensor_attributes[] = {
-    READ(shape, get_shape, "Sizes of the dimensions, as a Size."),
-    READ(dtype, get_dtype, "Type of the elements."),
-    READ(device, get_device, "Where the elements lie."),
-    READ(ndim, get_ndim, "Number of dimensions."),
-    CHANGE(requires_grad, get_requires_grad, set_requires_grad, "Whether a gradient is wanted."),
-    READ(is_leaf, get_is_leaf, "Whether no recorded op made this tensor."),
-    READ(is_cuda, get_is_cuda, "Whether the elements lie on a CUDA device."),
-    READ(is_cpu, get_is_cpu, "Whether the elements lie in host memory."),
-    READ(is_sparse, get_false, "Always False."),
-    READ(is_quantized, get_false, "Always False."),
-    READ(is_meta, get_false, "Always False."),
-    READ(_version, get_version, "Number of in-place changes so far."),
-    READ(itemsize, get_itemsize, "Bytes of one element."),
-    READ(nbytes, get_nbytes, "Bytes of all elements."),
-    READ(output_nr, get_output_nr, "Which output of grad_fn this is."),
-    READ(_base, get_base, "The tensor this is a view of, or None."),
-    READ(grad_fn, get_grad_fn, "The recorded op that made this tensor, or None."),
-    CHANGE(grad, get_grad, set_grad, "The accumulated gradient, or None."),
-    CHANGE(_grad, get_grad_quietly, set_grad, "The accumulated gradient, or None."),
-    CHANGE(data, get_data, set_data_attr, "The same elements without history, with a version of their own."),
-    READ(T, get_t, "The dimensions in reverse order."),
-    READ(mT, get_mt, "The last two dimensions exchanged."),
-    READ(retains_grad, get_retains_grad, "Whether .grad is filled although this is no leaf."),
-    READ(_is_inference, get_is_inference, "Whether made in inference mode."),
+    FG_READ(shape, get_shape, "Sizes of the dimensions, as a Size."),
+    FG_READ(dtype, get_dtype, "Type of the elements."),
+    FG_READ(device, get_device, "Where the elements lie."),
+    FG_READ(ndim, get_ndim, "Number of dimensions."),
+    FG_CHANGE(requires_grad, get_requires_grad, set_requires_grad, "Whether a gradient is wanted."),
+    FG_READ(is_leaf, get_is_leaf, "Whether no recorded op made this tensor."),
+    FG_READ(is_cuda, get_is_cuda, "Whether the elements lie on a CUDA device."),
+    FG_READ(is_cpu, get_is_cpu, "Whether the elements lie in host memory."),
+    FG_READ(is_sparse, get_false, "Always False."),
+    FG_READ(is_quantized, get_false, "Always False."),
+    FG_READ(is_meta, get_false, "Always False."),
+    FG_READ(_version, get_version, "Number of in-place changes so far."),
+    FG_READ(itemsize, get_itemsize, "Bytes of one element."),
+    FG_READ(nbytes, get_nbytes, "Bytes of all elements."),
+    FG_READ(output_nr, get_output_nr, "Which output of grad_fn this is."),
+    FG_READ(_base, get_base, "The tensor this is a view of, or None."),
+    FG_READ(grad_fn, get_grad_fn, "The recorded op that made this tensor, or None."),
+    FG_CHANGE(grad, get_grad, set_grad, "The accumulated gradient, or None."),
+    FG_CHANGE(_grad, get_grad_quietly, set_grad, "The accumulated gradient, or None."),
+    FG_CHANGE(data, get_data, set_data_attr, "The same elements without history, with a version of their own."),
+    FG_READ(T, get_t, "The dimensions in reverse order."),
+    FG_READ(mT, get_mt, "The last two dimensions exchanged."),
+    FG_READ(retains_grad, get_retains_grad, "Whether .grad is filled although this is no leaf."),
+    FG_READ(_is_inference, get_is_inference, "Whether made in inference mode."),
     {"__dict__", get_dict, set_dict, nullptr, nullptr},
     {nullptr, nullptr, nullptr, nullptr, nullptr}};
-#undef READ
-#undef CHANGE
 
 }  // namespace fg::py

@@ -139,7 +139,9 @@ Py_hash_t tensor_hash(PyObject* self) { return _Py_HashPointer(self); }
 Scalar one_number(PyObject* self) {
   const Tensor& t = borrow(self);
   FG_CHECK(t.numel() == 1, Value, "only one element tensors can be converted to Python scalars (got ", t.numel(), " elements)");
-  return item(t);
+  Scalar s = item(t);
+  FG_CHECK(s.imaginary == 0, Runtime, "value cannot be converted to type double without overflow");
+  return s;
 }
 
 int tensor_bool(PyObject* self) {
@@ -147,13 +149,13 @@ int tensor_bool(PyObject* self) {
   const Tensor& t = borrow(self);
   FG_CHECK(t.numel() != 0, Runtime, "Boolean value of Tensor with no values is ambiguous");
   FG_CHECK(t.numel() == 1, Runtime, "Boolean value of Tensor with more than one value is ambiguous");
-  return item(t).f != 0;
+  return !item(t).is_zero();
   FG_CATCH_INT
 }
 PyObject* tensor_int(PyObject* self) {
   FG_TRY
   Scalar s = one_number(self);
-  if (s.kind != Scalar::Float) return PyLong_FromLongLong(s.i);
+  if (s.is_integral()) return PyLong_FromLongLong(s.i);
   return PyLong_FromDouble(s.f);
   FG_CATCH
 }

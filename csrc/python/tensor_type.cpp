@@ -296,6 +296,7 @@ PyObject* wrap_sizes(Dims dims) {
 }
 
 PyObject* wrap_scalar(Scalar s) {
+  if (s.kind == Scalar::Complex) return PyComplex_FromDoubles(s.f, s.imaginary);
   if (s.kind == Scalar::Float) return PyFloat_FromDouble(s.f);
   if (s.kind == Scalar::Int) return PyLong_FromLongLong(s.i);
   return PyBool_FromLong(s.i != 0);

@@ -70,7 +70,7 @@ from .random import default_generator, get_rng_state, initial_seed, manual_seed,
 
 # Other names of dtypes. From here on `float`, `int` and `bool` are dtypes in this module.
 for _name, _dtype in (("float", "float32"), ("double", "float64"), ("half", "float16"), ("short", "int16"),
-                      ("int", "int32"), ("long", "int64")):
+                      ("int", "int32"), ("long", "int64"), ("cfloat", "complex64"), ("cdouble", "complex128")):
     globals()[_name] = getattr(_C, _dtype)
 del _module, _name, _native, _dtype
 
@@ -99,6 +99,10 @@ _LAZY["_amp_update_scale_"] = ("amp.grad_scaler", "update_scale_")
 _LAZY["linalg"] = "linalg"
 _LAZY.update({name: ("linalg._old", name) for name in (*_linear.LAZY_METHODS, "frobenius_norm", "lu_unpack",
                                                        "nuclear_norm")})
+_LAZY.update({name: ("_windows", name) for name in ("bartlett_window", "blackman_window", "hamming_window",
+                                                    "hann_window", "kaiser_window")})
+_LAZY.update({name: name for name in ("fft", "signal")})
+_LAZY.update({name: ("_stft", name) for name in ("istft", "stft")})
 _LAZY["set_default_tensor_type"] = ("_legacy", "set_default_tensor_type")
 
 

@@ -3,7 +3,7 @@ from . import _C
 
 Tensor = _C.Tensor
 
-METHODS = ("adjoint", "broadcast_tensors", "diag", "diag_embed", "diagflat", "dsplit", "fliplr", "flipud", "hsplit",
+METHODS = ("broadcast_tensors", "diag", "diag_embed", "diagflat", "dsplit", "fliplr", "flipud", "hsplit",
            "narrow_copy", "repeat_interleave", "resize_", "resize_as_", "rot90", "select_scatter", "slice_scatter",
            "diagonal_scatter", "squeeze_", "swapaxes_", "swapdims_", "t_", "tensor_split", "trace", "transpose_",
            "unsqueeze_", "vsplit")
@@ -287,11 +287,6 @@ def diagonal_scatter(input, src, offset=0, dim1=0, dim2=1):
 
 
 # ---- reordering and repeating
-
-def adjoint(input):
-    """Return a view with the last two dimensions exchanged."""
-    return input.transpose(-2, -1)
-
 
 def narrow_copy(input, dim, start, length):
     """Return a copy of `narrow(dim, start, length)`."""

@@ -7,6 +7,7 @@ Tensor = _C.Tensor
 KINDS = {"Float": _C.float32, "Double": _C.float64, "Half": _C.float16, "BFloat16": _C.bfloat16, "Byte": _C.uint8,
          "Char": _C.int8, "Short": _C.int16, "Int": _C.int32, "Long": _C.int64, "Bool": _C.bool}
 _NAMES = {dtype: name for name, dtype in KINDS.items()}
+_NAMES |= {_C.complex64: "ComplexFloat", _C.complex128: "ComplexDouble"}  # torch has no class of these names
 
 
 class tensortype(type):

@@ -42,7 +42,7 @@ def ger(input, vec2, *, out=None):
 
 def vdot(input, other, *, out=None):
     """Return the inner product of two vectors."""
-    return _done(_C.dot(input, other), out)
+    return _done(_C.dot(input.conj(), other), out)
 
 
 def inner(input, other, *, out=None):

@@ -3,7 +3,7 @@ import fastgrad
 
 # Name of a dtype: bytes of an element.
 ITEM_SIZES = {"float64": 8, "float32": 4, "float16": 2, "bfloat16": 2, "int64": 8, "int32": 4, "int16": 2, "int8": 1,
-              "uint8": 1, "bool": 1}
+              "uint8": 1, "bool": 1, "complex64": 8, "complex128": 16}
 
 
 def dtype_name(dtype):

@@ -10,9 +10,9 @@ from ._compose import _wrapped
 Tensor = _C.Tensor
 
 METHODS = ("allclose", "aminmax", "corrcoef", "cov", "deg2rad", "diff", "dist", "equal", "fill_diagonal_",
-           "float_power", "frac", "heaviside", "isclose", "is_nonzero", "isneginf", "isposinf", "isreal", "ldexp",
+           "float_power", "frac", "heaviside", "isclose", "is_nonzero", "isneginf", "isposinf", "ldexp",
            "logaddexp2", "logcumsumexp", "logit", "nan_to_num", "nanmean", "nansum", "positive", "rad2deg", "renorm",
-           "sgn", "signbit", "sinc")
+           "signbit", "sinc")
 FUNCTIONS = tuple(name for name in METHODS if name != "fill_diagonal_") + (
     "cumulative_trapezoid", "isin", "std_mean", "trapezoid", "trapz", "var_mean")
 # New name: native name, for the function and for the method.
@@ -50,11 +50,12 @@ def isclose(input, other, rtol=1e-05, atol=1e-08, equal_nan=False):
         raise RuntimeError(f"atol must be greater than or equal to zero, but got {atol:g}")
     input, other = input.detach(), other.detach()
     close = input == other
-    if equal_nan and input.dtype.is_floating_point:
+    inexact = input.dtype.is_floating_point or input.dtype.is_complex
+    if equal_nan and inexact:
         close = close | (input.isnan() & other.isnan())
     if rtol == 0 and atol == 0:
         return close
-    if not input.dtype.is_floating_point:
+    if not inexact:
         input, other = input.to(_C.float64), other.to(_C.float64)
     difference = (input - other).abs()
     return close | (difference.isfinite() & (difference <= atol + (rtol * other).abs()))
@@ -98,11 +99,6 @@ def isneginf(input, *, out=None):
     return _done(input == -math.inf, out)
 
 
-def isreal(input):
-    """Return where the elements are real numbers: everywhere."""
-    return _C.ones_like(input, dtype=_C.bool)
-
-
 # ---- elementwise
 
 def positive(input):
@@ -115,11 +111,6 @@ def positive(input):
 def frac(input, *, out=None):
     """Return the part of each element behind the point."""
     return _done(input - input.detach().trunc(), out)
-
-
-def sgn(input, *, out=None):
-    """Return the sign of each element."""
-    return _done(input.sign(), out)
 
 
 def signbit(input, *, out=None):
@@ -183,6 +174,8 @@ def heaviside(input, values, *, out=None):
 
 def nan_to_num(input, nan=None, posinf=None, neginf=None, *, out=None):
     """Return the tensor with NaN replaced by `nan`, and infinities by the given or the largest finite numbers."""
+    if input.dtype.is_complex:
+        return _done(_C.view_as_complex(nan_to_num(_C.view_as_real(input.contiguous()), nan, posinf, neginf)), out)
     if not input.dtype.is_floating_point:
         return _done(input.clone(), out)
     from ._type_info import finfo

@@ -183,12 +183,25 @@ def new(self, *args, device=None):
     return _C.empty(args or (0,), dtype=self.dtype, device=device)
 
 
+def stft(self, *args, **kwargs):
+    """Short-time Fourier transform: `fastgrad.stft`."""
+    from ._stft import stft
+    return stft(self, *args, **kwargs)
+
+
+def istft(self, *args, **kwargs):
+    """Inverse of `stft`: `fastgrad.istft`."""
+    from ._stft import istft
+    return istft(self, *args, **kwargs)
+
+
 def _constant(value):
     return lambda self: value
 
 
 _METHODS = (__repr__, __format__, __contains__, __reversed__, __dir__, __deepcopy__, __reduce_ex__, is_shared,
-            share_memory_, pin_memory, is_pinned, storage, untyped_storage, apply_, map_, sum_to_size, new)
+            share_memory_, pin_memory, is_pinned, storage, untyped_storage, apply_, map_, sum_to_size, new,
+            stft, istft)
 for _method in _METHODS:
     setattr(Tensor, _method.__name__, _overrides.method(_method))
 
@@ -210,7 +223,6 @@ Tensor.type = _overrides.method(_legacy.cast)
 Tensor._make_subclass = staticmethod(_C._make_subclass)
 for _name, _value in (
         ("layout", _type_info.strided), ("names", lambda self: (None,) * self.dim()),
-        ("real", lambda self: self), ("H", _compose.adjoint), ("mH", lambda self: self.mT),
         ("is_xpu", False), ("is_mps", False), ("is_mkldnn", False),
         ("is_nested", False), ("is_sparse_csr", False), ("is_vulkan", False), ("is_ipu", False)):
     setattr(Tensor, _name, _overrides.attribute(_value if callable(_value) else _constant(_value)))

@@ -91,6 +91,19 @@ class _Style:
         return self._format(value).rjust(self.width)
 
 
+class _ComplexStyle:
+    """A style for each part: the imaginary one without leading spaces behind a sign."""
+
+    def __init__(self, values):
+        self._real = _Style([v.real for v in values], True)
+        self._imaginary = _Style([v.imag for v in values], True)
+        self.width = self._real.width + self._imaginary.width + 1
+
+    def __call__(self, value):
+        imaginary = self._imaginary(value.imag).lstrip()
+        return f"{self._real(value.real)}{'' if imaginary[0] in '+-' else '+'}{imaginary}j"
+
+
 def _whole(value):
     return f"{value:.0f}." if isfinite(value) else f"{value:.0f}"
 
@@ -138,7 +151,7 @@ def _contents(t, indent):
         return "[...]"
     nested, cut = _shown(t, summarize)
     flat = _flat(nested, []) if cut else [nested]
-    style = _Style(flat, t.dtype.is_floating_point)
+    style = _ComplexStyle(flat) if t.dtype.is_complex else _Style(flat, t.dtype.is_floating_point)
     return _lines(nested, cut, indent, style) if cut else style(nested)
 
 
@@ -156,7 +169,7 @@ def _suffixes(t):
     else:
         if not PRINT_OPTS.edgeitems:
             yield f"size={tuple(t.shape)}"
-        if t.dtype not in (default, _C.int64, _C.bool):
+        if t.dtype not in (default, default.to_complex() if default.itemsize > 2 else _C.complex64, _C.int64, _C.bool):
             yield f"dtype={t.dtype}"
     try:
         node = t.grad_fn

@@ -25,7 +25,7 @@ class finfo:
     __slots__ = ("dtype", "bits", "eps", "max", "min", "tiny", "smallest_normal", "smallest_subnormal", "resolution")
 
     def __init__(self, type=None):
-        name = _name(_C.get_default_dtype() if type is None else type)
+        name = _name(_C.get_default_dtype() if type is None else type.to_real() if isinstance(type, _C.dtype) else type)
         if name not in _FLOATS:
             raise TypeError("torch.finfo() requires a floating point input type. Use torch.iinfo to handle "
                             "'torch.finfo'")

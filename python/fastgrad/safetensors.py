@@ -13,8 +13,8 @@ from ._memory import ITEM_SIZES, dtype_name, empty_like_file, memory_of, read_in
 __all__ = ["SafetensorError", "save_file", "save", "load_file", "load", "safe_open"]
 
 # In the order of a file: large elements first, so that all are aligned.
-_CODES = {"int64": "I64", "float64": "F64", "float32": "F32", "int32": "I32", "bfloat16": "BF16", "float16": "F16",
-          "int16": "I16", "int8": "I8", "uint8": "U8", "bool": "BOOL"}
+_CODES = {"int64": "I64", "float64": "F64", "complex64": "C64", "float32": "F32", "int32": "I32", "bfloat16": "BF16",
+          "float16": "F16", "int16": "I16", "int8": "I8", "uint8": "U8", "bool": "BOOL"}
 _RANK = {name: i for i, name in enumerate(_CODES)}
 _NAMES = {code: name for name, code in _CODES.items()}
 _MAX_HEADER = 100_000_000

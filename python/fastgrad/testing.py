@@ -7,7 +7,8 @@ from ._statistics import isclose
 __all__ = ["assert_close", "assert_allclose", "make_tensor"]
 
 Tensor = _C.Tensor
-_TOLERANCES = {"float16": (1e-3, 1e-5), "bfloat16": (1.6e-2, 1e-5), "float32": (1.3e-6, 1e-5), "float64": (1e-7, 1e-7)}
+_TOLERANCES = {"float16": (1e-3, 1e-5), "bfloat16": (1.6e-2, 1e-5), "float32": (1.3e-6, 1e-5), "float64": (1e-7, 1e-7),
+               "complex64": (1.3e-6, 1e-5), "complex128": (1e-7, 1e-7)}
 
 
 def _default_tolerances(*dtypes):
@@ -191,6 +192,8 @@ def make_tensor(*shape, dtype, device="cpu", low=None, high=None, requires_grad=
     full = (*shape[:-1], 2 * shape[-1]) if noncontiguous and shape else shape
     if dtype == _C.bool:
         t = _C.randint(0, 2, full, device=device).to(dtype)
+    elif dtype.is_complex:
+        t = _C.view_as_complex(make_tensor(*full, 2, dtype=dtype.to_real(), device=device, low=low, high=high))
     elif dtype.is_floating_point:
         low, high = -9 if low is None else low, 9 if high is None else high
         t = (_C.rand(full, dtype=_C.float64, device=device) * (high - low) + low).to(dtype)

@@ -149,7 +149,7 @@ class BackwardCFunction(FunctionCtx):
                 results.append(y)
                 described.append(None)
                 continue
-            differentiable = record and y.dtype.is_floating_point and not _names(constant, y)
+            differentiable = record and (y.dtype.is_floating_point or y.dtype.is_complex) and not _names(constant, y)
             y = self._attach(y, i, node if differentiable else None, _names(tensors, y), _names(dirty, y),
                              len(outputs))
             results.append(y)

@@ -44,6 +44,32 @@ def _floats(outputs):
     return [y for y in _tensors(outputs) if y.dtype.is_floating_point]
 
 
+def _changed(value, change):
+    """The value with `change` applied to its tensors, through lists and tuples."""
+    if isinstance(value, Tensor):
+        return change(value)
+    if isinstance(value, (list, tuple)):
+        items = [_changed(item, change) for item in value]
+        return tuple(items) if isinstance(value, tuple) else items
+    return value
+
+
+def _as_reals(func, inputs):
+    """The function and its inputs with pairs of reals in place of complex numbers, over the same memory.
+
+    A complex gradient is the pair of derivatives by the two parts, so that the Jacobian of the reals checks all of it.
+    """
+    paired = [t.dtype.is_complex and t.requires_grad for t in _tensors(inputs)]
+
+    def real(*args):
+        places = iter(paired)
+        result = func(*_changed(args, lambda t: _C.view_as_complex(t) if next(places) else t))
+        return _changed(result, lambda y: _C.view_as_real(y) if y.dtype.is_complex else y)
+
+    places = iter(paired)
+    return real, _changed(inputs, lambda t: _C.view_as_real(t.detach()).requires_grad_() if next(places) else t)
+
+
 def _positions(t):
     return itertools.product(*map(range, t.shape))
 
@@ -250,6 +276,7 @@ def _check_undefined(func, inputs, leaves, n_outputs):
 
 
 def _check(func, inputs, options):
+    func, inputs = _as_reals(func, inputs)
     _check_inputs(inputs)
     leaves = [t for t in _tensors(inputs) if t.requires_grad]
     result = func(*inputs)
@@ -336,7 +363,7 @@ def gradgradcheck(func, inputs, grad_outputs=None, *, eps=1e-6, atol=1e-5, rtol=
 
 
 def _gradient_like(y, spread):
-    dtype = y.dtype if y.dtype.is_floating_point else _C.float64
+    dtype = y.dtype if y.dtype.is_floating_point or y.dtype.is_complex else _C.float64
     if not spread:
         return _C.randn(y.shape, dtype=dtype, device=y.device, requires_grad=True)
     # Every second element of a larger tensor: not contiguous in any dimension.

@@ -131,7 +131,7 @@ def vander(x, N=None):
     count = x.shape[-1] if N is None else N
     if count <= 1 and N is not None:
         raise RuntimeError("N must be greater than 1.")
-    if not x.is_floating_point():
+    if not (x.is_floating_point() or x.is_complex()):
         x = x.to(_C.int64)
     columns = x.unsqueeze(-1).expand(*x.shape, count - 1).cumprod(-1)
     return _C.cat([_C.ones_like(x).unsqueeze(-1), columns], -1)

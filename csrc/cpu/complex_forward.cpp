@@ -1,0 +1,42 @@
+// Forward kernels of the rows that have complex numbers (sections _C and UNARY_COMPLEX of ops/*.def).
+#include "cpu/backend_cpu.h"
+#include "cpu/complex_rows.h"
+
+namespace fg::cpu {
+namespace {
+
+template <class T> Cx<T> number_of(Cx<T> z) { return z; }
+template <class T> Cx<T> number_of(CxMask m) { return Cx<T>(m.v); }
+
+template <class Row, class T> void forward_block(int64_t n, Cx<T>* out, const Cx<T>* const* in, const Param* params) {
+  const Cx<T> p(params[0].f), q(params[1].f);
+  for (int64_t i = 0; i < n; ++i) {
+    if constexpr (Row::arity == 1) out[i] = number_of<T>(Row::forward(in[0][i], p, q));
+    else if constexpr (Row::arity == 2) out[i] = number_of<T>(Row::forward(in[0][i], in[1][i], p, q));
+    else out[i] = number_of<T>(Row::forward(in[0][i], in[1][i], in[2][i], p, q));
+  }
+}
+template <class Row, class T> void forward(const Iter& iter) { run_complex<T>(iter, forward_block<Row, T>, kRowNs); }
+template <class Row> void add(ElementwiseFn* entries) {
+  entries[kC64] = forward<Row, float>;
+  entries[kC128] = forward<Row, double>;
+}
+
+}  // namespace
+
+void fill_complex_forward(Backend& table) {
+#define FG_ADD(name, ...) add<name##_row>(table.elementwise[static_cast<int>(Op::name)]);
+#define UNARY_FLOAT_C FG_ADD
+#define UNARY_ANY_C FG_ADD
+#define UNARY_TEST_C FG_ADD
+#define UNARY_COMPLEX FG_ADD
+#define BINARY_FLOAT_C FG_ADD
+#define BINARY_ANY_C FG_ADD
+#define BINARY_TEST_C FG_ADD
+#define TERNARY_FLOAT_C FG_ADD
+#define TERNARY_ANY_C FG_ADD
+#include "ops/elementwise.def"
+#undef FG_ADD
+}
+
+}  // namespace fg::cpu

@@ -1,0 +1,4 @@
+"""Signal processing: the `windows`."""
+from . import windows
+
+__all__ = ["windows"]
