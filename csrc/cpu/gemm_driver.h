@@ -4,6 +4,7 @@
 // only if reading it in place would cost more. A chunk computes a tile of C; every element of C has one order of
 // additions that depends on sizes and strides alone.
 #pragma once
+#include "cpu/gemm_bf16.h"
 #include "cpu/gemm_pack.h"
 #include "cpu/gemm_thin.h"
 
@@ -263,6 +264,11 @@ __attribute__((noinline)) void one(const Problem<S, T>& q, bool serial) {
   }
   const bool along_k = q.a_cs == 1 && q.b_rs == 1;
   if (side == 1 || (along_k && (side <= 4 ? q.k >= 16 : side <= 16 && q.k >= 64))) return thin<S, T>(q, serial);
+#if defined(FG_BF16_PAIRS)
+  if constexpr (kSame<S, BF16>) {
+    if (bf16_product(q, serial)) return;
+  }
+#endif
   if constexpr (kSame<S, T>) {
     const int64_t pieces = least(32, q.k / 512);
     if (!serial && pieces >= 8 && q.m * q.n <= 16384) return split<T>(q, pieces, serial);
