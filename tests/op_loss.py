@@ -3,13 +3,9 @@
 import numpy as np
 
 from checks import Constant
+from op_layers import LAYERS, softmax
 from op_record import FLOATS, Op, Sample
 from op_rows import softplus
-
-
-def softmax(x, dim):
-    e = np.exp(x - x.max(dim, keepdims=True)) if x.size else x
-    return e / e.sum(dim, keepdims=True) if x.size else x
 
 
 def log_softmax(x, dim):
@@ -145,4 +141,5 @@ LOSSES = [
         FLOATS,
         tolerance={"float32": (1e-5, 1e-5), "float16": (8e-3, 2e-2), "bfloat16": (6e-2, 2e-1)},
     ),
+    *LAYERS,
 ]

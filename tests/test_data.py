@@ -151,6 +151,12 @@ def test_iterable():
         data.DataLoader(Counting(3), shuffle=True)
 
 
+def test_iterable_is_abstract(torch):
+    for library in (fg, torch):
+        with pytest.raises(TypeError, match="abstract"):
+            library.utils.data.IterableDataset()
+
+
 def test_errors():
     with pytest.raises(ValueError, match="sampler option is mutually exclusive with shuffle"):
         data.DataLoader([1], shuffle=True, sampler=[0])

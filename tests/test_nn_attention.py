@@ -37,7 +37,8 @@ def test_scaled_dot_product(torch, name, options):
              **options)
 
 
-@pytest.mark.parametrize("shapes", [((3, 8), (5, 8)), ((2, 3, 8), (5, 8)), ((4, 3, 8), (2, 4, 5, 8))])
+@pytest.mark.parametrize("shapes", [((3, 8), (5, 8)), ((2, 3, 8), (5, 8)), ((4, 3, 8), (2, 4, 5, 8)),
+                                    ((0, 3, 8), (0, 5, 8)), ((2, 0, 8), (2, 5, 8))])
 def test_scaled_dot_product_shapes(torch, shapes):
     q, k = torch.randn(shapes[0], requires_grad=True), torch.randn(shapes[1], requires_grad=True)
     same_run(torch, F.scaled_dot_product_attention, torch.nn.functional.scaled_dot_product_attention,

@@ -7,7 +7,7 @@ import pytest
 
 import fastgrad as fg
 from fastgrad import nn
-from pairs import pair, same, same_error, same_run
+from pairs import ours, pair, same, same_error, same_run
 
 # ---- lazy modules
 
@@ -181,15 +181,14 @@ def test_function_arguments(torch, name):
     assert list(inspect.signature(mine).parameters) == wanted
 
 
-@pytest.mark.parametrize("namespace", ["nn.init", "nn.utils", "nn.utils.rnn", "nn.parameter", "nn.modules.utils"])
+@pytest.mark.parametrize("namespace", ["nn", "nn.init", "nn.utils", "nn.utils.rnn", "nn.parameter", "nn.modules.utils"])
 def test_nothing_is_missing(torch, namespace):
     """A public name of torch's namespace is there, or asking for it says why not."""
     mine, theirs = fg, torch
     for part in namespace.split("."):
         mine, theirs = getattr(mine, part), getattr(theirs, part)
     imported = {"Any", "Callable", "Iterable", "Literal", "NamedTuple", "ParamSpec", "Self", "Tensor", "TypeVar",
-                "torch", "warnings", "abc", "OrderedDict", "annotations", "grad", "common_types", "factory_kwargs",
-                "memory_format",
+                "torch", "warnings", "abc", "OrderedDict", "annotations", "memory_format",
                 "PackedSequence_", "bind", "copy_method_params", "collections", "repeat"}
     for name in dir(theirs):
         if name.startswith("_") or name in imported or hasattr(mine, name):
@@ -219,6 +218,36 @@ def test_consume_prefix(torch):
         m.nn.modules.utils.consume_prefix_in_state_dict_if_present(state, "module.")
         assert list(state) == ["0.weight", "0.bias"] and sorted(state._metadata) == ["", "0"]
         m.nn.Sequential(m.nn.Linear(2, 2)).load_state_dict(state)
+
+
+def test_reductions_and_factories(torch):
+    import importlib
+    for m in (fg, torch):
+        reduction = importlib.import_module(f"{m.__name__}.nn._reduction")
+        assert [reduction.get_enum(name) for name in ("none", "mean", "sum")] == [0, 1, 2]
+        assert reduction.legacy_get_string(False, None, emit_warning=False) == "sum"
+        with pytest.warns(UserWarning, match="reduction='none'"):
+            assert reduction.legacy_get_enum(None, False) == 0
+        with pytest.raises(ValueError, match="not a valid value"):
+            reduction.get_enum("all")
+        factory = m.nn.factory_kwargs
+        assert factory(None) == {}
+        assert factory({"dtype": 1, "factory_kwargs": {"device": 2}}) == {"dtype": 1, "device": 2}
+        for wrong in ({"size": 1}, {"dtype": 1, "factory_kwargs": {"dtype": 2}}):
+            with pytest.raises(TypeError):
+                factory(wrong)
+        assert importlib.import_module(f"{m.__name__}.nn.common_types")._size_2_t is not None
+
+
+@pytest.mark.parametrize("dims", [1, 2, 3])
+def test_gradients_of_convolutions(torch, dims):
+    x, weight = torch.randn(2, 4, *[6] * dims), torch.randn(6, 2, *[3] * dims)
+    options = {"stride": 2, "padding": 1, "dilation": 1, "groups": 2}
+    out = getattr(torch.nn.functional, f"conv{dims}d")(x, weight, None, **options)
+    g = torch.randn_like(out)
+    for what, args in (("input", (tuple(x.shape), weight, g)), ("weight", (x, tuple(weight.shape), g))):
+        mine, theirs = (getattr(m.nn.grad, f"conv{dims}d_{what}") for m in (fg, torch))
+        same(mine(*ours(args), **options), theirs(*args, **options), 1e-4)
 
 
 def test_modules_pickle(torch):

@@ -7,6 +7,7 @@ import pytest
 
 import fastgrad as fg
 from fastgrad import nn
+from fastgrad.nn import _recurrent, _recurrent_layer
 from pairs import ours, pair, same, same_error, same_run
 
 STEPS, BATCH, INPUT, HIDDEN = 6, 4, 3, 5
@@ -86,6 +87,64 @@ def test_second_gradients(kind):
     x = fg.randn(3, 2, 2, dtype=fg.float64, requires_grad=True)
     assert fg.autograd.gradcheck(lambda x: layer(x)[0], (x,))
     assert fg.autograd.gradgradcheck(lambda x: layer(x)[0], (x,))
+
+
+@pytest.mark.parametrize("kind", ["RNN", "LSTM", "GRU"])
+@pytest.mark.parametrize("reverse", [False, True])
+def test_native_layer_is_the_composition(kind, reverse):
+    """The loops in C++ against recorded operations, for every subset of outputs that has a gradient."""
+    mode = {"RNN": "RNN_RELU"}.get(kind, kind)
+    weights = [w.detach().double().requires_grad_() for w in getattr(nn, kind)(INPUT, HIDDEN).parameters()]
+    x = fg.randn(STEPS, BATCH, INPUT, dtype=fg.float64, requires_grad=True)
+    states = [fg.randn(BATCH, HIDDEN, dtype=fg.float64, requires_grad=True) for _ in range(2 if kind == "LSTM" else 1)]
+    inputs = (x, states[0], states[1] if kind == "LSTM" else None, *weights)
+    leaves = [t for t in inputs if t is not None]
+    native = _recurrent_layer.Layer.apply(_recurrent._composed, mode, reverse, *inputs)
+    composed = _recurrent._composed(mode, reverse, *inputs)
+    for used in ([0], [1], [0, 1], [len(native) - 1]):
+        grads = []
+        for outputs in (native, composed):
+            loss = sum((outputs[i] * (i + 2)).sin().sum() for i in used)
+            grads.append(fg.autograd.grad(loss, leaves, retain_graph=True, allow_unused=True))
+        for mine, reference in zip(*grads):
+            assert (mine is None) == (reference is None)
+            if mine is not None:
+                assert fg.allclose(mine, reference, rtol=1e-9, atol=1e-9)
+    assert _recurrent_layer.usable(leaves) and not _recurrent_layer.usable([x.float(), *weights])
+
+
+def test_output_may_be_changed_in_place():
+    for kind in ("RNN", "LSTM", "GRU"):
+        layer = getattr(nn, kind)(2, 3)
+        output, end = layer(fg.ones(4, 1, 2))
+        output.mul_(2)
+        (end[0] if kind == "LSTM" else end).mul_(2)
+        output.sum().backward()
+        doubled = layer.weight_hh_l0.grad.tolist()
+        layer.zero_grad()
+        (layer(fg.ones(4, 1, 2))[0] * 2).sum().backward()
+        assert layer.weight_hh_l0.grad.tolist() == doubled
+
+
+def test_functions_with_flat_weights(torch):
+    """`torch.lstm` and its kin, padded and packed."""
+    for kind in ("LSTM", "GRU", "RNN"):
+        mine, theirs = pair(torch, lambda m, kind=kind: getattr(m.nn, kind)(INPUT, HIDDEN, 2, bidirectional=True))
+        name = "rnn_tanh" if kind == "RNN" else kind.lower()
+        x, state = torch.randn(STEPS, BATCH, INPUT), torch.zeros(4, BATCH, HIDDEN)
+        hx = (state, state) if kind == "LSTM" else state
+        results = []
+        for m, module in ((fg, mine), (torch, theirs)):
+            own = ours if m is fg else (lambda t: t)
+            weights = [w for group in module.all_weights for w in group]
+            call = getattr(m, name)
+            packed = m.nn.utils.rnn.pack_padded_sequence(own(x), [6, 5, 2, 1])
+            results.append((call(own(x), own(hx), weights, True, 2, 0.0, False, True, False),
+                            call(packed.data, packed.batch_sizes, own(hx), weights, True, 2, 0.0, False, True)))
+        same(*results)
+    with pytest.raises(RuntimeError, match="weights do not fit"):
+        fg.lstm(fg.ones(2, 1, 3), (fg.ones(1, 1, 4), fg.ones(1, 1, 4)), [fg.ones(16, 3)], True, 1, 0.0, False, False,
+                False)
 
 
 @pytest.mark.parametrize("dtype", ["float64", "bfloat16"])

@@ -84,6 +84,41 @@ def test_spectral_norm_of_a_vector(torch):
     same_run(torch, mine, theirs, (torch.randn(2, 3),))
 
 
+@pytest.mark.parametrize("trivial", [True, False])
+@pytest.mark.parametrize("kind", ["matrix_exp", "cayley", "householder", None])
+@pytest.mark.parametrize("shape", [(4, 4), (5, 3), (3, 5)])
+def test_orthogonal(torch, shape, kind, trivial):
+    def make(m):
+        layer = m.nn.Linear(*shape[::-1], dtype=m.float64)
+        return m.nn.utils.parametrizations.orthogonal(layer, orthogonal_map=kind, use_trivialization=trivial)
+
+    if not trivial and (kind in ("matrix_exp", "cayley") or kind is None and shape == (4, 4)):
+        # Nothing can be assigned then, and the weight starts as the map of what it was.
+        mine, theirs = pair(torch, make)
+        same_error(torch, lambda m: setattr(mine if m is fg else theirs, "weight", m.eye(*shape, dtype=m.float64)))
+    else:
+        mine, theirs = pair(torch, make, equal=False)
+        for m, module in ((fg, mine), (torch, theirs)):
+            m.manual_seed(2)
+            module.weight = m.eye(*shape, dtype=m.float64)
+    weight = mine.weight.detach()
+    gram = weight @ weight.T if shape[0] < shape[1] else weight.T @ weight
+    assert fg.allclose(gram, fg.eye(min(shape), dtype=fg.float64), atol=1e-10)
+    same_run(torch, mine, theirs, (torch.randn(2, shape[1], dtype=torch.float64, requires_grad=True),), tolerance=1e-8)
+
+
+def test_orthogonal_batches(torch):
+    found = []
+    for m in (fg, torch):
+        m.manual_seed(0)
+        module = m.nn.Module()
+        module.weight = m.nn.Parameter(m.randn(2, 4, 3, dtype=m.float64))
+        m.nn.utils.parametrizations.orthogonal(module)
+        module.weight.pow(3).sum().backward()
+        found.append((module.weight, module.parametrizations.weight.original.grad))
+    same(*found, 1e-8)
+
+
 def twice(m, function):
     quiet(lambda: function(function(m.nn.Linear(2, 2))))
 
@@ -98,6 +133,10 @@ NORM_ERRORS = {
         m.nn.Linear(2, 2), n_power_iterations=0),
     "dim": lambda m: m.nn.utils.parametrizations.spectral_norm(m.nn.Linear(2, 2), dim=2),
     "name": lambda m: m.nn.utils.parametrizations.spectral_norm(m.nn.Linear(2, 2), "gain"),
+    "orthogonal of a vector": lambda m: m.nn.utils.parametrizations.orthogonal(m.nn.Linear(2, 2), "bias"),
+    "orthogonal map": lambda m: m.nn.utils.parametrizations.orthogonal(m.nn.Linear(2, 2), orthogonal_map="qr"),
+    "orthogonal shape": lambda m: setattr(m.nn.utils.parametrizations.orthogonal(m.nn.Linear(2, 2)), "weight",
+                                          m.ones(3, 2)),
     "no weight": lambda m: m.nn.utils.spectral_norm(m.nn.Linear(2, 2, bias=False), "bias"),
     "lazy": lambda m: quiet(lambda: m.nn.utils.weight_norm(m.nn.LazyLinear(2))),
     "lazy spectral": lambda m: m.nn.utils.spectral_norm(m.nn.LazyLinear(2)),

@@ -138,6 +138,23 @@ struct LayerNormArgs {
   Stream stream;
 };
 
+// The gates of one step of a recurrent network (ops/rnn.cpp), all (batch, hidden) times the number of gates, contiguous,
+// Float32 or Float64. gates: before activation, activated in place, and read by the gradient; from_hidden: the GRU's part
+// from the hidden state, of which hidden_new keeps the last third. The gradient of h_out is gh, that of c_out is in gc, which
+// becomes that of c; g_gates and the GRU's g_from_hidden are written, its direct gradient of h is added to g_h.
+enum class Rnn : uint8_t { tanh, relu, gru, lstm };
+struct RnnArgs {
+  Rnn kind;
+  DType dtype;
+  int64_t batch, hidden;
+  const void *h, *c;
+  void *h_out, *c_out;
+  void *gates, *from_hidden, *hidden_new;
+  const void* gh;
+  void *gc, *g_gates, *g_from_hidden, *g_h;
+  Stream stream;
+};
+
 // Negative log likelihood. in: (batch, classes, spatial) log-probabilities; target: (batch, spatial) int64; weight: (classes)
 // of in's dtype or null. reduction 0 none: out (batch, spatial); 1 mean, 2 sum: out scalar, total_weight scalar.
 // Forward returns -1, or the flat position of a target outside [0, classes) that is not ignore_index.
@@ -352,6 +369,8 @@ struct Backend {
   RowFn cumprod_complex;
   void (*layer_norm)(const LayerNormArgs&);
   void (*layer_norm_grad)(const LayerNormArgs&);
+  void (*rnn)(const RnnArgs&);
+  void (*rnn_grad)(const RnnArgs&);
   int64_t (*nll_loss)(const NllArgs&);
   void (*nll_loss_grad)(const NllArgs&);
   void (*gemm)(const GemmArgs&);

@@ -1,4 +1,5 @@
 // What fastgrad.nn calls: linear, layer norm, losses.
+#include "ops/rnn.h"
 #include "ops/words.h"
 #include "python/functions.h"
 
@@ -53,6 +54,19 @@ PyObject* bce_logits(Call& c) {
   return wrap(reduced(each, reduction));
 }
 
+Rnn rnn_kind(const Call& c) {
+  int64_t kind = c.integer(0, -1);
+  FG_CHECK(kind >= 0 && kind <= static_cast<int64_t>(Rnn::lstm), Value, c.signature.name, ": kind must be 0 (tanh), 1 (relu), 2 (gru) or 3 (lstm)");
+  return static_cast<Rnn>(kind);
+}
+PyObject* rnn_forward_call(Call& c) {
+  return wrap_list(rnn_forward(rnn_kind(c), c.tensor(1), c.tensor(2), c.tensor_or_none(3), c.tensor(4), c.tensor_or_none(5), c.boolean(6, false)));
+}
+PyObject* rnn_backward_call(Call& c) {
+  return wrap_list(rnn_backward(rnn_kind(c), c.tensor(1), c.tensor(2), c.tensor_or_none(3), c.tensor_or_none(4), c.tensor(5),
+                                c.tensor_or_none(6), c.tensor_or_none(7), c.tensor_or_none(8), c.boolean(9, false)));
+}
+
 constexpr FunctionDef defs[] = {
     {"linear", kFunction, "input, weight, bias=None",
      [](Call& c) { return wrap(linear(c.tensor(0), c.tensor(1), c.tensor_or_none(2))); }, "input @ weight.T + bias"},
@@ -65,6 +79,9 @@ constexpr FunctionDef defs[] = {
     {"huber_loss", kFunction, "input, target, reduction=1, delta=1.0", pointwise<Op::huber_loss>, nullptr},
     {"binary_cross_entropy", kFunction, "input, target, weight=None, reduction=1", bce, nullptr},
     {"binary_cross_entropy_with_logits", kFunction, "input, target, weight=None, pos_weight=None, reduction=1", bce_logits, nullptr},
+    {"_rnn_usable", kFunction, "input", [](Call& c) { return PyBool_FromLong(rnn_usable(c.tensor(0))); }, nullptr},
+    {"_rnn_forward", kFunction, "kind, gates, h0, c0, weight, bias, reverse", rnn_forward_call, nullptr},
+    {"_rnn_backward", kFunction, "kind, gates, h, c, kept, weight, g_out, g_h, g_c, reverse", rnn_backward_call, nullptr},
     {"_div_count", kFunction, "input, count",
      [](Call& c) { return wrap(binary(Op::div, c.tensor(0), c.scalar(1), {}, Scalar::of_int(1))); }, "input / count, a step of a loss"},
 };

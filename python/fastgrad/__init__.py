@@ -82,6 +82,8 @@ _LAZY = {name: name for name in (
 _LAZY["compile"] = ("compiler", "compile")
 _LAZY.update({name: ("nn.functional", name) for name in (
     "bilinear", "cosine_similarity", "pairwise_distance", "pdist", "rms_norm")})
+_LAZY.update({name: ("nn._recurrent_calls", name) for name in (
+    "gru", "gru_cell", "lstm", "lstm_cell", "rnn_relu", "rnn_relu_cell", "rnn_tanh", "rnn_tanh_cell")})
 _LAZY.update({name: ("serialization", name) for name in ("load", "save")})
 _LAZY.update({name: ("nn.functional", name) for name in (
     "adaptive_avg_pool1d", "channel_shuffle", "conv_tbc", "native_channel_shuffle", "pixel_shuffle",

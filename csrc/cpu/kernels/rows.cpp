@@ -14,6 +14,7 @@ namespace fg::cpu::FG_ISA {
 
 void fill_scan(Backend& table);
 void fill_layer_norm(Backend& table);
+void fill_rnn(Backend& table);
 
 namespace {
 
@@ -262,6 +263,7 @@ void fill_rows(Backend& table) {
   table.row[static_cast<int>(Row::log_softmax_grad)] = softmax_like<true, true>;
   fill_scan(table);
   fill_layer_norm(table);
+  fill_rnn(table);
 }
 
 }  // namespace fg::cpu::FG_ISA

@@ -27,6 +27,6 @@ def pdist(input, p=2.0):
         raise RuntimeError("pdist only supports non-negative p values")
     rows = input.size(0)
     if rows <= 1:
-        return fastgrad.empty(0, dtype=input.dtype, device=input.device)
+        return input.reshape(-1)[:0].clone()
     first, second = fastgrad.triu_indices(rows, rows, 1, device=input.device).unbind(0)
     return (input[first] - input[second]).norm(p, 1)

@@ -12,14 +12,15 @@ from ._distance import pairwise_distance
 _REDUCTIONS = {"none": 0, "mean": 1, "elementwise_mean": 1, "sum": 2}
 
 
-def legacy_reduction(size_average, reduce):
+def legacy_reduction(size_average, reduce, emit_warning=True):
     """The reduction that the old arguments mean."""
-    import warnings
     size_average = True if size_average is None else size_average
     reduce = True if reduce is None else reduce
     reduction = ("mean" if size_average else "sum") if reduce else "none"
-    warnings.warn(f"size_average and reduce args will be deprecated, please use reduction='{reduction}' instead.",
-                  stacklevel=3)
+    if emit_warning:
+        import warnings
+        warnings.warn("size_average and reduce args will be deprecated, please use "
+                      f"reduction='{reduction}' instead.", stacklevel=3)
     return reduction
 
 

@@ -7,6 +7,7 @@ than t, so going forward rows leave the batch at its end, and going backward the
 import fastgrad
 from fastgrad import _C
 
+from . import _recurrent_layer as _native
 from ._dropout import dropout as _dropout
 
 GATES = {"RNN_TANH": 1, "RNN_RELU": 1, "GRU": 3, "LSTM": 4}
@@ -33,6 +34,8 @@ def gru_gates(of_input, of_hidden, h):
 # ---- cells
 
 def _check_cell(input, states, w_ih, w_hh):
+    if not (input.is_floating_point() or input.is_complex()):
+        raise NotImplementedError(f"a step of a recurrent network is not implemented for {input.dtype}")
     if input.size(1) != w_ih.size(1):
         raise RuntimeError(f"input has inconsistent input_size: got {input.size(1)} expected {w_ih.size(1)}")
     for i, state in enumerate(states):
@@ -130,6 +133,31 @@ def _over_packed(step, xs, state, sizes, reverse):
     return outputs, tuple([fastgrad.cat(parts) for parts in zip(state, *reversed(ended))]) if ended else state
 
 
+def _composed(mode, reverse, input, h0, c0, w_ih, w_hh, b_ih, b_hh):
+    """One layer over padded sequences as recorded operations: outputs, last h, last c of the LSTM."""
+    weights = [w for w in (w_ih, w_hh, b_ih, b_hh) if w is not None]
+    _, early, rest = _weights_of(mode, weights, b_ih is not None)
+    start = (h0,) if c0 is None else (h0, c0)
+    output, end = _over_time(_STEPS[mode](*rest), _C.linear(input, w_ih, early).unbind(0), start, reverse)
+    return fastgrad.stack(output), *end
+
+
+def _layer(mode, input, sizes, state, weights, bias, reverse):
+    """One layer in one direction: its output for all steps, and the state after."""
+    w_ih, early, rest = _weights_of(mode, weights, bias)
+    if sizes is not None:
+        xs = _C.linear(input, w_ih, early).split(sizes)
+        output, end = _over_packed(_STEPS[mode](*rest), xs, state, sizes, reverse)
+        return fastgrad.cat(output), end
+    if rest[2] is None and _native.usable([input, *state, *weights]):
+        b_ih, b_hh = weights[2:4] if bias else (None, None)
+        h0, c0 = state if mode == "LSTM" else (*state, None)
+        output, *end = _native.Layer.apply(_composed, mode, reverse, input, h0, c0, w_ih, weights[1], b_ih, b_hh)
+        return output, tuple(end)
+    output, end = _over_time(_STEPS[mode](*rest), _C.linear(input, w_ih, early).unbind(0), state, reverse)
+    return fastgrad.stack(output), end
+
+
 def layers(mode, input, sizes, state, weights, bias, dropout, training, bidirectional):
     """All layers of a recurrent network.
 
@@ -142,14 +170,8 @@ def layers(mode, input, sizes, state, weights, bias, dropout, training, bidirect
     for first in range(0, len(weights), directions):
         outputs = []
         for k in range(directions):
-            w_ih, early, rest = _weights_of(mode, weights[first + k], bias)
-            step = _STEPS[mode](*rest)
-            x = _C.linear(input, w_ih, early)
-            if sizes is None:
-                output, end = _over_time(step, x.unbind(0), starts[first + k], k == 1)
-            else:
-                output, end = _over_packed(step, x.split(sizes), starts[first + k], sizes, k == 1)
-            outputs.append(fastgrad.stack(output) if sizes is None else fastgrad.cat(output))
+            output, end = _layer(mode, input, sizes, starts[first + k], weights[first + k], bias, k == 1)
+            outputs.append(output)
             ends.append(end)
         input = outputs[0] if directions == 1 else fastgrad.cat(outputs, -1)
         if dropout and training and first + directions < len(weights):

@@ -5,9 +5,11 @@ _LAZY = frozenset(("_pytree", "checkpoint", "data", "dlpack", "hooks", "model_zo
 
 def __getattr__(name):
     # Imported on first use; programs that load no data do not pay for it.
-    if name in _LAZY or name == "tensorboard":
+    if name in _LAZY:
         import importlib
         return importlib.import_module("fastgrad.utils." + name)
+    if name == "tensorboard":
+        raise AttributeError("fastgrad.utils.tensorboard is not part of this release; see the package tensorboard")
     raise AttributeError(f"module 'fastgrad.utils' has no attribute '{name}'")
 
 

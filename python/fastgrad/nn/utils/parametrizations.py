@@ -1,4 +1,4 @@
-"""Ready parametrizations: weight_norm and spectral_norm."""
+"""Ready parametrizations: orthogonal, weight_norm and spectral_norm."""
 import fastgrad
 from fastgrad import Tensor
 
@@ -8,7 +8,7 @@ from . import parametrize
 from ._norm_except import norm_except_dim, weight_of
 from ._power_method import as_matrix, check_iterations, default_dim
 
-__all__ = ["spectral_norm", "weight_norm"]
+__all__ = ["orthogonal", "spectral_norm", "weight_norm"]
 
 
 def _tensor_of(module, name):
@@ -16,6 +16,110 @@ def _tensor_of(module, name):
     if not isinstance(weight, Tensor):
         raise ValueError(f"Module '{module}' has no parameter or buffer with name '{name}'")
     return weight
+
+
+_MAPS = ("matrix_exp", "cayley", "householder")
+
+
+def _is_orthogonal(q):
+    rows, columns = q.shape[-2:]
+    limit = 10.0 * rows * fastgrad.finfo(q.dtype).eps
+    return fastgrad.allclose(q.mH @ q, fastgrad.eye(columns, dtype=q.dtype, device=q.device), atol=limit)
+
+
+def _make_orthogonal(a):
+    """The orthogonal matrix of the QR factorisation whose R has a positive diagonal."""
+    x, tau = fastgrad.geqrf(a)
+    return fastgrad.linalg.householder_product(x, tau) * x.diagonal(dim1=-2, dim2=-1).sgn().unsqueeze(-2)
+
+
+class _Orthogonal(Module):
+    """Orthogonal columns (rows of a wide matrix) from any matrix by one of the maps; `base` is where the map starts."""
+
+    def __init__(self, weight, orthogonal_map, *, use_trivialization=True):
+        super().__init__()
+        if weight.is_complex() and orthogonal_map == "householder":
+            raise ValueError("The householder parametrization does not support complex tensors.")
+        self.shape = weight.shape
+        self.orthogonal_map = orthogonal_map
+        if use_trivialization:
+            self.register_buffer("base", None)
+
+    def forward(self, x):
+        wide = x.size(-2) < x.size(-1)
+        if wide:
+            x = x.mT
+        rows, columns = x.shape[-2:]
+        if self.orthogonal_map == "householder":
+            a = x.tril(-1)
+            tau = 2.0 / (1.0 + (a * a).sum(-2))
+            q = fastgrad.linalg.householder_product(a, tau)
+            # The diagonal holds signs.
+            q = q * x.diagonal(dim1=-2, dim2=-1).int().unsqueeze(-2)
+        else:
+            a = x.tril()
+            if rows != columns:
+                a = fastgrad.cat([a, a.new_zeros(*a.shape[:-2], rows, rows - columns)], -1)
+            a = a - a.mH
+            if self.orthogonal_map == "matrix_exp":
+                q = fastgrad.linalg.matrix_exp(a)
+            else:
+                eye = fastgrad.eye(rows, dtype=a.dtype, device=a.device)
+                q = fastgrad.linalg.solve(eye - 0.5 * a, eye + 0.5 * a)
+            if rows != columns:
+                q = q[..., :columns]
+        if hasattr(self, "base"):
+            q = self.base @ q
+        return q.mT if wide else q
+
+    def right_inverse(self, q):
+        if q.shape != self.shape:
+            raise ValueError(f"Expected a matrix or batch of matrices of shape {self.shape}. Got a tensor of shape "
+                             f"{q.shape}.")
+        with fastgrad.no_grad():
+            return self._start_at(q.mT, True) if q.size(-2) < q.size(-1) else self._start_at(q, False)
+
+    def _start_at(self, q, wide):
+        rows, columns = q.shape[-2:]
+        if not hasattr(self, "base"):
+            if self.orthogonal_map != "householder":
+                raise NotImplementedError("It is not possible to assign to the matrix exponential or the Cayley "
+                                          "parametrizations when use_trivialization=False.")
+            a, tau = fastgrad.geqrf(q)
+            diagonal = a.diagonal(dim1=-2, dim2=-1)
+            signs = diagonal.sign() * fastgrad.where(tau == 0.0, -1.0, 1.0).to(diagonal.dtype)
+            diagonal.copy_(signs)
+            return a.mT if wide else a
+        if rows == columns:
+            q = q.clone() if _is_orthogonal(q) else _make_orthogonal(q)
+        else:
+            noise = fastgrad.randn(*q.shape[:-2], rows, rows - columns, dtype=q.dtype, device=q.device)
+            q = _make_orthogonal(fastgrad.cat([q, noise], -1))
+        self.base = q
+        # At minus the identity every map gives the identity.
+        start = -fastgrad.eye(rows, columns, dtype=q.dtype, device=q.device)
+        return (start.mT if wide else start).expand(self.shape).clone()
+
+
+def orthogonal(module, name="weight", orthogonal_map=None, *, use_trivialization=True):
+    """Makes a weight, or a batch of them, orthogonal: orthonormal columns, or rows where it is wide.
+
+    >>> layer = orthogonal(fastgrad.nn.Linear(3, 3))
+    >>> fastgrad.dist(layer.weight.T @ layer.weight, fastgrad.eye(3)).item() < 1e-5
+    True
+    """
+    weight = _tensor_of(module, name)
+    if weight.dim() < 2:
+        raise ValueError(f"Expected a matrix or batch of matrices. Got a tensor of {weight.dim()} dimensions.")
+    if orthogonal_map is None:
+        square = weight.size(-2) == weight.size(-1)
+        orthogonal_map = "matrix_exp" if square or weight.is_complex() else "householder"
+    if orthogonal_map not in _MAPS:
+        raise ValueError('orthogonal_map has to be one of "matrix_exp", "cayley", "householder". Got: '
+                         f"{orthogonal_map}")
+    made = _Orthogonal(weight, orthogonal_map, use_trivialization=use_trivialization)
+    parametrize.register_parametrization(module, name, made, unsafe=True)
+    return module
 
 
 class _WeightNorm(Module):

@@ -2,6 +2,7 @@
 import itertools
 import math
 from bisect import bisect_right
+from collections.abc import Iterable
 
 import fastgrad
 
@@ -22,11 +23,8 @@ class Dataset:
         return cls  # `Dataset[int]` in annotations and bases
 
 
-class IterableDataset(Dataset):
+class IterableDataset(Dataset, Iterable):
     """Samples one after the other; a subclass defines `__iter__`."""
-
-    def __iter__(self):
-        raise NotImplementedError("Subclasses of IterableDataset should implement __iter__.")
 
     def __add__(self, other):
         return ChainDataset([self, other])

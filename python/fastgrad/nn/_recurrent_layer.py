@@ -1,0 +1,62 @@
+"""A layer of a recurrent network as one Function: native loops over time, forward and backward (csrc/ops/rnn.cpp).
+
+Gradients that are themselves recorded come from the composition in `_recurrent`, run again on the same inputs.
+"""
+import fastgrad
+from fastgrad import _C, Tensor
+from fastgrad.autograd import Function, grad
+
+from .parameter import Parameter
+
+_KINDS = {"RNN_TANH": 0, "RNN_RELU": 1, "GRU": 2, "LSTM": 3}
+_PLAIN = (Tensor, Parameter)
+
+
+def usable(tensors):
+    """Whether the native loops can take these: plain tensors of one dtype with a kernel, and no mode in the way."""
+    first = tensors[0]
+    return (_C._rnn_usable(first) and first.numel() > 0
+            and all(type(t) in _PLAIN and t.dtype == first.dtype and t.device == first.device for t in tensors))
+
+
+class Layer(Function):
+    """One layer in one direction: (T, B, I) and the state before to the outputs and the state after."""
+
+    @staticmethod
+    def forward(ctx, composed, mode, reverse, input, h0, c0, w_ih, w_hh, b_ih, b_hh):
+        kind = _KINDS[mode]
+        early, late = (b_ih, b_hh) if mode == "GRU" else (None if b_ih is None else b_ih + b_hh, None)
+        gates = _C.linear(input, w_ih, early).contiguous()
+        h, c, kept = _C._rnn_forward(kind, gates, h0, c0, w_hh, late, reverse)
+        ctx.save_for_backward(input, h0, c0, w_ih, w_hh, b_ih, b_hh, gates, h, c, kept)
+        ctx.composed, ctx.mode, ctx.reverse = composed, mode, reverse
+        ctx.set_materialize_grads(False)
+        first, last = (0, 0) if reverse else (1, -1)
+        # Copies: what the caller does to them in place must not change what is kept.
+        outputs = h.narrow(0, first, input.size(0)).clone(), h[last].clone()
+        return outputs if c is None else (*outputs, c[last].clone())
+
+    @staticmethod
+    def backward(ctx, g_out, g_h, g_c=None):
+        *inputs, gates, h, c, kept = ctx.saved_tensors
+        if fastgrad.is_grad_enabled():
+            return None, None, None, *_recorded(ctx, inputs, (g_out, g_h, g_c))
+        input, _, _, w_ih, w_hh, b_ih, _ = inputs
+        g_gates, g_from, g_h0, g_c0, g_w_hh = _C._rnn_backward(
+            _KINDS[ctx.mode], gates, h, c, kept, w_hh, g_out, g_h, g_c, ctx.reverse)
+        needs = ctx.needs_input_grad
+        rows = g_gates.flatten(0, 1)
+        g_b_ih = None if b_ih is None else rows.sum(0)
+        g_b_hh = None if b_ih is None else g_from.sum((0, 1)) if ctx.mode == "GRU" else g_b_ih.clone()
+        return (None, None, None, g_gates @ w_ih if needs[3] else None, g_h0, g_c0,
+                rows.t() @ input.reshape(rows.size(0), -1) if needs[6] else None, g_w_hh, g_b_ih, g_b_hh)
+
+
+def _recorded(ctx, inputs, grads):
+    """The gradients of the inputs as recorded operations."""
+    pairs = [(out, g) for out, g in zip(ctx.composed(ctx.mode, ctx.reverse, *inputs), grads) if g is not None]
+    wanted = [i for i in range(len(inputs)) if ctx.needs_input_grad[i + 3]]
+    outputs, given = zip(*pairs)
+    found = grad(outputs, [inputs[i] for i in wanted], given, create_graph=True, allow_unused=True)
+    result = dict(zip(wanted, found))
+    return [result.get(i) for i in range(len(inputs))]
