@@ -9,9 +9,11 @@ from op_record import Op, Sample
 from op_reduce import MATMUL, REDUCTIONS
 from op_rows import ELEMENTWISE
 from op_shapes import SHAPES
+from op_sort import SORTING
+from op_special import SPECIAL
 from op_vision import VISION
 
-OPS = ELEMENTWISE + REDUCTIONS + MATMUL + SHAPES + INDEXING + LOSSES + VISION + LINALG + COMPLEX
+OPS = ELEMENTWISE + REDUCTIONS + MATMUL + SHAPES + SORTING + SPECIAL + INDEXING + LOSSES + VISION + LINALG + COMPLEX
 BY_NAME = {op.name: op for op in OPS}
 assert len(BY_NAME) == len(OPS), "two records have one name"
 

@@ -48,6 +48,7 @@ class Op:
     tolerance: dict = field(default_factory=dict)
     rows: tuple = ()  # rows of csrc/ops/*.def that this record covers
     layouts: bool = True
+    expanded: bool = True  # its result is certain where elements are equal
     elementwise: bool = False
     second: bool = True  # has a gradient of the gradient
     cpu_only: bool = False  # no kernel on other devices yet

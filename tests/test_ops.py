@@ -137,6 +137,8 @@ def test_values(op, device):
 @pytest.mark.parametrize("op", OPS, ids=str)
 def test_layouts(op, layout, device, optional_torch):
     """Every layout gives the values of the contiguous one, and the strides that torch gives."""
+    if layout == "expanded" and not op.expanded:
+        pytest.skip("equal elements: which is taken is open")
     dtype = "float32" if "float32" in op.dtypes else "int64"
     for sample in op.samples(Maker(dtype, *op.domain)):
         sample = laid_out(sample, layout)

@@ -274,6 +274,34 @@ struct BatchNormArgs {
   Stream stream;
 };
 
+// ---- sorting and searching --------------------------------------------------------------------------------------------
+// in: (outer, size) contiguous. NaN counts as the largest value, -0 equals 0.
+//   sort    values, indices (outer, size); stable; values may be null
+//   topk    values, indices (outer, k); largest: from the top; sorted: in order
+//   pick    values, indices (outer): the k-th smallest (k from 0), the median, the mode of each line; size > 0
+struct SortArgs {
+  void* values;
+  int64_t* indices;
+  const void* in;
+  DType dtype;
+  int64_t outer, size, k;
+  int32_t descending;  // sort; topk: largest
+  int32_t sorted;      // topk
+  Stream stream;
+};
+enum class Pick : uint8_t { kth, median, nanmedian, mode };
+// out: (rows, count) int64: where each of values (rows, count) belongs in its row of sorted (sorted_rows, size), sorted_rows
+// 1 or rows; behind equal elements when right != 0. sorter: (sorted_rows, size), the order of `sorted`, or null.
+struct SearchArgs {
+  int64_t* out;
+  const void *sorted, *values;
+  const int64_t* sorter;
+  Compute compute;
+  int64_t sorted_rows, size, rows, count;
+  int32_t right;
+  Stream stream;
+};
+
 // ---- random -----------------------------------------------------------------------------------------------------------
 enum class Random : uint8_t { uniform, normal, bernoulli, bernoulli_tensor, integers, exponential, geometric, cauchy, log_normal, full_range, kCount };
 // Fills n elements of out (contiguous, in memory order). a, b: bounds, mean and std, probability, ... as random-streams says.
@@ -387,6 +415,11 @@ struct Backend {
   // out <- in where keep, else 0: in is (batch, rows, cols) contiguous, bytes of one element given; upper 0: tril, 1: triu
   void (*triangle)(void* out, const void* in, int64_t bytes, int64_t batch, int64_t rows, int64_t cols, int64_t diagonal,
                    int upper, Stream stream);
+
+  void (*sort)(const SortArgs&);
+  void (*topk)(const SortArgs&);
+  void (*pick)(const SortArgs&, Pick kind);
+  void (*searchsorted)(const SearchArgs&);
 
   void (*random)(const RandomArgs&);
   void (*randperm)(int64_t* out, int64_t n, void* generator, Stream stream);

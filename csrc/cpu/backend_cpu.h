@@ -41,6 +41,11 @@ void reset_peak(int device);
 
 // draw.cpp
 void draw(const DrawArgs& args);
+// sort.cpp, select.cpp: work without vectors, compiled once
+void sort(const SortArgs& args);
+void topk(const SortArgs& args);
+void pick(const SortArgs& args, Pick kind);
+void searchsorted(const SearchArgs& args);
 
 // Memory a kernel needs for itself while it runs (packing, partial sums); 64-byte aligned.
 void* scratch(size_t bytes);

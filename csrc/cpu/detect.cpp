@@ -83,6 +83,10 @@ void choose(Chosen& chosen) {
   fill_complex_forward(table);
   fill_complex_grad(table);
   fill_complex_copy(table);
+  table.sort = sort;
+  table.topk = topk;
+  table.pick = pick;
+  table.searchsorted = searchsorted;
 
 #if defined(FG_X86)
   __builtin_cpu_init();

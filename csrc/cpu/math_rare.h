@@ -1,6 +1,7 @@
 // The less common words: functions of float computed in double, functions of double lane by lane through libm, and the
 // division words. Part of math.h, which includes it at its end.
 #pragma once
+#include "cpu/special.h"
 
 namespace fg::cpu::FG_ISA {
 namespace {
@@ -94,6 +95,51 @@ FG_NOINLINE VF hypot(VF a, VF b) {
   VF r = narrow({sqrt(x.low * x.low + y.low * y.low), sqrt(x.high * x.high + y.high * y.high)});
   constexpr float inf = Limits<float>::kInf;
   return where((abs(a) == inf) | (abs(b) == inf), inf, r);
+}
+
+// ---- special functions: float in double as well ----
+
+#define FG_SPECIAL1(word) \
+  template <class T> FG_NOINLINE Vec<T> word(Vec<T> x) { \
+    return each(x, [](T a) { return static_cast<T>(special::word(static_cast<double>(a))); }); \
+  }
+FG_SPECIAL1(lgamma) FG_SPECIAL1(digamma) FG_SPECIAL1(erfinv) FG_SPECIAL1(erfcx) FG_SPECIAL1(i0) FG_SPECIAL1(i0e)
+FG_SPECIAL1(i1) FG_SPECIAL1(i1e) FG_SPECIAL1(ndtri) FG_SPECIAL1(log_ndtr)
+#undef FG_SPECIAL1
+#define FG_SPECIAL2(word) \
+  template <class T> FG_NOINLINE Vec<T> word(Vec<T> a, Vec<T> x) { \
+    return each(a, x, [](T n, T b) { return static_cast<T>(special::word(static_cast<double>(n), static_cast<double>(b))); }); \
+  } \
+  template <class T> FG_INLINE Vec<T> word(double a, Vec<T> x) { return word(Vec<T>(static_cast<T>(a)), x); }
+FG_SPECIAL2(polygamma) FG_SPECIAL2(zeta) FG_SPECIAL2(igamma) FG_SPECIAL2(igammac) FG_SPECIAL2(plain_function)
+#undef FG_SPECIAL2
+template <class T> FG_NOINLINE Vec<T> polynomial(Vec<T> kind, Vec<T> x, Vec<T> n) {
+  return each(x, n, [&](T a, T b) {
+    return static_cast<T>(special::polynomial(static_cast<double>(kind.v[0]), static_cast<double>(a), static_cast<double>(b)));
+  });
+}
+
+// The greatest common divisor of the magnitudes, and the least common multiple; what does not fit wraps.
+template <class T> FG_INLINE T gcd_one(T a, T b) {
+  using U = typename Lane<T>::Unsigned;
+  U x = a < 0 ? U{0} - static_cast<U>(a) : static_cast<U>(a), y = b < 0 ? U{0} - static_cast<U>(b) : static_cast<U>(b);
+  while (y != 0) {
+    const U rest = x % y;
+    x = y, y = rest;
+  }
+  return static_cast<T>(x);
+}
+template <class T> FG_NOINLINE Vec<T> gcd(Vec<T> a, Vec<T> b) {
+  return each(a, b, [](T x, T y) { return gcd_one(x, y); });
+}
+template <class T> FG_NOINLINE Vec<T> lcm(Vec<T> a, Vec<T> b) {
+  return each(a, b, [](T x, T y) {
+    using U = typename Lane<T>::Unsigned;
+    const T divisor = gcd_one(x, y);
+    if (divisor == 0) return T{0};
+    const T product = static_cast<T>(static_cast<U>(x / divisor) * static_cast<U>(y));
+    return product < 0 ? static_cast<T>(U{0} - static_cast<U>(product)) : product;
+  });
 }
 
 // ---- division words ----

@@ -7,6 +7,16 @@
 
 namespace fg::cuda {
 
+namespace special {
+#if defined(__CUDACC__)
+#define FG_SPECIAL static inline __device__ __noinline__
+#else
+#define FG_SPECIAL inline
+#endif
+#include "ops/special_math.h"
+#undef FG_SPECIAL
+}  // namespace special
+
 struct Mask {
   bool v;
   friend FG_DEVICE Mask operator&(Mask a, Mask b) { return {a.v && b.v}; }
@@ -152,6 +162,41 @@ template <class T> struct Num {
   friend FG_DEVICE Num remainder(Num a, Num b) {
     Num mod = fmod(a, b);
     return mod.v != 0 && (b.v < 0) != (mod.v < 0) ? mod + b : mod;
+  }
+
+  // Special functions, in double.
+#define FG_WORD(word, fn) \
+  friend FG_DEVICE Num word(Num a) { return static_cast<T>(special::fn(static_cast<double>(a.v))); }
+  FG_WORD(lgamma, log_gamma)
+  FG_WORD(digamma, digamma) FG_WORD(erfinv, erfinv) FG_WORD(erfcx, erfcx) FG_WORD(i0, i0) FG_WORD(i0e, i0e)
+      FG_WORD(i1, i1) FG_WORD(i1e, i1e) FG_WORD(ndtri, ndtri) FG_WORD(log_ndtr, log_ndtr)
+#undef FG_WORD
+#define FG_WORD(word)                              \
+  friend FG_DEVICE Num word(Num a, Num b) {        \
+    return static_cast<T>(special::word(static_cast<double>(a.v), static_cast<double>(b.v))); \
+  }
+          FG_WORD(polygamma) FG_WORD(zeta) FG_WORD(igamma) FG_WORD(igammac)
+#undef FG_WORD
+  friend FG_DEVICE Num plain_function(Num kind, Num x) {
+    return static_cast<T>(special::plain_function(static_cast<int>(kind.v), static_cast<double>(x.v)));
+  }
+  friend FG_DEVICE Num polynomial(Num kind, Num x, Num n) {
+    return static_cast<T>(
+        special::polynomial(static_cast<int>(kind.v), static_cast<double>(x.v), static_cast<double>(n.v)));
+  }
+  friend FG_DEVICE Num gcd(Num a, Num b) {
+    U x = static_cast<U>((a.v < 0 ? -a : a).v), y = static_cast<U>((b.v < 0 ? -b : b).v);
+    while (y != 0) {
+      const U rest = static_cast<U>(x % y);
+      x = y, y = rest;
+    }
+    return static_cast<T>(x);
+  }
+  friend FG_DEVICE Num lcm(Num a, Num b) {
+    const Num divisor = gcd(a, b);
+    if (divisor.v == 0) return T(0);
+    const Num product = trunc_divide(a, divisor) * b;
+    return product.v < 0 ? -product : product;
   }
 
   friend FG_DEVICE Num bit_and(Num a, Num b) { return a.v & b.v; }

@@ -109,14 +109,17 @@ struct ElementwiseNode final : Node {
       case Op::remainder: return second ? "RemainderBackward0" : "RemainderBackward1";
       case Op::fmod: return second ? "FmodBackward0" : "FmodBackward1";
       case Op::pow: return first ? "PowBackward2" : "PowBackward1";
+      case Op::special_xlog1py: if (first) return "SpecialXlog1PyBackward1"; if (second) return "SpecialXlog1PyBackward2"; break;
+      case Op::special_zeta: if (first) return "SpecialZetaBackward1"; if (second) return "SpecialZetaBackward2"; break;
       case Op::xlogy: return first ? "XlogyBackward1" : second ? "XlogyBackward2" : "XlogyBackward0";
       case Op::copysign: return second ? "CopysignBackward1" : "CopysignBackward0";
       case Op::floor_divide: return p.i ? "DivBackward2" : "FloorDivideBackward0";
       case Op::clamp_min: return q.i ? "ClampMinBackward0" : "ClampBackward1";
       case Op::clamp_max: return q.i ? "ClampMaxBackward0" : "ClampBackward1";
       case Op::clamp_tensor: return !p.i ? "ClampBackward0" : second ? "ClampMaxBackward1" : "ClampMinBackward1";
-      default: return row_info(op).node_name;
+      default: break;
     }
+    return row_info(op).node_name;
   }
   void release_saved() override {
     for (Saved& s : in) s.clear();

@@ -9,7 +9,7 @@ bool float_only(Op op) {
   switch (op) {
     case Op::elu: case Op::celu: case Op::selu: case Op::gelu: case Op::gelu_tanh: case Op::silu: case Op::mish:
     case Op::softplus: case Op::log_sigmoid: case Op::hardsigmoid: case Op::hardswish: case Op::leaky_relu:
-    case Op::softshrink: case Op::hardshrink: case Op::prelu: case Op::lerp: case Op::hypot: case Op::logaddexp: case Op::mse_loss:
+    case Op::softshrink: case Op::hardshrink: case Op::prelu: case Op::lerp: case Op::hypot: case Op::igamma: case Op::igammac: case Op::logaddexp: case Op::mse_loss:
     case Op::smooth_l1_loss: case Op::huber_loss: case Op::binary_cross_entropy: case Op::binary_cross_entropy_with_logits:
       return true;
     default:
@@ -21,7 +21,7 @@ bool not_for_bool(Op op) {
   switch (op) {
     case Op::abs: case Op::floor: case Op::ceil: case Op::round: case Op::trunc: case Op::floor_divide: case Op::trunc_divide:
     case Op::remainder: case Op::fmod: case Op::pow: case Op::threshold: case Op::addcmul: case Op::bitwise_left_shift:
-    case Op::bitwise_right_shift:
+    case Op::bitwise_right_shift: case Op::gcd: case Op::lcm:
       return true;
     default:
       return false;

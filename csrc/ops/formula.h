@@ -13,7 +13,8 @@
 //   abs sign floor ceil round (half to even) trunc   max min (NaN wins)   pow atan2 hypot copysign logaddexp
 //   floor_divide trunc_divide remainder (sign of b) fmod (sign of a)   zero (0 of the same kind)
 //   conj (the identity on reals: free)   real (of complex numbers: the imaginary part set to 0)
-//   bit_and bit_or bit_xor shift_left shift_right (integers)
+//   bit_and bit_or bit_xor shift_left shift_right gcd lcm (integers)
+//   lgamma digamma polygamma zeta igamma igammac erfinv erfcx ndtri log_ndtr i0 i0e i1 i1e   plain_function polynomial by number
 //
 // FG_HD is empty, or __host__ __device__. Kernel files include this inside their own per-ISA namespace, after the words, and
 // define FG_FORMULA_NESTED; elsewhere it opens namespace fg.
@@ -32,6 +33,9 @@ constexpr double kTwoOverSqrtPi = 1.128379167095512573896;
 constexpr double kSqrtHalf = 0.707106781186547524401;
 constexpr double kInvSqrtTwoPi = 0.398942280401432677940;
 constexpr double kSqrtTwoOverPi = 0.797884560802865355880;
+constexpr double kInfinite = __builtin_inf();
+constexpr double kSqrtTwoPi = 2.506628274631000502416;
+constexpr double kSqrtPiOverTwo = 0.886226925452758013649;
 constexpr double kGeluCubic = 0.044715;
 constexpr double kSeluAlpha = 1.6732632423543772848170429916717;
 constexpr double kSeluScale = 1.0507009873554804934193349852946;

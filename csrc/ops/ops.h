@@ -141,6 +141,18 @@ Tensor cumulative(const Tensor& t, int64_t dim, Row op, std::optional<DType> dty
 std::pair<Tensor, Tensor> cumulative_extremum(const Tensor& t, int64_t dim, bool minimum);
 Tensor layer_norm(const Tensor& t, Dims shape, const Tensor& weight, const Tensor& bias, double eps);
 
+// ---- special.cpp
+// The same elements; backward through them fails: the derivative for `what` is not implemented.
+Tensor refuse_gradient(const Tensor& t, const char* what);
+
+// ---- sort.cpp: values and their indices, along one dimension
+std::pair<Tensor, Tensor> sort(const Tensor& t, int64_t dim, bool descending, bool want_values = true);
+std::pair<Tensor, Tensor> topk(const Tensor& t, int64_t k, int64_t dim, bool largest, bool sorted);
+std::pair<Tensor, Tensor> pick(const Tensor& t, Pick kind, int64_t k, int64_t dim, bool keepdim);  // k: of kth, from 1
+Tensor median(const Tensor& t, bool skip_nan);
+// sorted: one sequence, or one for each row of values; the arguments are checked before
+Tensor searchsorted(const Tensor& sorted, const Tensor& values, bool right, const Tensor& sorter);
+
 // ---- matmul.cpp
 Tensor matmul(const Tensor& a, const Tensor& b);
 Tensor mm(const Tensor& a, const Tensor& b);

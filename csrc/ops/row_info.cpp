@@ -39,6 +39,8 @@ constexpr NodeName kNodeNames[] = {
     {Op::prelu, "PreluKernelBackward0"},   {Op::remainder, "RemainderBackward0"},
     {Op::floor_divide, "DivBackward2"},         {Op::trunc_divide, "DivBackward2"},
     {Op::lerp, "LerpBackward1"},           {Op::sgn_complex, "SgnBackward0"},  {Op::conj_complex, "ConjBackward0"},
+    {Op::special_i0e, "SpecialI0EBackward0"},
+    {Op::special_i1e, "SpecialI1EBackward0"},   {Op::special_xlog1py, "SpecialXlog1PyBackward0"},
 };
 
 const char* node_name_of(Op op, const char* name) {

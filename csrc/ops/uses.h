@@ -29,7 +29,8 @@ FG_USES1(sin) FG_USES1(cos) FG_USES1(tan) FG_USES1(asin) FG_USES1(acos) FG_USES1
 FG_USES1(tanh) FG_USES1(asinh) FG_USES1(acosh) FG_USES1(atanh) FG_USES1(sigmoid) FG_USES1(erf) FG_USES1(erfc) FG_USES1(abs)
 FG_USES1(sign) FG_USES1(floor) FG_USES1(ceil) FG_USES1(round) FG_USES1(trunc) FG_USES1(operator-)
 FG_USES1(gelu) FG_USES1(gelu_slope) FG_USES1(gelu_tanh) FG_USES1(gelu_tanh_slope) FG_USES1(silu_slope) FG_USES1(softplus)
-FG_USES1(mish_slope) FG_USES1(conj) FG_USES1(real)
+FG_USES1(mish_slope) FG_USES1(conj) FG_USES1(real) FG_USES1(lgamma) FG_USES1(digamma) FG_USES1(erfinv) FG_USES1(erfcx) FG_USES1(i0) FG_USES1(i0e)
+FG_USES1(i1) FG_USES1(i1e) FG_USES1(ndtri) FG_USES1(log_ndtr)
 constexpr Uses zero(Uses) { return Uses(); }
 #undef FG_USES1
 #define FG_USES2(word) constexpr Uses word(Uses a, Uses b) { return Uses::of(a.bits | b.bits); }
@@ -37,7 +38,8 @@ FG_USES2(operator+) FG_USES2(operator-) FG_USES2(operator*) FG_USES2(operator/) 
 FG_USES2(operator>) FG_USES2(operator>=) FG_USES2(operator==) FG_USES2(operator!=) FG_USES2(operator&) FG_USES2(operator|)
 FG_USES2(operator^) FG_USES2(max) FG_USES2(min) FG_USES2(pow) FG_USES2(atan2) FG_USES2(hypot) FG_USES2(copysign)
 FG_USES2(logaddexp) FG_USES2(floor_divide) FG_USES2(trunc_divide) FG_USES2(remainder) FG_USES2(fmod) FG_USES2(bit_and)
-FG_USES2(bit_or) FG_USES2(bit_xor) FG_USES2(shift_left) FG_USES2(shift_right)
+FG_USES2(bit_or) FG_USES2(bit_xor) FG_USES2(shift_left) FG_USES2(shift_right) FG_USES2(polygamma) FG_USES2(zeta)
+FG_USES2(igamma) FG_USES2(igammac)
 #undef FG_USES2
 constexpr Uses where(Uses m, Uses a, Uses b) { return Uses::of(m.bits | a.bits | b.bits); }
 

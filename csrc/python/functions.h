@@ -13,10 +13,15 @@ inline PyObject* same_object(const Call& c, int i = 0) {
   return c.v[i];
 }
 PyObject* nonzero_tuple(const Tensor& t);  // one vector of positions for each dimension
+PyTypeObject* pair_type(const char* kind);
 PyObject* wrap_pair(const char* kind, const Tensor& a, const Tensor& b);  // named tuple (values, indices)
+
+// The same, or into the two tensors given as out= (parameter i).
+PyObject* finish_pair(const Call& c, int i, const char* kind, const Tensor& values, const Tensor& indices);
 
 bool init_elementwise_functions(PyObject* module);
 bool init_reduce_functions(PyObject* module);
+bool init_sort_functions(PyObject* module);
 bool init_shape_functions(PyObject* module);
 bool init_index_functions(PyObject* module);
 bool init_create_functions(PyObject* module);

@@ -14,11 +14,24 @@ constexpr bool by_hand(Op op) {
     case Op::softshrink: case Op::hardshrink: case Op::round: case Op::add: case Op::add_scaled: case Op::sub: case Op::div:
     case Op::trunc_divide: case Op::pow: case Op::mse_loss: case Op::smooth_l1_loss: case Op::huber_loss:
     case Op::binary_cross_entropy: case Op::binary_cross_entropy_with_logits: case Op::where: case Op::addcmul:
-    case Op::addcdiv: case Op::lerp: case Op::clamp_tensor:
+    case Op::addcdiv: case Op::lerp: case Op::clamp_tensor: case Op::polygamma: case Op::special_plain:
+    case Op::special_polynomial: case Op::special_zeta: case Op::igamma: case Op::igammac:
       return true;
     default:
       return false;
   }
+}
+
+// Rows named special_* belong to torch.special, which has functions only.
+constexpr bool is_special(const char* name) {
+  for (const char* c = "special_"; *c; ++c, ++name)
+    if (*c != *name) return false;
+  return true;
+}
+constexpr unsigned flags_of(Op op, const char* name, bool in_place) {
+  if (by_hand(op)) return 0;
+  if (is_special(name)) return in_place ? 0 : kFunction;
+  return kBoth;
 }
 
 const Tensor* out_of(const Call& c, int i) {
@@ -43,7 +56,7 @@ PyObject* unary_inplace(Call& c) {
 constexpr unsigned tensors_only(Op op) {
   switch (op) {
     case Op::maximum: case Op::minimum: case Op::fmax: case Op::fmin: case Op::atan2: case Op::hypot: case Op::logaddexp:
-    case Op::logical_and: case Op::logical_or: case Op::logical_xor:
+    case Op::logical_and: case Op::logical_or: case Op::logical_xor: case Op::gcd: case Op::lcm:
       return 3;
     case Op::eq: case Op::ne: case Op::lt: case Op::le: case Op::gt: case Op::ge: case Op::fmod: case Op::copysign:
       return 1;
@@ -72,11 +85,11 @@ PyObject* binary_inplace(Call& c) {
 }
 
 #define AUTO1(name)                                                                                              \
-  {#name, by_hand(Op::name) ? 0u : kBoth, "input, *, out=None", unary_fn<Op::name>, nullptr},                    \
-  {#name "_", by_hand(Op::name) ? 0u : kBoth, "input", unary_inplace<Op::name>, nullptr},
+  {#name, flags_of(Op::name, #name, false), "input, *, out=None", unary_fn<Op::name>, nullptr},                    \
+  {#name "_", flags_of(Op::name, #name, true), "input", unary_inplace<Op::name>, nullptr},
 #define AUTO2(name)                                                                                              \
-  {#name, by_hand(Op::name) ? 0u : kBoth, "input, other, *, out=None", binary_fn<Op::name>, nullptr},            \
-  {#name "_", by_hand(Op::name) ? 0u : kBoth, "input, other", binary_inplace<Op::name>, nullptr},
+  {#name, flags_of(Op::name, #name, false), "input, other, *, out=None", binary_fn<Op::name>, nullptr},            \
+  {#name "_", flags_of(Op::name, #name, true), "input, other", binary_inplace<Op::name>, nullptr},
 
 constexpr FunctionDef rows[] = {
 #define UNARY_FLOAT(name, ...) AUTO1(name)
@@ -111,6 +124,55 @@ template <Op op, int default_p, int default_q>
 PyObject* with_pq_(Call& c) {
   elementwise_(op, c.tensor(0), {}, c.scalar(1, Scalar::of_int(default_p)), c.scalar(2, Scalar::of_int(default_q)));
   return same_object(c);
+}
+
+// ---- special functions
+
+// The derivative for the first argument is not known.
+template <Op op>
+PyObject* second_only(Call& c) {
+  Arg a[] = {c.arg(0), c.arg(1)};
+  if (op != Op::special_zeta)
+    for (int i = 0; i < 2; ++i)
+      if (!a[i].tensor) c.type_error(i, "Tensor");
+  if (!a[0].tensor && !a[1].tensor) c.type_error(0, "Tensor");
+  Tensor first;
+  if (a[0].tensor && should_record(*a[0].tensor)) {
+    first = refuse_gradient(*a[0].tensor, op == Op::special_zeta ? "zeta" : op == Op::igamma ? "igamma: input" : "igammac: input");
+    a[0] = Arg(first);
+  }
+  return done(c, 2, elementwise(op, a, {}, {}, out_of(c, 2)));
+}
+template <Op op>
+PyObject* second_only_(Call& c) {
+  const Tensor& t = c.tensor(0);
+  FG_CHECK(!should_record(t), NotImplemented, "the derivative for '", c.signature.name, "' is not implemented.");
+  Arg rest[] = {c.tensor(1)};
+  elementwise_(op, t, rest);
+  return same_object(c);
+}
+
+Scalar derivative_number(const Call& c, int i) {
+  int64_t n = c.integer(i);
+  FG_CHECK(n >= 0, Runtime, "polygamma(n, x) does not support negative n.");
+  return Scalar::of_int(n);
+}
+PyObject* polygamma_args(Call& c, int n, int x) {
+  Arg a[] = {c.tensor(x)};
+  return done(c, 2, elementwise(Op::polygamma, a, derivative_number(c, n), {}, out_of(c, 2)));
+}
+
+// Functions of torch.special without a gradient: (which, input), (which, input, n).
+PyObject* special_plain(Call& c) {
+  NoGradGuard guard;
+  Arg a[] = {c.tensor(1)};
+  return done(c, 2, elementwise(Op::special_plain, a, Scalar::of_int(c.integer(0)), {}, out_of(c, 2)));
+}
+PyObject* special_polynomial(Call& c) {
+  NoGradGuard guard;
+  Arg a[] = {c.arg(1), c.arg(2)};
+  if (!a[0].tensor && !a[1].tensor) c.type_error(1, "Tensor");
+  return done(c, 3, elementwise(Op::special_polynomial, a, Scalar::of_int(c.integer(0)), {}, out_of(c, 3)));
 }
 
 bool is_one(const Call& c, int i) {
@@ -350,6 +412,24 @@ constexpr FunctionDef hand[] = {
     {"addcmul_", kBoth, "input, tensor1, tensor2, *, value=1", addc_<Op::addcmul>, nullptr},
     {"addcdiv", kBoth, "input, tensor1, tensor2, *, value=1, out=None", addc<Op::addcdiv>, "input + value * tensor1 / tensor2"},
     {"addcdiv_", kBoth, "input, tensor1, tensor2, *, value=1", addc_<Op::addcdiv>, nullptr},
+    {"igamma", kBoth, "input, other, *, out=None", second_only<Op::igamma>, "Lower incomplete gamma function, regularised."},
+    {"igammac", kBoth, "input, other, *, out=None", second_only<Op::igammac>, "Upper incomplete gamma function, regularised."},
+    {"igamma_", kMethod, "input, other", second_only_<Op::igamma>, nullptr},
+    {"igammac_", kMethod, "input, other", second_only_<Op::igammac>, nullptr},
+    {"special_zeta", kFunction, "input, other, *, out=None", second_only<Op::special_zeta>, nullptr},
+    {"polygamma", kFunction, "n, input, *, out=None", [](Call& c) { return polygamma_args(c, 0, 1); }, "The n-th derivative of digamma."},
+    {"_refuse_gradient", kFunction, "input, what",
+     [](Call& c) {  // kept for the life of the process: there are few
+       static std::vector<std::unique_ptr<std::string>> texts;
+       const std::string what = c.text(1, "");
+       for (const auto& text : texts)
+         if (*text == what) return wrap(refuse_gradient(c.tensor(0), text->c_str()));
+       texts.push_back(std::make_unique<std::string>(what));
+       return wrap(refuse_gradient(c.tensor(0), texts.back()->c_str()));
+     },
+     nullptr},
+    {"special_plain", kFunction, "which, input, *, out=None", special_plain, nullptr},
+    {"special_polynomial", kFunction, "which, input, n, *, out=None", special_polynomial, nullptr},
     {"prelu", kBoth, "input, weight",
      [](Call& c) {
        const Tensor &x = c.tensor(0), &w = c.tensor(1);
@@ -372,8 +452,11 @@ Signature hand_signatures[sizeof(hand) / sizeof(hand[0])];
 PyObject* where_method(Call& c) { return wrap(where(c.tensor(1), c.tensor(0), c.arg(2))); }
 constexpr FunctionDef methods[] = {
     {"where", kMethod, "input, condition, other", where_method, "self where condition is true, other elsewhere"},
+    {"polygamma", kMethod, "input, n, *, out=None", [](Call& c) { return polygamma_args(c, 1, 0); }, "The n-th derivative of digamma."},
+    {"polygamma_", kMethod, "input, n",
+     [](Call& c) { elementwise_(Op::polygamma, c.tensor(0), {}, derivative_number(c, 1)); return same_object(c); }, nullptr},
 };
-Signature methods_signatures[1];
+Signature methods_signatures[sizeof(methods) / sizeof(methods[0])];
 
 }  // namespace
 

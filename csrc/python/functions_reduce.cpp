@@ -7,32 +7,16 @@ namespace fg::py {
 
 namespace {
 
-PyTypeObject* pair_types[8];
-const char* pair_names[8];
-int pair_count = 0;
+struct PairType {
+  std::string name;
+  PyTypeObject* type;
+};
+std::vector<PairType> pair_types;
 
 // dims of torch's reductions: None and () mean all. Empty but given, which shows in the name of the node.
 OptDims reduce_dims(const Call& c, int i) {
   if (c.given(i) && !c.has(i)) return DimArray();
   return c.opt_dims(i);
-}
-
-
-// out= of two results is a pair of tensors.
-PyObject* finish_pair(const Call& c, int i, const char* kind, const Tensor& values, const Tensor& indices) {
-  if (!c.has(i)) return wrap_pair(kind, values, indices);
-  std::vector<Tensor> out = c.tensors(i);
-  FG_CHECK(out.size() == 2, Type, kind, "(): out must be a tuple of two tensors, got ", out.size());
-  FG_CHECK(!values.requires_grad(), Runtime, kind, "(): functions with out=... arguments don't support automatic "
-           "differentiation, but one of the arguments requires grad.");
-  FG_CHECK(out[0].device() == values.device() && out[1].device() == values.device(), Runtime, kind, ": out= is on another device");
-  FG_CHECK(out[0].dtype() == values.dtype() && out[1].dtype() == indices.dtype(), Runtime, kind, ": Expected out tensors to have "
-           "dtypes ", dtype_name(values.dtype()), " and ", dtype_name(indices.dtype()), ", but got ", dtype_name(out[0].dtype()),
-           " and ", dtype_name(out[1].dtype()));
-  NoGradGuard guard;
-  copy_(resize_out(out[0], values.sizes()), values);
-  copy_(resize_out(out[1], indices.sizes()), indices);
-  return wrap_pair(kind, out[0], out[1]);
 }
 
 PyObject* extremum_args(Call& c, bool minimum) {
@@ -192,20 +176,42 @@ Signature defs_signatures[sizeof(defs) / sizeof(defs[0])];
 
 }  // namespace
 
+PyObject* finish_pair(const Call& c, int i, const char* kind, const Tensor& values, const Tensor& indices) {
+  if (!c.has(i)) return wrap_pair(kind, values, indices);
+  std::vector<Tensor> out = c.tensors(i);
+  FG_CHECK(out.size() == 2, Type, kind, "(): out must be a tuple of two tensors, got ", out.size());
+  FG_CHECK(!values.requires_grad(), Runtime, kind, "(): functions with out=... arguments don't support automatic "
+           "differentiation, but one of the arguments requires grad.");
+  FG_CHECK(out[0].device() == values.device() && out[1].device() == values.device(), Runtime, kind, ": out= is on another device");
+  FG_CHECK(out[0].dtype() == values.dtype() && out[1].dtype() == indices.dtype(), Runtime, kind, ": Expected out tensors to have "
+           "dtypes ", dtype_name(values.dtype()), " and ", dtype_name(indices.dtype()), ", but got ", dtype_name(out[0].dtype()),
+           " and ", dtype_name(out[1].dtype()));
+  NoGradGuard guard;
+  copy_(resize_out(out[0], values.sizes()), values);
+  copy_(resize_out(out[1], indices.sizes()), indices);
+  return wrap_pair(kind, out[0], out[1]);
+}
+
+PyTypeObject* pair_type(const char* kind) {
+  for (const PairType& pair : pair_types)
+    if (pair.name == kind) return pair.type;
+  static PyStructSequence_Field fields[] = {{"values", nullptr}, {"indices", nullptr}, {nullptr, nullptr}};
+  std::string* name = new std::string(concat("torch.return_types.", kind));
+  PyStructSequence_Desc desc = {name->c_str(), nullptr, fields, 2};
+  PyTypeObject* type = PyStructSequence_NewType(&desc);
+  if (!type) raise_pending();
+  PyObject* module = PyImport_ImportModule("fastgrad.return_types");  // has the text of all of them
+  PyObject* text = module ? PyObject_GetAttrString(module, "_text") : nullptr;
+  Py_XDECREF(module);
+  bool ok = text && PyObject_SetAttrString(reinterpret_cast<PyObject*>(type), "__repr__", text) == 0;
+  Py_XDECREF(text);
+  if (!ok) raise_pending();
+  pair_types.push_back({kind, type});
+  return type;
+}
+
 PyObject* wrap_pair(const char* kind, const Tensor& a, const Tensor& b) {
-  PyTypeObject* type = nullptr;
-  for (int i = 0; i < pair_count; ++i)
-    if (pair_names[i] == kind) type = pair_types[i];
-  if (!type) {
-    static PyStructSequence_Field fields[] = {{"values", nullptr}, {"indices", nullptr}, {nullptr, nullptr}};
-    std::string* name = new std::string(concat("torch.return_types.", kind));
-    PyStructSequence_Desc desc = {name->c_str(), nullptr, fields, 2};
-    type = PyStructSequence_NewType(&desc);
-    if (!type) raise_pending();
-    pair_names[pair_count] = kind;
-    pair_types[pair_count++] = type;
-  }
-  PyObject* out = PyStructSequence_New(type);
+  PyObject* out = PyStructSequence_New(pair_type(kind));
   if (!out) raise_pending();
   PyStructSequence_SET_ITEM(out, 0, wrap(a));
   PyStructSequence_SET_ITEM(out, 1, wrap(b));

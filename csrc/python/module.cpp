@@ -139,6 +139,7 @@ PYBIND11_MODULE(_C, m) {
       init_overrides,
       init_elementwise_functions,
       init_reduce_functions,
+      init_sort_functions,
       init_shape_functions,
       init_index_functions,
       init_create_functions,

@@ -192,6 +192,32 @@ struct Overridable {
 
 Overridable* overridable(PyObject* o) { return reinterpret_cast<Overridable*>(o); }
 
+// An argument that lacks what a tensor has gives the TypeError that native functions give. The AttributeError that is set
+// says which object it was.
+PyObject* junk_as_type_error(PyObject* fn, PyObject* const* args, Py_ssize_t n) {
+  PyObject *kind, *error, *traceback;
+  PyErr_Fetch(&kind, &error, &traceback);
+  PyErr_NormalizeException(&kind, &error, &traceback);
+  PyObject* culprit = error ? reinterpret_cast<PyAttributeErrorObject*>(error)->obj : nullptr;
+  bool junk = false;
+  for (Py_ssize_t i = 0; culprit && !is_tensor(culprit) && i < n && !junk; ++i) {
+    junk = args[i] == culprit;
+    if (!PyList_Check(args[i]) && !PyTuple_Check(args[i])) continue;
+    PyObject** items = PySequence_Fast_ITEMS(args[i]);
+    for (Py_ssize_t k = 0; k < PySequence_Fast_GET_SIZE(args[i]); ++k) junk |= items[k] == culprit;
+  }
+  if (!junk) {
+    PyErr_Restore(kind, error, traceback);
+    return nullptr;
+  }
+  Ref name(PyObject_GetAttrString(fn, "__name__"));
+  if (name.o) PyErr_Format(PyExc_TypeError, "%U(): expected a Tensor, but got %s", name.o, Py_TYPE(culprit)->tp_name);
+  Py_XDECREF(kind);
+  Py_XDECREF(error);
+  Py_XDECREF(traceback);
+  return nullptr;
+}
+
 PyObject* overridable_call(PyObject* self, PyObject* const* args, size_t flagged, PyObject* keywords) {
   Overridable* f = overridable(self);
   Py_ssize_t n = PyVectorcall_NARGS(flagged), all = n + (keywords ? PyTuple_GET_SIZE(keywords) : 0);
@@ -203,9 +229,11 @@ PyObject* overridable_call(PyObject* self, PyObject* const* args, size_t flagged
     for (Py_ssize_t i = 0; i < n; ++i) PyTuple_SET_ITEM(packed.o, i, Py_NewRef(args[i]));
     return dispatch(func, packed.o, kwargs.o);
   }
-  if (PyFunction_Check(f->fn))
-    return reinterpret_cast<PyFunctionObject*>(f->fn)->vectorcall(f->fn, args, flagged, keywords);
-  return PyObject_Vectorcall(f->fn, args, flagged, keywords);
+  PyObject* result = PyFunction_Check(f->fn)
+                         ? reinterpret_cast<PyFunctionObject*>(f->fn)->vectorcall(f->fn, args, flagged, keywords)
+                         : PyObject_Vectorcall(f->fn, args, flagged, keywords);
+  if (!result && PyErr_ExceptionMatches(PyExc_AttributeError)) return junk_as_type_error(f->fn, args, all);
+  return result;
 }
 
 PyObject* overridable_new(PyTypeObject* type, PyObject* args, PyObject* kwargs) {

@@ -20,12 +20,14 @@ _NOT_HERE = frozenset("""
     synchronize avg_pool2d avg_pool3d
 
     add_ addcdiv_ addcmul_ atan2_ bitwise_and_ bitwise_left_shift_ bitwise_or_ bitwise_right_shift_ bitwise_xor_
-    copysign_ div_ eq_ floor_divide_ fmax_ fmin_ fmod_ ge_ gt_ hypot_ isfinite_ isinf_ isnan_ le_ lerp_ logaddexp_
-    logical_and_ logical_not_ logical_or_ logical_xor_ lt_ maximum_ minimum_ mul_ ne_ pow_ prelu_ remainder_ sign_ sub_
+    copysign_ digamma_ div_ eq_ erfinv_ floor_divide_ fmax_ fmin_ fmod_ ge_ gt_ hypot_ isfinite_ isinf_ isnan_ le_
+    lerp_ lgamma_ logaddexp_ logical_and_ logical_not_ logical_or_ logical_xor_ lt_ maximum_ minimum_ mul_ ne_
+    pow_ prelu_ remainder_ sign_ sub_
     """.split())
-globals().update({name: value for name, value in vars(_C).items() if name[0] != "_" and name not in _NOT_HERE})
+globals().update({name: value for name, value in vars(_C).items() if name[0] != "_" and name not in _NOT_HERE
+                  and not name.startswith("special_")})
 
-from . import _compose, _linear, _overrides, _statistics, _tensor
+from . import _calculus, _compose, _elementwise, _linear, _overrides, _search, _statistics, _tensor
 from ._size import Size
 from ._tensor_str import set_printoptions
 from ._type_info import (
@@ -40,7 +42,7 @@ from ._type_info import (
     strided,
 )
 
-for _module in (_compose, _linear, _statistics):
+for _module in (_compose, _linear, _statistics, _elementwise, _calculus, _search):
     globals().update(_overrides.publish(vars(_module), __name__, _module.FUNCTIONS))
 for _name, _native in _statistics.ALIASES.items():
     globals()[_name] = globals()[_native]
@@ -77,8 +79,8 @@ del _module, _name, _native, _dtype
 # Imported when first used: name -> module, or (module, name in it).
 _LAZY = {name: name for name in (
     "accelerator", "amp", "backends", "compiler", "cpu", "cuda", "distributed", "fx", "hub", "jit", "multiprocessing",
-    "nn", "onnx", "optim", "overrides", "profiler", "random", "safetensors", "serialization", "testing",
-    "utils", "viz")}
+    "nn", "onnx", "optim", "overrides", "profiler", "random", "return_types", "safetensors", "serialization",
+    "special", "testing", "utils", "viz")}
 _LAZY["compile"] = ("compiler", "compile")
 _LAZY.update({name: ("nn.functional", name) for name in (
     "bilinear", "cosine_similarity", "pairwise_distance", "pdist", "rms_norm")})

@@ -1,5 +1,7 @@
 """Functions on shapes that are compositions of native views and joins: their gradients come with the parts."""
 from . import _C
+from ._arguments import done
+from ._arguments import wrapped_dim as _wrapped
 
 Tensor = _C.Tensor
 
@@ -10,14 +12,6 @@ METHODS = ("broadcast_tensors", "diag", "diag_embed", "diagflat", "dsplit", "fli
 FUNCTIONS = tuple([name for name in METHODS if name[-1] != "_"]) + (
     "atleast_1d", "atleast_2d", "atleast_3d", "block_diag", "broadcast_shapes", "cartesian_prod", "column_stack",
     "combinations", "dstack", "hstack", "meshgrid", "resize_as_", "row_stack", "tril_indices", "triu_indices", "vstack")
-
-
-def _wrapped(dim, ndim):
-    """A dimension counted from the front; a 0-d tensor is treated as one with one dimension."""
-    limit = max(ndim, 1)
-    if not -limit <= dim < limit:
-        raise IndexError(f"Dimension out of range (expected to be in range of [{-limit}, {limit - 1}], but got {dim})")
-    return dim % limit
 
 
 def _sequence(tensors):
@@ -247,7 +241,7 @@ def diag(input, diagonal=0, *, out=None):
     if input.dim() not in (1, 2):
         raise RuntimeError(f"diag(): Supports 1D or 2D tensors. Got {input.dim()}D")
     result = diag_embed(input, diagonal) if input.dim() == 1 else input.diagonal(diagonal).clone()
-    return result if out is None else out.copy_(result)
+    return done(result, out)
 
 
 def diagflat(input, offset=0):

@@ -1,6 +1,8 @@
 """Products that are compositions of matmul: inner products, tensordot, kron, distances; einsum is in `_einsum.py`."""
 from . import _C
-from ._compose import _wrapped, broadcast_tensors
+from ._arguments import done
+from ._arguments import wrapped_dim as _wrapped
+from ._compose import broadcast_tensors
 from ._einsum import einsum as einsum
 
 Tensor = _C.Tensor
@@ -14,7 +16,7 @@ class _LinAlgError(RuntimeError):
 LinAlgError = _C._LinAlgError = _LinAlgError
 
 METHODS = ("addbmm", "cross", "ger", "inner", "kron", "matrix_power", "vdot")
-FUNCTIONS = METHODS + ("cdist", "chain_matmul", "einsum", "tensordot", "vander")
+FUNCTIONS = METHODS + ("cdist", "chain_matmul", "einsum", "tensordot")
 
 # Factorisations are in linalg, which is imported (with NumPy) at the first call of one of them.
 LAZY_METHODS = ("cholesky", "cholesky_inverse", "cholesky_solve", "det", "geqrf", "inverse", "logdet", "lu", "lu_solve",
@@ -31,10 +33,6 @@ def _later(name):
     return method
 
 
-def _done(result, out):
-    return result if out is None else out.copy_(result)
-
-
 def ger(input, vec2, *, out=None):
     """Return the outer product of two vectors."""
     return _C.outer(input, vec2) if out is None else _C.outer(input, vec2, out=out)
@@ -42,18 +40,18 @@ def ger(input, vec2, *, out=None):
 
 def vdot(input, other, *, out=None):
     """Return the inner product of two vectors."""
-    return _done(_C.dot(input.conj(), other), out)
+    return done(_C.dot(input.conj(), other), out)
 
 
 def inner(input, other, *, out=None):
     """Return the sums of products over the last dimensions."""
     if input.dim() == 0 or other.dim() == 0:
-        return _done(input * other, out)
+        return done(input * other, out)
     if input.shape[-1] != other.shape[-1]:
         raise RuntimeError(
             f"inner() the last dimension must match on both input tensors but got shapes {list(input.shape)} and "
             f"{list(other.shape)}")
-    return _done(tensordot(input, other, ([-1], [-1])), out)
+    return done(tensordot(input, other, ([-1], [-1])), out)
 
 
 def tensordot(a, b, dims=2, out=None):
@@ -106,7 +104,7 @@ def tensordot(a, b, dims=2, out=None):
         columns *= b.shape[d]
     left = a.permute(*rest_a, *of_a).reshape(rows, count) if a.dim() else a.reshape(1, 1)
     right = b.permute(*of_b, *rest_b).reshape(count, columns) if b.dim() else b.reshape(1, 1)
-    return _done(_C.mm(left, right).reshape(shape), out)
+    return done(_C.mm(left, right).reshape(shape), out)
 
 
 def kron(input, other, *, out=None):
@@ -116,7 +114,7 @@ def kron(input, other, *, out=None):
     b = [1] * (n - other.dim()) + list(other.shape)
     left = input.reshape([size for k in a for size in (k, 1)])
     right = other.reshape([size for k in b for size in (1, k)])
-    return _done((left * right).reshape([i * j for i, j in zip(a, b)]), out)
+    return done((left * right).reshape([i * j for i, j in zip(a, b)]), out)
 
 
 def cross(input, other, dim=None, *, out=None):
@@ -131,13 +129,13 @@ def cross(input, other, dim=None, *, out=None):
         raise RuntimeError(
             f"linalg.cross: inputs dimension {dim} must have length 3. Got {input.shape[dim]} and {other.shape[dim]}")
     result = a.roll(-1, dim) * b.roll(-2, dim) - a.roll(-2, dim) * b.roll(-1, dim)
-    return _done(result, out)
+    return done(result, out)
 
 
 def addbmm(input, batch1, batch2, *, beta=1, alpha=1, out=None):
     """Return beta * input + alpha * the sum of the products of two batches of matrices."""
     product = alpha * _C.bmm(batch1, batch2).sum(0)
-    return _done(product.clone() if beta == 0 else beta * input + product, out)
+    return done(product.clone() if beta == 0 else beta * input + product, out)
 
 
 def chain_matmul(*matrices, out=None):
@@ -163,7 +161,7 @@ def chain_matmul(*matrices, out=None):
             return matrices[i]
         k = best[i, j][1]
         return product(i, k) @ product(k + 1, j)
-    return _done(product(0, n - 1), out)
+    return done(product(0, n - 1), out)
 
 
 def matrix_power(input, n, *, out=None):
@@ -178,7 +176,7 @@ def matrix_power(input, n, *, out=None):
         return matrix_power(inv(input), -n, out=out)
     if n == 0:
         eye = _C.eye(input.shape[-1], dtype=input.dtype, device=input.device)
-        return _done(eye.expand(input.shape).clone(), out)
+        return done(eye.expand(input.shape).clone(), out)
     result, square = None, input
     while n:
         if n & 1:
@@ -186,18 +184,7 @@ def matrix_power(input, n, *, out=None):
         n >>= 1
         if n:
             square = square @ square
-    return _done(result.clone() if result is input else result, out)
-
-
-def vander(x, N=None, increasing=False):
-    """Return the matrix of powers of a vector, highest first unless `increasing`."""
-    if x.dim() != 1:
-        raise RuntimeError("x must be a one-dimensional tensor.")
-    n = x.shape[0] if N is None else N
-    if n < 0:
-        raise RuntimeError("N must be non-negative.")
-    powers = [x ** k for k in (range(n) if increasing else range(n - 1, -1, -1))]
-    return _C.stack(powers, 1) if powers else x.new_empty((x.shape[0], 0))
+    return done(result.clone() if result is input else result, out)
 
 
 def cdist(x1, x2, p=2.0, compute_mode="use_mm_for_euclid_dist_if_necessary"):

@@ -1,0 +1,185 @@
+// The k largest or smallest, the k-th, the median and the mode of lines, without sorting them whole.
+//
+// Which of several equal elements is taken is not promised anywhere, but programs see it. So topk, kthvalue and mode take
+// the steps of the standard library's algorithms on (value, place) compared by value alone, which is what torch does.
+#include "cpu/sort_keys.h"
+
+namespace fg::cpu {
+namespace {
+
+template <class Rule, class Record>
+void load(const typename Rule::Key* in, Record* records, int64_t n, typename Rule::Key flip = 0) {
+  using Key = typename Rule::Key;
+  for (int64_t i = 0; i < n; ++i) records[i] = Record::of(static_cast<Key>(Rule::key(in[i]) ^ flip), i);
+}
+
+// ---- topk -----------------------------------------------------------------------------------------------------------
+
+// What std::partial_sort does, with only the heap in memory: blocks of elements that are no better than its top are
+// passed over.
+template <class Rule, class Record>
+void few(const typename Rule::Key* in, Record* heap, int64_t n, int64_t k, typename Rule::Key flip) {
+  using Key = typename Rule::Key;
+  constexpr int64_t kBlock = 64;
+  load<Rule>(in, heap, k, flip);
+  std::make_heap(heap, heap + k, key_less<Record>);
+  for (int64_t first = k; first < n; first += kBlock) {
+    const int64_t last = std::min(n, first + kBlock);
+    Key best = static_cast<Key>(~Key{0});
+    for (int64_t i = first; i < last; ++i) best = std::min(best, static_cast<Key>(Rule::key(in[i]) ^ flip));
+    if (best >= heap[0].key()) continue;
+    for (int64_t i = first; i < last; ++i) {
+      heap[k] = Record::of(static_cast<Key>(Rule::key(in[i]) ^ flip), i);
+      if (heap[k].key() < heap[0].key()) std::pop_heap(heap, heap + k + 1, key_less<Record>);
+    }
+  }
+  std::sort_heap(heap, heap + k, key_less<Record>);
+}
+
+template <class Rule, class Record> void topk_lines(const SortArgs& args) {
+  using Key = typename Rule::Key;
+  const int64_t n = args.size, k = args.k;
+  const bool small = k * 64 <= n;
+  const Key flip = args.descending ? static_cast<Key>(~Key{0}) : Key{0};
+  for_lines(args.outer, n, small ? 0.5 : 8, [&](int64_t first, int64_t last) {
+    Scratch<Record> records(small ? k + 1 : n);
+    for (int64_t line = first; line < last; ++line) {
+      const Key* in = static_cast<const Key*>(args.in) + line * n;
+      Record* r = records.get();
+      if (small) {
+        few<Rule>(in, r, n, k, flip);
+      } else {
+        load<Rule>(in, r, n, flip);
+        std::nth_element(r, r + k - 1, r + n, key_less<Record>);
+        if (args.sorted) std::sort(r, r + k - 1, key_less<Record>);
+      }
+      for (int64_t i = 0; i < k; ++i) {
+        args.indices[line * k + i] = r[i].place();
+        static_cast<Key*>(args.values)[line * k + i] = in[r[i].place()];
+      }
+    }
+  });
+}
+
+// ---- one element of each line ---------------------------------------------------------------------------------------
+
+// Selection by partition around the median of three, which is left at its place.
+template <class Record> void select_kth(Record* r, int64_t n, int64_t k) {
+  int64_t low = 0, high = n - 1;
+  const auto order = [&](int64_t a, int64_t b) {
+    if (key_less(r[b], r[a])) std::swap(r[a], r[b]);
+  };
+  while (high > low) {
+    if (high == low + 1) return order(low, high);
+    std::swap(r[(low + high) / 2], r[low + 1]);
+    order(low + 1, high);
+    order(low, high);
+    order(low + 1, low);
+    const Record pivot = r[low];
+    int64_t i = low + 1, j = high;
+    for (;;) {
+      do ++i;
+      while (key_less(r[i], pivot));
+      do --j;
+      while (key_less(pivot, r[j]));
+      if (j < i) break;
+      std::swap(r[i], r[j]);
+    }
+    std::swap(r[low], r[j]);
+    if (j <= k) low = i;
+    if (j >= k) high = j - 1;
+  }
+}
+
+template <class Rule, class Record> int64_t median_place(Record* r, int64_t n, bool skip_nan) {
+  int64_t nans = 0;
+  if constexpr (Rule::kFloating)
+    for (int64_t i = 0; i < n; ++i) {
+      if (r[i].key() != Rule::kNan) continue;
+      if (!skip_nan) return i;
+      ++nans;
+    }
+  const int64_t middle = nans == n ? 0 : (n - nans - 1) / 2;
+  std::nth_element(r, r + middle, r + n);  // of equal elements the earlier is the smaller
+  return r[middle].place();
+}
+
+// The smallest of the most frequent values; NaN differs from NaN.
+template <class Rule, class Record> int64_t mode_place(Record* r, int64_t n) {
+  std::sort(r, r + n, key_less<Record>);
+  int64_t best = 0, most = 0, run = 0;
+  for (int64_t i = 0; i < n; ++i) {
+    ++run;
+    if (i + 1 < n && r[i].key() == r[i + 1].key() && !(Rule::kFloating && r[i].key() == Rule::kNan)) continue;
+    if (run > most) most = run, best = r[i].place();
+    run = 0;
+  }
+  return best;
+}
+
+}  // namespace
+
+void topk(const SortArgs& args) {
+  if (args.outer == 0 || args.k == 0) return;
+  with_record(args.dtype, args.size, [&]<class Rule, class Record>(Rule, Record) { topk_lines<Rule, Record>(args); });
+}
+
+void pick(const SortArgs& args, Pick kind) {
+  const int64_t n = args.size;
+  with_record(args.dtype, n, [&]<class Rule, class Record>(Rule, Record) {
+    using Key = typename Rule::Key;
+    for_lines(args.outer, n, kind == Pick::mode ? 40 : 10, [&](int64_t first, int64_t last) {
+      Scratch<Record> records(n);
+      for (int64_t line = first; line < last; ++line) {
+        const Key* in = static_cast<const Key*>(args.in) + line * n;
+        Record* r = records.get();
+        load<Rule>(in, r, n);
+        int64_t place;
+        if (kind == Pick::mode) {
+          place = mode_place<Rule>(r, n);
+        } else if (kind == Pick::kth) {
+          select_kth(r, n, args.k);
+          place = r[args.k].place();
+        } else {
+          place = median_place<Rule>(r, n, kind == Pick::nanmedian);
+        }
+        if (args.indices) args.indices[line] = place;
+        static_cast<Key*>(args.values)[line] = in[place];
+      }
+    });
+  });
+}
+
+// ---- search ---------------------------------------------------------------------------------------------------------
+
+void searchsorted(const SearchArgs& args) {
+  const auto run = [&]<class T>(T) {
+    const int64_t n = args.size;
+    const int64_t together = 4096, total = args.rows * args.count;
+    for_chunks((total + together - 1) / together, 30.0 * static_cast<double>(total), [&](int64_t chunk) {
+      for (int64_t i = chunk * together; i < std::min(total, (chunk + 1) * together); ++i) {
+        const int64_t row = args.sorted_rows == 1 ? 0 : i / args.count;
+        const T* sorted = static_cast<const T*>(args.sorted) + row * n;
+        const int64_t* sorter = args.sorter ? args.sorter + row * n : nullptr;
+        const T value = static_cast<const T*>(args.values)[i];
+        int64_t low = 0, high = n;
+        while (low < high) {
+          const int64_t middle = low + (high - low) / 2;
+          const T x = sorted[sorter ? sorter[middle] : middle];
+          // a NaN belongs to the end: no element is found to be larger
+          if (args.right ? x > value : x >= value) high = middle;
+          else low = middle + 1;
+        }
+        args.out[i] = low;
+      }
+    });
+  };
+  switch (args.compute) {
+    case Compute::F32: return run(float{});
+    case Compute::F64: return run(double{});
+    case Compute::I32: return run(int32_t{});
+    default: return run(int64_t{});
+  }
+}
+
+}  // namespace fg::cpu

@@ -1,0 +1,213 @@
+"""Elementwise functions that are compositions of native ones; their in-place forms are made from them."""
+import math
+
+from . import _C, _compose
+from ._arguments import done, named, no_grad
+
+Tensor = _C.Tensor
+
+METHODS = ("deg2rad", "fill_diagonal_", "float_power", "frac", "frexp", "heaviside", "isneginf", "isposinf",
+           "ldexp", "logaddexp2", "logit", "mvlgamma", "nan_to_num", "nextafter", "positive", "rad2deg",
+           "signbit", "sinc")
+FUNCTIONS = tuple(name for name in METHODS if name != "fill_diagonal_")
+# Those whose in-place forms are functions too.
+IN_PLACE_FUNCTIONS = ("deg2rad", "frac", "ldexp", "logit", "nan_to_num", "rad2deg", "sinc")
+IN_PLACE = IN_PLACE_FUNCTIONS + ("float_power", "heaviside", "mvlgamma", "nextafter")
+
+
+def isposinf(input, *, out=None):
+    """Return where the elements are +infinity."""
+    return done(input == math.inf, out)
+
+
+def isneginf(input, *, out=None):
+    """Return where the elements are -infinity."""
+    return done(input == -math.inf, out)
+
+
+# ---- elementwise
+
+def positive(input):
+    """Return the tensor itself."""
+    if input.dtype == _C.bool:
+        raise RuntimeError("The `+` operator, on a bool tensor is not supported.")
+    return input
+
+
+def frac(input, *, out=None):
+    """Return the part of each element behind the point."""
+    return done(input - input.detach().trunc(), out)
+
+
+def signbit(input, *, out=None):
+    """Return where the sign bit is set, also of -0."""
+    if input.dtype.is_floating_point:
+        return done(_C.copysign(_C.ones_like(input.detach()), input.detach()) < 0, out)
+    return done(input < 0, out)
+
+
+def deg2rad(input, *, out=None):
+    """Return angles in radians."""
+    return done(input * (math.pi / 180), out)
+
+
+def rad2deg(input, *, out=None):
+    """Return angles in degrees."""
+    return done(input * (180 / math.pi), out)
+
+
+def logit(input, eps=None, *, out=None):
+    """Return log(x / (1 - x)), with x first clamped to [eps, 1 - eps] when eps is given."""
+    if not input.dtype.is_floating_point:
+        input = input.to(_C.get_default_dtype())
+    x = input if eps is None else input.clamp(eps, 1 - eps)
+    return done((x / (1 - x)).log(), out)
+
+
+def sinc(input, *, out=None):
+    """Return sin(pi x) / (pi x), and 1 at 0."""
+    if not input.dtype.is_floating_point:
+        input = input.to(_C.get_default_dtype())
+    zero = input == 0
+    scaled = input.masked_fill(zero, 1) * math.pi
+    return done(_C.where(zero, 1 + 0 * input, scaled.sin() / scaled), out)
+
+
+def float_power(input, exponent, *, out=None):
+    """Return the power, computed in double precision."""
+    base = input.double() if isinstance(input, Tensor) else input
+    power = exponent.double() if isinstance(exponent, Tensor) else exponent
+    return done(_C.pow(base, power), out)
+
+
+def ldexp(input, other, *, out=None):
+    """Return input * 2 ** other."""
+    return done(input * _C.pow(2.0, other), out)
+
+
+def logaddexp2(input, other, *, out=None):
+    """Return log2(2 ** input + 2 ** other)."""
+    ln2 = math.log(2)
+    return done(_C.logaddexp(input * ln2, other * ln2) / ln2, out)
+
+
+def heaviside(input, values, *, out=None):
+    """Return 0 below 0, `values` at 0, 1 above."""
+    if input.dtype != values.dtype:
+        raise RuntimeError("heaviside is not yet implemented for tensors with different dtypes.")
+    return done(_C.where(input == 0, values, (input > 0).to(input.dtype)), out)
+
+
+def nan_to_num(input, nan=None, posinf=None, neginf=None, *, out=None):
+    """Return the tensor with NaN replaced by `nan`, and infinities by the given or the largest finite numbers."""
+    if input.dtype.is_complex:
+        return done(_C.view_as_complex(nan_to_num(_C.view_as_real(input.contiguous()), nan, posinf, neginf)), out)
+    if not input.dtype.is_floating_point:
+        return done(input.clone(), out)
+    from ._type_info import finfo
+    limit = finfo(input.dtype)
+    x = input.masked_fill(input.isnan(), 0.0 if nan is None else nan)
+    x = x.masked_fill(input == math.inf, limit.max if posinf is None else posinf)
+    return done(x.masked_fill(input == -math.inf, limit.min if neginf is None else neginf), out)
+
+
+def mvlgamma(input, p, *, out=None):
+    """Return the logarithm of the gamma function of dimension p."""
+    if p < 1:
+        raise RuntimeError("p has to be greater than or equal to 1")
+    if input.dtype == _C.bool:
+        raise RuntimeError("The input tensor may not be a boolean tensor.")
+    if not input.dtype.is_floating_point:
+        input = input.to(_C.get_default_dtype())
+    steps = _C.arange(p, dtype=input.dtype, device=input.device) * -0.5
+    return done((input.unsqueeze(-1) + steps).lgamma().sum(-1) + p * (p - 1) / 4 * math.log(math.pi), out)
+
+
+# Where sign and exponent stand in the bits: integers of the same size, bits of the fraction, exponent of 0.5, its mask.
+_BITS = {_C.float32: (_C.int32, 23, 126, 0xff), _C.float64: (_C.int64, 52, 1022, 0x7ff)}
+
+
+def frexp(input, *, out=None):
+    """Return mantissas in [0.5, 1) with the sign, and the exponents of 2 that go with them.
+
+    >>> frexp(fastgrad.tensor([6.])).exponent
+    tensor([3], dtype=torch.int32)
+    """
+    if not input.dtype.is_floating_point:
+        raise RuntimeError("torch.frexp() only supports floating-point dtypes")
+    with no_grad():
+        x = input.detach()
+        x = x if x.dtype in _BITS else x.float()
+        whole, fraction, bias, mask = _BITS[x.dtype]
+        tiny = (x.abs() < 2.0 ** (2 - bias)) & (x != 0)
+        shift = fraction + 1
+        bits = _C.where(tiny, x * 2.0 ** shift, x).contiguous().view(whole)
+        exponent = ((bits >> fraction) & mask) - bias - tiny * shift
+        exponent = exponent.masked_fill((x == 0) | ~x.isfinite(), 0).to(_C.int32)
+        half = exponent.div(2, rounding_mode="floor")
+        factors = [_C.exp2(-n.to(input.dtype)) for n in (half, exponent - half)]
+    mantissa = input * factors[0] * factors[1]
+    if out is not None:
+        mantissa, exponent = done(mantissa, out[0]), done(exponent, out[1])
+    return named("frexp", ("mantissa", "exponent"))((mantissa, exponent))
+
+
+def nextafter(input, other, *, out=None):
+    """Return the next number after each element of `input` in the direction of `other`."""
+    dtype = _C.result_type(input, other)
+    if not dtype.is_floating_point:
+        raise NotImplementedError(f"nextafter: not implemented for {dtype}, only for floating point")
+    with no_grad():
+        a, b = _compose.broadcast_tensors(input.detach().to(dtype), other.detach().to(dtype))
+        whole = {2: _C.int16, 4: _C.int32, 8: _C.int64}[a.element_size()]
+        bits = a.contiguous().view(whole)
+        step = _C.where((b > a) == (a > 0), 1, -1).to(whole)
+        moved = (bits + step).view(dtype)
+        smallest = _C.copysign(_C.ones_like(bits).view(dtype), b)
+        result = _C.where(a == b, b, _C.where(a == 0, smallest, moved))
+        result = result.masked_fill(a.isnan() | b.isnan(), math.nan)
+    if _C.is_grad_enabled() and input.requires_grad:  # the distance to the input is constant
+        result = result + (input - input.detach()).masked_fill(input.isinf(), 0)
+    return done(result, out)
+
+
+def fill_diagonal_(self, fill_value, wrap=False):
+    """Set the main diagonal in place; wrap: go on below the last square of a tall matrix."""
+    if self.dim() < 2:
+        raise RuntimeError("dimensions must larger than 1")
+    if self.dim() > 2 and any(n != self.shape[0] for n in self.shape):
+        raise RuntimeError("all dimensions of input must be of equal length")
+    step = sum(self.stride())
+    rows, columns = self.shape[0], self.shape[1]
+    length = min(self.shape)
+    self.as_strided((length,), (step,), self.storage_offset()).fill_(fill_value)
+    if wrap and self.dim() == 2 and rows > columns + 1:
+        for start in range(columns + 1, rows, columns + 1):
+            self[start:].diagonal().fill_(fill_value)
+    return self
+
+
+# ---- in place
+
+def _in_place(function):
+    name = function.__name__ + "_"
+
+    def call(self, *args, **kwargs):
+        if _C.is_grad_enabled() and self.requires_grad and self.is_leaf:
+            raise RuntimeError("a leaf Variable that requires grad is being used in an in-place operation.")
+        # what the gradient saves must keep its values
+        result = function(self.clone() if self.requires_grad else self, *args, **kwargs)
+        if not _C.can_cast(result.dtype, self.dtype) or name == "float_power_" and result.dtype != self.dtype:
+            raise RuntimeError(f"{name}: result type {result.dtype} can't be cast to the tensor's type {self.dtype}")
+        return self.copy_(result)
+
+    call.__name__ = call.__qualname__ = name
+    call.__doc__ = f"In-place form of `{function.__name__}`."
+    return call
+
+
+for _name in IN_PLACE:
+    globals()[_name + "_"] = _in_place(globals()[_name])
+METHODS += tuple(name + "_" for name in IN_PLACE)
+FUNCTIONS += tuple(name + "_" for name in IN_PLACE_FUNCTIONS)
+del _name
