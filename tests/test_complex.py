@@ -385,6 +385,12 @@ def test_further_functions(torch):
         lambda m, a, b: b == b.real,
         lambda m, a, b: m.mul(b, b, out=m.empty(3, 4, dtype=m.complex64)),
         lambda m, a, b: b.unfold(1, 2, 1),
+        lambda m, a, b: m.cov(b),
+        lambda m, a, b: m.cov(b, fweights=m.tensor([1, 2, 1, 3])),
+        lambda m, a, b: m.corrcoef(b),
+        lambda m, a, b: m.sinc(b),
+        lambda m, a, b: m.float_power(b, 2),
+        lambda m, a, b: m.float_power(b.real, b),
         lambda m, a, b: b.view(m.float64),
         lambda m, a, b: b.repeat_interleave(2, 0),
     ):
@@ -396,8 +402,38 @@ def test_further_functions(torch):
                 assert_equal_to_torch(a, e.resolve_conj(), "")
             else:
                 assert a == e
-    with pytest.raises(RuntimeError):
-        fg.zeros(2).fill_(1j)
+    for m, b in ((fg, y), (torch, w)):
+        with pytest.raises(RuntimeError):
+            m.zeros(2).fill_(1j)
+        for name in ("isposinf", "isneginf", "deg2rad", "rad2deg", "logit", "nansum"):
+            with pytest.raises(RuntimeError):
+                getattr(m, name)(b)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ("SGD", "Adam", "AdamW", "RMSprop", "Adagrad", "Adadelta", "Adamax", "NAdam", "RAdam", "ASGD", "Rprop", "LBFGS"),
+)
+def test_optimizers_and_layers(name, torch):
+    """A layer of complex parameters starts with torch's numbers and takes torch's steps."""
+    found = []
+    for m in (fg, torch):
+        m.manual_seed(3)
+        layer = m.nn.Linear(3, 2, dtype=m.complex64)
+        x = m.randn(4, 3, dtype=m.complex64)
+        step = getattr(m.optim, name)(layer.parameters(), lr=0.05, **({"momentum": 0.9} if name == "SGD" else {}))
+
+        def closure(layer=layer, x=x, step=step):
+            step.zero_grad()
+            loss = (layer(x) - (1 + 2j)).abs().square().mean()
+            loss.backward()
+            return loss
+
+        for _ in range(3):
+            step.step(closure)
+        found.append([p.detach() for p in layer.parameters()])
+    for a, e in zip(*found):
+        assert_equal_to_torch(a, e, name, 1e-3)
 
 
 @pytest.mark.parametrize("name", ["sum", "prod", "exp", "matmul", "cumsum"])

@@ -48,7 +48,7 @@ void optim_step(const OptimStep& step) {
   size_t n = step.params.size();
   if (n == 0) return;
   for (const Tensor& p : step.params) {
-    FG_CHECK(p.defined() && is_floating(p.dtype()), Runtime, "optimizer step: parameters must be floating tensors");
+    FG_CHECK(p.defined() && is_inexact(p.dtype()), Runtime, "optimizer step: parameters must be floating or complex tensors");
     FG_CHECK(p.device() == step.params[0].device(), Runtime, "optimizer step: all parameters of a group must be on one device");
     check_writable_layout(p, "optimizer step");
   }
@@ -92,8 +92,8 @@ void optim_step(const OptimStep& step) {
     Tensors lists[] = {step.state1, step.state2, step.state3};
     for (int k = 0; k < 3; ++k)
       if (!lists[k].empty()) pointers[1 + k].push_back(run(lists[k][i], true).mutable_data());
-    numels.push_back(p.numel());
-    dtypes.push_back(p.dtype());
+    numels.push_back(is_complex(p.dtype()) ? 2 * p.numel() : p.numel());  // complex numbers as pairs of reals, as in torch
+    dtypes.push_back(real_of(p.dtype()));
   }
   OptimArgs args{};
   args.kind = step.kind;

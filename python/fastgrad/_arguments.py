@@ -54,3 +54,9 @@ def named(name, fields):
         from .return_types import _make
         _named[name] = _make(name, fields)._make
     return _named[name]
+
+
+def refuse_complex(name, input, text="does not support complex inputs."):
+    """Raise torch's error of a function that is not defined for complex numbers."""
+    if input.dtype.is_complex:
+        raise RuntimeError(f"{name} {text}")

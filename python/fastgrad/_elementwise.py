@@ -2,7 +2,7 @@
 import math
 
 from . import _C, _compose
-from ._arguments import done, named, no_grad
+from ._arguments import done, named, no_grad, refuse_complex
 
 Tensor = _C.Tensor
 
@@ -17,11 +17,13 @@ IN_PLACE = IN_PLACE_FUNCTIONS + ("float_power", "heaviside", "mvlgamma", "nextaf
 
 def isposinf(input, *, out=None):
     """Return where the elements are +infinity."""
+    refuse_complex("isposinf", input)
     return done(input == math.inf, out)
 
 
 def isneginf(input, *, out=None):
     """Return where the elements are -infinity."""
+    refuse_complex("isneginf", input)
     return done(input == -math.inf, out)
 
 
@@ -48,16 +50,19 @@ def signbit(input, *, out=None):
 
 def deg2rad(input, *, out=None):
     """Return angles in radians."""
+    refuse_complex("deg2rad", input, "is not supported for complex tensors.")
     return done(input * (math.pi / 180), out)
 
 
 def rad2deg(input, *, out=None):
     """Return angles in degrees."""
+    refuse_complex("rad2deg", input, "is not supported for complex tensors.")
     return done(input * (180 / math.pi), out)
 
 
 def logit(input, eps=None, *, out=None):
     """Return log(x / (1 - x)), with x first clamped to [eps, 1 - eps] when eps is given."""
+    refuse_complex("logit", input)
     if not input.dtype.is_floating_point:
         input = input.to(_C.get_default_dtype())
     x = input if eps is None else input.clamp(eps, 1 - eps)
@@ -66,7 +71,7 @@ def logit(input, eps=None, *, out=None):
 
 def sinc(input, *, out=None):
     """Return sin(pi x) / (pi x), and 1 at 0."""
-    if not input.dtype.is_floating_point:
+    if not (input.dtype.is_floating_point or input.dtype.is_complex):
         input = input.to(_C.get_default_dtype())
     zero = input == 0
     scaled = input.masked_fill(zero, 1) * math.pi
@@ -75,9 +80,11 @@ def sinc(input, *, out=None):
 
 def float_power(input, exponent, *, out=None):
     """Return the power, computed in double precision."""
-    base = input.double() if isinstance(input, Tensor) else input
-    power = exponent.double() if isinstance(exponent, Tensor) else exponent
-    return done(_C.pow(base, power), out)
+    def wide(value):
+        if not isinstance(value, Tensor):
+            return value
+        return value.cdouble() if value.dtype.is_complex else value.double()
+    return done(_C.pow(wide(input), wide(exponent)), out)
 
 
 def ldexp(input, other, *, out=None):

@@ -5,7 +5,7 @@
 import math
 
 from . import _C
-from ._arguments import done, named, wrapped_dim
+from ._arguments import done, named, refuse_complex, wrapped_dim
 
 Tensor = _C.Tensor
 
@@ -109,6 +109,7 @@ def aminmax(input, *, dim=None, keepdim=False, out=None):
 
 def nansum(input, dim=None, keepdim=False, *, dtype=None):
     """Return the sum with NaN counted as 0."""
+    refuse_complex("nansum", input)
     x = input.masked_fill(input.isnan(), 0) if input.dtype.is_floating_point else input
     return x.sum(dim, keepdim, dtype=dtype)
 
@@ -156,16 +157,16 @@ def cov(input, *, correction=1, fweights=None, aweights=None):
             f"cov(): expected input to have two or fewer dimensions but got an input with {input.dim()} dimensions")
     x = input.reshape(1, -1) if input.dim() < 2 else input
     n = x.shape[1]
-    weight = None if fweights is None else fweights.to(x.dtype)
+    weight = None if fweights is None else fweights.to(x.dtype.to_real())
     if aweights is not None:
         weight = aweights if weight is None else weight * aweights
     if weight is None:
         centered = x - x.mean(1, True)
-        product, norm = centered @ centered.t(), float(n)
+        product, norm = centered @ centered.mH, float(n)
     else:
         total = weight.sum()
         centered = x - (x * weight).sum(1, True) / total
-        product, norm = (centered * weight) @ centered.t(), total
+        product, norm = (centered * weight) @ centered.mH, total
         if correction and aweights is not None:
             norm = total - correction * (weight * aweights).sum() / total
             correction = 0
@@ -183,5 +184,6 @@ def corrcoef(input):
     c = cov(input)
     if c.dim() == 0:
         return c / c
-    scale = c.diagonal().sqrt()
-    return (c / scale.unsqueeze(1) / scale.unsqueeze(0)).clip(-1, 1)
+    scale = (c.diagonal().real if c.dtype.is_complex else c.diagonal()).sqrt()
+    c = c / scale.unsqueeze(1) / scale.unsqueeze(0)
+    return _C.complex(c.real.clip(-1, 1), c.imag.clip(-1, 1)) if c.dtype.is_complex else c.clip(-1, 1)

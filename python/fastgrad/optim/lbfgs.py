@@ -7,6 +7,10 @@ from .optimizer import Optimizer, check_lr
 __all__ = ["LBFGS"]
 
 
+def _reals(t):
+    return fastgrad.view_as_real(t) if t.is_complex() else t
+
+
 class LBFGS(Optimizer):
     """Newton steps with a curvature estimated from the last `history_size` steps.
 
@@ -27,12 +31,12 @@ class LBFGS(Optimizer):
         self._params = self.param_groups[0]["params"]
 
     def _flat_grad(self):
-        return fastgrad.cat([(fastgrad.zeros_like(param) if param.grad is None else param.grad).reshape(-1)
+        return fastgrad.cat([_reals(fastgrad.zeros_like(param) if param.grad is None else param.grad).reshape(-1)
                              for param in self._params])
 
     def _move(self, length, direction):
         start = 0
-        for param in self._params:
+        for param in map(_reals, self._params):
             end = start + param.numel()
             param.add_(direction[start:end].view(param.shape), alpha=length)
             start = end
