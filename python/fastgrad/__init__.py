@@ -100,7 +100,7 @@ _LAZY.update({name: ("amp.autocast_mode", name) for name in (
     "clear_autocast_cache", "autocast_increment_nesting", "autocast_decrement_nesting")})
 _LAZY["_amp_foreach_non_finite_check_and_unscale_"] = ("amp.grad_scaler", "non_finite_check_and_unscale_")
 _LAZY["_amp_update_scale_"] = ("amp.grad_scaler", "update_scale_")
-_LAZY["linalg"] = "linalg"
+_LAZY.update({name: name for name in ("distributions", "linalg")})
 _LAZY.update({name: ("linalg._old", name) for name in (*_linear.LAZY_METHODS, "frobenius_norm", "lu_unpack",
                                                        "nuclear_norm")})
 _LAZY.update({name: ("_windows", name) for name in ("bartlett_window", "blackman_window", "hamming_window",
