@@ -250,10 +250,18 @@ def test_what_has_no_gradient():
                        ("complete", "not differentiable when mode='complete' and nrows > ncols")):
         with pytest.raises(RuntimeError, match=text):
             fg.linalg.qr(x, mode).R.sum().backward()
-    with pytest.raises(NotImplementedError, match="linalg.eig: eigenvalues of a general matrix are complex"):
-        fg.linalg.eig(fg.eye(2))
     with pytest.raises(TypeError, match="must be Tensor, not list"):
         fg.linalg.inv([[1.0]])
+
+
+def test_gradient_of_a_symmetric_matrix_is_symmetric(torch):
+    grads = []
+    for m in (fg, torch):
+        a = m.tensor(SYMMETRIC, requires_grad=True)
+        values, vectors = m.linalg.eigh(a)
+        weights = m.linspace(1, 2, a.numel(), dtype=m.float64).reshape(a.shape)
+        grads.append(m.autograd.grad((vectors.abs() * weights).sum() + values[..., 0].sum(), a)[0].numpy())
+    np.testing.assert_allclose(*grads, rtol=1e-9, atol=1e-12)
 
 
 def test_gradient_of_the_condition_number():

@@ -44,10 +44,11 @@ def check_tensor(name, *tensors):
             raise TypeError(f"{name}(): argument must be Tensor, not {type(t).__name__}")
 
 
-def check(name, A, square=True, label="A", kernel=None, integers=True):
+def check(name, A, square=True, label="A", kernel=None, integers=True, complex_too=False):
     """The errors of torch for a tensor that is no batch of (square) matrices of float32 or float64 on the CPU.
 
-    kernel: the name that torch gives when it has no kernel for a dtype; integers: whether they are refused before that.
+    kernel: the name that torch gives when it has no kernel for a dtype; integers: whether they are refused before that;
+    complex_too: whether complex matrices are taken.
     """
     check_tensor("linalg_" + name.removeprefix("linalg."), A)
     if A.dim() < 2:
@@ -56,10 +57,10 @@ def check(name, A, square=True, label="A", kernel=None, integers=True):
     if square and rows != columns:
         raise RuntimeError(f"{name}: {label} must be batches of square matrices, but they are {rows} by {columns} "
                            "matrices")
-    check_dtype(name, A, kernel, integers)
+    check_dtype(name, A, kernel, integers, complex_too)
 
 
-def check_dtype(name, A, kernel=None, integers=True):
+def check_dtype(name, A, kernel=None, integers=True, complex_too=False):
     """The errors for a dtype or a device that the factorisations do not have."""
     kind = kind_of(A)
     if kernel and not A.is_complex() and (A.is_floating_point() or not integers):
@@ -67,9 +68,9 @@ def check_dtype(name, A, kernel=None, integers=True):
             raise NotImplementedError(f"\"{kernel}\" not implemented for '{kind}'")
     elif not (A.is_floating_point() or A.is_complex()):
         raise RuntimeError(f"{name}: Expected a floating point or complex tensor as input. Got {kind}")
-    if A.is_complex():
+    if A.is_complex() and not complex_too:
         raise NotImplementedError(f"{name}: complex matrices are not supported")
-    if A.dtype not in (_C.float32, _C.float64):
+    if not A.is_complex() and A.dtype not in (_C.float32, _C.float64):
         raise RuntimeError(f"{name}: Low precision dtypes not supported. Got {kind}")
     if A.device.type != "cpu":
         raise NotImplementedError(f"{name}: runs on the CPU only, and the tensor is on {A.device}; use .cpu()")

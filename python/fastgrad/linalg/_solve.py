@@ -24,6 +24,8 @@ Slogdet = named("linalg_slogdet", ("sign", "logabsdet"))
 
 def zero_pivots(A):
     """For every matrix the number of the first zero on the diagonal of U, 0 if there is none."""
+    if A.is_complex():  # which one it is takes an LU factorisation; that there is one is known from the inverse
+        return [0 if np.linalg.matrix_rank(a) == len(a) else len(a) for a in array(A).reshape(-1, *A.shape[-2:])]
     return _C._lu_factor(A.detach())[2].reshape(-1).tolist()
 
 
@@ -56,12 +58,12 @@ class _Inverse(Function):
     @staticmethod
     def backward(ctx, g):
         X, = ctx.saved_tensors
-        return -X.mT @ g @ X.mT
+        return -X.mH @ g @ X.mH
 
 
 def inv_ex(A, *, check_errors=False, out=None):
     """Return the inverse of a matrix, and for each matrix of a batch where a zero pivot was met (0: nowhere)."""
-    check("linalg.inv", A)
+    check("linalg.inv", A, complex_too=True)
     inverse = _Inverse.apply(A)
     codes = [0] * _count(A)
     if not _C.isfinite(inverse.detach()).all():
@@ -116,8 +118,8 @@ class _Solve(Function):
     @staticmethod
     def backward(ctx, g):
         A, X = ctx.saved_tensors
-        gB = _Solve.apply(A.mT, g)
-        return -gB @ X.mT if ctx.needs_input_grad[0] else None, gB
+        gB = _Solve.apply(A.mH, g)
+        return -gB @ X.mH if ctx.needs_input_grad[0] else None, gB
 
 
 def is_vector(A, B):
@@ -146,7 +148,7 @@ def check_other(name, A, B):
 
 def solve_ex(A, B, *, left=True, check_errors=False, out=None):
     """Return the solution of A X = B, and for each matrix where a zero pivot was met (0: nowhere)."""
-    check("linalg.solve", A, kernel="lu_cpu")
+    check("linalg.solve", A, kernel="lu_cpu", complex_too=True)
     vector = is_vector(A, B)
     if vector:
         B = B.unsqueeze(-1)
@@ -233,14 +235,14 @@ class _Det(Function):
     @staticmethod
     def backward(ctx, g):
         A, d = ctx.saved_tensors
-        if (d.detach() == 0).any():
+        if (d.detach() == 0).any() and not A.is_complex():
             return g[..., None, None] * _cofactors(A)
-        return (g * d)[..., None, None] * _Inverse.apply(A).mT
+        return (g * d.conj())[..., None, None] * _Inverse.apply(A).mH
 
 
 def det(A, *, out=None):
     """Return the determinant of a square matrix, or of each in a batch."""
-    check("linalg.det", A, kernel="lu_cpu")
+    check("linalg.det", A, kernel="lu_cpu", complex_too=True)
     return done(_Det.apply(A), out)
 
 

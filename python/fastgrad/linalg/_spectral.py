@@ -19,9 +19,10 @@ from ._arrays import (
     np,
     tensor_of,
 )
-from ._solve import is_vector
+from ._solve import is_vector, solve
 
 Eigh = named("linalg_eigh", ("eigenvalues", "eigenvectors"))
+Eig = named("linalg_eig", ("eigenvalues", "eigenvectors"))
 Svd = named("linalg_svd", ("U", "S", "Vh"))
 Lstsq = named("linalg_lstsq", ("solution", "residuals", "rank", "singular_values"))
 
@@ -54,12 +55,13 @@ class _Eigh(Function):
     def backward(ctx, gL, gV):
         L, V = ctx.saved_tensors
         if gV is None:
-            return None if gL is None else (V * gL.unsqueeze(-2)) @ V.mT, None
+            return None if gL is None else (V * gL.unsqueeze(-2)) @ V.mH, None
         gap = L.unsqueeze(-2) - L.unsqueeze(-1)
-        core = V.mT @ gV / (gap + _diagonal_of(float("inf"), gap))
+        core = V.mH @ gV / (gap + _diagonal_of(float("inf"), gap))
         if gL is not None:
             core = core + diag_embed(gL)
-        return V @ core @ V.mT, None
+        result = V @ core @ V.mH
+        return 0.5 * (result + result.mH), None
 
 
 def _diagonal_of(value, like):
@@ -72,13 +74,13 @@ def eigh(A, UPLO="L", *, out=None):
 
     UPLO: the triangle that is read. The gradient of an eigenvector exists where its eigenvalue is not repeated.
     """
-    check("linalg.eigh", A, kernel="linalg_eigh_cpu", integers=False)
+    check("linalg.eigh", A, kernel="linalg_eigh_cpu", integers=False, complex_too=True)
     return done(Eigh(*_Eigh.apply(A, _check_triangle(UPLO))), out)
 
 
 def eigvalsh(A, UPLO="L", *, out=None):
     """Return the eigenvalues of a symmetric matrix in ascending order."""
-    check("linalg.eigh", A, kernel="linalg_eigh_cpu", integers=False)
+    check("linalg.eigh", A, kernel="linalg_eigh_cpu", integers=False, complex_too=True)
     UPLO = _check_triangle(UPLO)
     if A.requires_grad and _C.is_grad_enabled():
         return done(_Eigh.apply(A, UPLO)[0], out)
@@ -277,18 +279,59 @@ def lstsq(A, B, rcond=None, *, driver=None):
 
 # ---- general eigenvalues
 
-def _no_complex(name):
-    raise NotImplementedError(f"linalg.{name}: eigenvalues of a general matrix are complex, and there is no gradient "
-                              "of complex results yet; for a symmetric matrix use eigh")
+class _Eig(Function):
+    """Boeddeker et al., "On the computation of complex-valued gradients" (2017), for eigenvectors of length 1."""
+
+    @staticmethod
+    def forward(ctx, A):
+        ctx.set_materialize_grads(False)
+        kind = np.result_type(array(A).dtype, np.complex64)
+        L, V = (tensor_of(part.astype(kind)) for part in _from_lapack("linalg.eig", np.linalg.eig, array(A)))
+        ctx.save_for_backward(L, V)
+        ctx.real = not A.is_complex()
+        return L, V
+
+    @staticmethod
+    def backward(ctx, gL, gV):
+        L, V = ctx.saved_tensors
+        if gL is None and gV is None:
+            return None
+        core = 0
+        if gV is not None:
+            inner = V.mH @ gV
+            along = inner.diagonal(dim1=-2, dim2=-1)
+            if not _C.isfinite(along.detach().imag).all() or (along.detach().imag.abs() > 1e-2).any():
+                raise RuntimeError("linalg_eig_backward: The eigenvectors in the complex case are specified up to "
+                                   "multiplication by e^{i phi}. The specified loss function depends on this quantity, "
+                                   "so it is ill-defined.")
+            gap = L.conj().unsqueeze(-2) - L.conj().unsqueeze(-1)
+            off = 1.0 - _C.eye(L.shape[-1], dtype=along.real.dtype)
+            core = (inner - V.mH @ (V * along.real.unsqueeze(-2))) / (gap + (1.0 - off)) * off
+        if gL is not None:
+            core = core + diag_embed(gL)
+        result = solve(V.mH, core @ V.mH)
+        return result.real if ctx.real else result
+
+
+def _check_eig(name, A):
+    if isinstance(A, Tensor) and not (A.is_floating_point() or A.is_complex()):
+        raise RuntimeError(f"Unknown Complex ScalarType for {kind_of(A)}")
+    check(name, A, kernel="linalg_eig_out_cpu", complex_too=True)
 
 
 def eig(A, *, out=None):
-    """Not available: its results are complex."""
-    check("linalg.eig", A)
-    _no_complex("eig")
+    """Return the eigenvalues and eigenvectors, as columns of length 1, of a square matrix; both are complex.
+
+    The gradient exists where no eigenvalue is repeated and the result does not depend on the phase of eigenvectors.
+    """
+    _check_eig("linalg.eig", A)
+    return done(Eig(*_Eig.apply(A)), out)
 
 
 def eigvals(A, *, out=None):
-    """Not available: its results are complex."""
-    check("linalg.eigvals", A)
-    _no_complex("eigvals")
+    """Return the eigenvalues of a square matrix, complex, in LAPACK's order."""
+    _check_eig("linalg.eigvals", A)
+    if A.requires_grad and _C.is_grad_enabled():
+        return done(_Eig.apply(A)[0], out)
+    values = _from_lapack("linalg.eigvals", np.linalg.eigvals, array(A))
+    return done(tensor_of(values.astype(np.result_type(values.dtype, np.complex64))), out)
