@@ -441,7 +441,32 @@ def instance_norm_samples(a):
 
 
 NORM = {"float32": (2e-4, 2e-5), "float64": (1e-8, 1e-9), "float16": (1e-2, 1e-2), "bfloat16": (8e-2, 8e-2)}
+
+
+def group_norm(x, groups, weight=None, bias=None, eps=1e-5):
+    rows = x.reshape(x.shape[0], groups, int(np.prod(x.shape[1:])) // groups)
+    y = (rows - rows.mean(2, keepdims=True)) / np.sqrt(rows.var(2, keepdims=True) + eps)
+    column = (1, -1, *[1] * (x.ndim - 2))
+    y = y.reshape(x.shape)
+    y = y if weight is None else y * weight.reshape(column)
+    return y if bias is None else y + bias.reshape(column)
+
+
 NORMS = [
+    Op(
+        "group_norm",
+        lambda a: [
+            Sample(a(2, 4, 3), 2, a(4), a(4)),
+            Sample(a(2, 4, 2, 2), 1, a(4), None, 0.01),
+            Sample(a(3, 6), 2, a(6)),
+            Sample(a(2, 2, 3), 2),
+            Sample(a(2, 12, 5, 7), 3, a(12), a(12)),
+        ],
+        group_norm,
+        "nn.functional.group_norm",
+        ("float32", "float64"),
+        tolerance=NORM,
+    ),
     Op(
         "batch_norm",
         batch_norm_samples,

@@ -568,3 +568,59 @@ def test_largest_of_nan_and_infinity(torch):
         found = [m.nn.functional.max_pool2d(m.tensor(values), *options, return_indices=True) for m in (fg, torch)]
         for a, e in zip(*found):
             assert_close(to_numpy(a), to_numpy(e), (0, 0), str(options))
+
+
+FORMATS = [
+    lambda m, x: x.to(memory_format=m.channels_last),
+    lambda m, x: x.contiguous(memory_format=m.channels_last),
+    lambda m, x: x.clone(memory_format=m.channels_last),
+    lambda m, x: x.to(m.float64, memory_format=m.channels_last),
+    lambda m, x: x.to(memory_format=m.channels_last).clone(),
+    lambda m, x: x.to(memory_format=m.channels_last).clone(memory_format=m.contiguous_format),
+    lambda m, x: x.to(memory_format=m.channels_last).to(memory_format=m.contiguous_format),
+    lambda m, x: x.to(memory_format=m.channels_last).contiguous(),
+    lambda m, x: x.to(memory_format=m.channels_last) * 2 + 1,
+    lambda m, x: m.empty_like(x.to(memory_format=m.channels_last)),
+    lambda m, x: m.zeros_like(x.to(memory_format=m.channels_last), memory_format=m.contiguous_format),
+    lambda m, x: m.ones_like(x, memory_format=m.channels_last),
+    lambda m, x: m.empty(x.shape, memory_format=m.channels_last),
+    lambda m, x: x[..., None].to(memory_format=m.channels_last_3d),
+    lambda m, x: x.permute(0, 2, 3, 1).contiguous().permute(0, 3, 1, 2).contiguous(memory_format=m.channels_last),
+    lambda m, x: x.contiguous(memory_format=m.preserve_format),
+]
+
+
+@pytest.mark.parametrize("shape", ((2, 3, 4, 5), (2, 1, 4, 5), (2, 3, 1, 1), (1, 1, 2, 2)))
+def test_channels_last(shape, torch):
+    for i, call in enumerate(FORMATS):
+        a, e = (call(m, m.tensor(array(*shape))) for m in (fg, torch))
+        steps = [[step for step, size in zip(t.stride(), t.shape) if size != 1] for t in (a, e)]
+        assert steps[0] == steps[1], f"call {i}: {a.stride()}, torch {e.stride()}"
+        last = [t.dim() == 4 and t.is_contiguous(memory_format=m.channels_last) for m, t in ((fg, a), (torch, e))]
+        assert last[0] == last[1] and a.is_contiguous() == e.is_contiguous(), f"call {i}"
+        if i not in (9, 12):
+            assert_close(to_numpy(a), to_numpy(e), (0, 0), f"call {i}")
+
+
+def test_channels_last_through_a_model(torch):
+    found = []
+    for m in (fg, torch):
+        m.manual_seed(1)
+        model = m.nn.Sequential(m.nn.Conv2d(3, 4, 3), m.nn.BatchNorm2d(4), m.nn.ReLU(), m.nn.MaxPool2d(2))
+        model = model.to(memory_format=m.channels_last)
+        x = m.tensor(array(2, 3, 6, 6)).to(memory_format=m.channels_last).requires_grad_()
+        y = model(x)
+        found.append([y, *m.autograd.grad(y.sin().sum(), [x, *model.parameters()]), model[0].weight])
+    assert found[0][-1].stride() == found[1][-1].stride()
+    for a, e in zip(*found):
+        assert_close(to_numpy(a), to_numpy(e), (1e-4, 1e-4))
+
+
+def test_memory_formats_that_do_not_fit():
+    with pytest.raises(RuntimeError, match="required rank 4 tensor to use channels_last format"):
+        fg.zeros(2, 3, 4).to(memory_format=fg.channels_last)
+    with pytest.raises(RuntimeError, match="required rank 5"):
+        fg.zeros(2, 3, 4, 5).contiguous(memory_format=fg.channels_last_3d)
+    assert not fg.zeros(2, 3, 4).is_contiguous(memory_format=fg.channels_last)
+    with pytest.raises(TypeError):
+        fg.zeros(2).to(memory_format=3)

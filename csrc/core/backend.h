@@ -258,9 +258,9 @@ struct ResampleArgs {
 
 // x, g, out, gx: (batch, channels, spatial), contiguous. All others hold one number for each channel; everything is of one
 // dtype, Float32 or Float64. weight, bias, gx, gweight and gbias may be null. With xh = (x - mean) * rstd:
-//   forward   out = xh * weight + bias; with train it first writes mean, var (biased) and rstd = 1 / sqrt(var + eps) of x
+//   forward   (out may be null) out = xh * weight + bias; with train it first writes mean, var (biased) and rstd = 1 / sqrt(var + eps) of x
 //   gradient  gweight = sum(g * xh), gbias = sum(g), and gx = weight * rstd * g, or with train
-//             weight * rstd * (g - mean of g - xh * mean of g * xh)
+//             weight * rstd * (g - mean of g - xh * mean of g * xh); train 2: gx alone, weight * rstd * g - bias - var * (x - mean)
 struct BatchNormArgs {
   DType dtype;
   int32_t train;

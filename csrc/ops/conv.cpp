@@ -181,7 +181,7 @@ void check_tensors(const Tensor& x, const Tensor& w, const Tensor& bias, const C
            plain_type(w.dtype()), ") should be the same");
   FG_CHECK(!bias.defined() || bias.dtype() == x.dtype(), Runtime, name, ": Input type (", plain_type(x.dtype()),
            ") and bias type (", plain_type(bias.defined() ? bias.dtype() : x.dtype()), ") should be the same");
-  FG_CHECK(x.dtype() != DType::Bool, NotImplemented, "\"", name, "\" not implemented for 'Bool'");
+  FG_CHECK(x.dtype() != DType::Bool && !is_complex(x.dtype()), NotImplemented, "\"", name, "\" not implemented for '", dtype_name(x.dtype()), "'");
   FG_CHECK(o.groups > 0, Runtime, name, ": non-positive groups is not supported");
   FG_CHECK(w.size(0) >= o.groups, Runtime, name, ": Given groups=", o.groups, ", expected weight to be at least ",
            o.groups, " at dimension 0, but got weight of size ", size_text(w.sizes()), " instead");

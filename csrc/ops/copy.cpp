@@ -54,13 +54,6 @@ void check_complex_copy(const Backend& table, Device device) {
   FG_CHECK(table.copy_complex, NotImplemented, "copy: no kernel for complex dtypes on ", device_name(device));
 }
 
-Tensor copy_with_strides(const Tensor& t, Dims strides) {
-  Tensor out = Tensor::empty_strided(t.sizes(), strides, t.dtype(), t.device());
-  raw_copy(out, t);
-  if (should_record(t)) set_history(out, make_node<CloneBackward0>(t));
-  return out;
-}
-
 DimArray kept_strides(const Tensor& t) {
   if (t.is_dense()) return DimArray(t.strides());
   const Tensor* one[] = {&t};
@@ -110,6 +103,13 @@ void raw_copy(const Tensor& out, const Tensor& in) {
   }
   check_error(table, "copy");
   if (!target.is_same(out)) raw_copy(out, target);
+}
+
+Tensor copy_with_strides(const Tensor& t, Dims strides) {
+  Tensor out = Tensor::empty_strided(t.sizes(), strides, t.dtype(), t.device());
+  raw_copy(out, t);
+  if (should_record(t)) set_history(out, make_node<CloneBackward0>(t));
+  return out;
 }
 
 Tensor clone(const Tensor& t) { return copy_with_strides(t, kept_strides(t)); }

@@ -46,9 +46,16 @@ enum class Interpolation : uint8_t { nearest, nearest_exact, linear, cubic, lanc
 Tensor interpolate(const Tensor& x, Dims output, Interpolation mode, bool align_corners, bool antialias,
                    const std::vector<double>& scales);
 
+enum class Border : uint8_t { reflect, replicate, circular };
+// pads: front and back of each of the last dimensions, the last one first; floating dtypes only
+Tensor pad_copied(const Tensor& x, Dims pads, Border border);
+
 // ---- batch_norm.cpp: running statistics may be undefined
 Tensor batch_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, const Tensor& running_mean,
                   const Tensor& running_var, bool training, double momentum, double eps);
+
+// ---- group_norm.cpp: (N, C, ...), the channels in `groups` groups of one size
+Tensor group_norm(const Tensor& x, int64_t groups, const Tensor& weight, const Tensor& bias, double eps);
 
 // ---- for all
 Tensor dense(const Tensor& t);  // contiguous, not recorded

@@ -63,13 +63,17 @@ Tensor linear_map(const Tensor& x, const LinearTables& tables, const char* node_
   {
     NoGradGuard guard;
     out = dense(to_dtype(x, kernel_dtype(x.dtype())));
-    // Dimensions that shrink come first; of equals, those whose rows are long.
+    // Dimensions that shrink come first, outer ones before inner ones; those that grow come from the inside out.
     std::vector<int> order;
     for (size_t i = 0; i < tables.size(); ++i)
       if (tables[i]) order.push_back(static_cast<int>(i));
+    auto growth = [&](int i) {
+      const LinearTable& t = *tables[static_cast<size_t>(i)];
+      return static_cast<double>(t.out) / static_cast<double>(std::max<int64_t>(t.in, 1));
+    };
     std::stable_sort(order.begin(), order.end(), [&](int a, int b) {
-      const LinearTable &s = *tables[static_cast<size_t>(a)], &t = *tables[static_cast<size_t>(b)];
-      return s.out * t.in < t.out * s.in;
+      const double one = growth(a), two = growth(b);
+      return one != two ? one < two : one > 1 && a > b;
     });
     for (int i : order) out = map_dimension(out, first + i, *tables[static_cast<size_t>(i)]);
     out = to_dtype(out, x.dtype());

@@ -53,6 +53,7 @@ DType result_type(Args args);
 Tensor clone(const Tensor& t);                       // keeps dense strides
 Tensor clone_like(const Tensor& t, const Tensor& like);  // with the strides of `like` when that is dense
 Tensor contiguous(const Tensor& t);
+Tensor copy_with_strides(const Tensor& t, Dims strides);  // a clone
 Tensor to_dtype(const Tensor& t, DType dtype, bool copy = false);
 Tensor to_device(const Tensor& t, Device device, bool copy = false);
 void copy_(const Tensor& self, const Tensor& source);  // broadcast, dtype and device conversions

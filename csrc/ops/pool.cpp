@@ -27,7 +27,7 @@ void check_input(const Tensor& x, int dims, const char* name) {
   for (int d = x.dim() == dims + 2 ? 1 : 0; fits && d < x.dim(); ++d) fits = x.size(d) > 0;
   FG_CHECK(fits, Runtime, name, ": Expected ", dims + 1, "D or ", dims + 2,
            "D (batch mode) tensor with optional 0 dim batch size for input, but got: ", size_text(x.sizes()));
-  FG_CHECK(x.dtype() != DType::Bool, NotImplemented, "\"", name, "\" not implemented for 'Bool'");
+  FG_CHECK(x.dtype() != DType::Bool && !is_complex(x.dtype()), NotImplemented, "\"", name, "\" not implemented for '", dtype_name(x.dtype()), "'");
 }
 
 Window window_of(const Tensor& x, int dims, const PoolOptions& o, const char* name) {

@@ -77,6 +77,10 @@ template <class T> T sinc(T x) {
 // The filter widened to the step between outputs, so that every input counts.
 template <class T> void filtered_table(const Axis& a, Interpolation mode, LinearTable& table) {
   const T reach = mode == Interpolation::cubic ? 2 : mode == Interpolation::lanczos ? 3 : 1;
+  if (a.in == a.out) {  // left as it is, whatever the scale that was given
+    for (int64_t o = 0; o < a.out; ++o) table.term(o, 1), table.close();
+    return;
+  }
   const T step = step_of<T>(a), sharpness = T(-0.5);
   const T support = step >= 1 ? reach * step : reach, shrink = step >= 1 ? 1 / step : T(1);
   auto filter = [&](T x) {
@@ -162,6 +166,56 @@ Tensor interpolate(const Tensor& x, Dims output, Interpolation mode, bool align_
   Tensor values = linear_map(to_dtype(x, DType::Float32), tables, node_name(mode, dims, antialias));
   values = clamp(unary(Op::floor, binary(Op::add, values, 0.5)), Arg(0.0), Arg(255.0));
   return to_dtype(values, x.dtype());
+}
+
+// Which element of a dimension of `size` lies at `place`, that may be outside.
+static int64_t source_of(int64_t place, int64_t size, Border border) {
+  switch (border) {
+    case Border::reflect:
+      return place < 0 ? -place : place < size ? place : 2 * (size - 1) - place;
+    case Border::replicate:
+      return std::min(std::max<int64_t>(place, 0), size - 1);
+    default:
+      return place < 0 ? place + size : place < size ? place : place - size;
+  }
+}
+
+Tensor pad_copied(const Tensor& x, Dims pads, Border border) {
+  const int dims = static_cast<int>(pads.size() / 2);
+  FG_CHECK(dims >= 1 && dims <= 3 && dims < x.dim(), Runtime,
+           "pad: the last one to three dimensions can be padded, not ", dims, " of ", x.dim());
+  LinearTables tables;
+  for (int k = 0; k < dims; ++k) {
+    const int64_t size = x.size(x.dim() - dims + k), front = pads[static_cast<size_t>(2 * (dims - 1 - k))],
+                  back = pads[static_cast<size_t>(2 * (dims - 1 - k) + 1)];
+    const int64_t most = std::max(front, back);
+    FG_CHECK(border != Border::reflect || most < size, Runtime,
+             "Padding size should be less than the corresponding input dimension, but got: padding (", front, ", ",
+             back, ") at dimension ", x.dim() - dims + k, " of input ", size_text(x.sizes()));
+    FG_CHECK(border != Border::circular || most <= size, Runtime,
+             "Padding value causes wrapping around more than once.");
+    const int64_t out = size + front + back;
+    FG_CHECK(size > 0 && out > 0, Runtime, "pad: input ", size_text(x.sizes()),
+             " is too small: calculated output size ", out, " in dimension ", x.dim() - dims + k);
+    if (!front && !back) {
+      tables.push_back(nullptr);
+      continue;
+    }
+    auto table = std::make_shared<LinearTable>(size, out);
+    for (int64_t o = 0; o < out; ++o) {
+      table->term(source_of(o - front, size, border), 1);
+      table->close();
+    }
+    tables.push_back(std::move(table));
+  }
+  static const char* const reflect[] = {"ReflectionPad1DBackward0", "ReflectionPad2DBackward0",
+                                        "ReflectionPad3DBackward0"};
+  static const char* const replicate[] = {"ReplicationPad1DBackward0", "ReplicationPad2DBackward0",
+                                          "ReplicationPad3DBackward0"};
+  const char* name = border == Border::reflect     ? reflect[dims - 1]
+                     : border == Border::replicate ? replicate[dims - 1]
+                                                   : "CircularPadBackward0";
+  return linear_map(x, tables, name);
 }
 
 }  // namespace fg

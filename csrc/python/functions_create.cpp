@@ -2,6 +2,7 @@
 #include <cmath>
 
 #include "python/functions.h"
+#include "python/memory_format.h"
 
 namespace fg::py {
 
@@ -19,6 +20,7 @@ Wanted wanted(const Call& c, int first, DType dtype, Device device = default_dev
 }
 
 PyObject* made(const Call& c, int first, Tensor t) {
+  t = in_format(t, format_of(c, first + 6, Format::preserve));
   if (c.has(first + 5)) return finish(c, first + 5, t);
   if (c.boolean(first + 3, false)) {
     FG_CHECK(is_inexact(t.dtype()), Runtime, "Only Tensors of floating point and complex dtype can require gradients");

@@ -99,6 +99,19 @@ constexpr FunctionDef defs[] = {
     {"_fractional_max_pool", kFunction, "input, kernel_size, output_size, samples, name", fractional, nullptr},
     {"_interpolate", kFunction, "input, output_size, mode, align_corners=False, antialias=False, scales=None",
      interpolated, nullptr},
+    {"_pad_copied", kFunction, "input, pad, border",
+     [](Call& c) {
+       DimArray pads = c.dims(1);
+       const int64_t border = c.integer(2);
+       FG_CHECK(border >= 0 && border <= 2, Value, "pad: unknown border ", border);
+       return wrap(pad_copied(c.tensor(0), pads, static_cast<Border>(border)));
+     },
+     nullptr},
+    {"_group_norm", kFunction, "input, num_groups, weight=None, bias=None, eps=1e-05",
+     [](Call& c) {
+       return wrap(group_norm(c.tensor(0), c.integer(1), c.tensor_or_none(2), c.tensor_or_none(3), c.number(4, 1e-5)));
+     },
+     nullptr},
     {"batch_norm", kFunction,
      "input, weight, bias, running_mean, running_var, training, momentum, eps, cudnn_enabled=False", batch_normed,
      "Each channel normalised to mean 0 and variance 1."},

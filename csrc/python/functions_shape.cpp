@@ -1,5 +1,6 @@
 // Views, joins, copies, conversions and what a tensor says of itself.
 #include "python/functions.h"
+#include "python/memory_format.h"
 
 namespace fg::py {
 
@@ -35,17 +36,6 @@ PyObject* stride_args(Call& c) {
   return out;
 }
 
-// A memory format is accepted by name; only the contiguous and preserve formats exist.
-void check_format(const Call& c, int i) {
-  if (!c.has(i)) return;
-  PyObject* text = PyObject_Str(c.v[i]);
-  if (!text) raise_pending();
-  std::string name = PyUnicode_AsUTF8(text);
-  Py_DECREF(text);
-  FG_CHECK(name.find("contiguous_format") != std::string::npos || name.find("preserve_format") != std::string::npos, NotImplemented,
-           c.signature.name, ": memory format ", name, " is not supported");
-}
-
 // to_dtype() as a user calls it: with torch's warning when imaginary parts are lost.
 void warn_of_loss(DType from, DType to) {
   if (is_complex(from) && !is_complex(to) && to != DType::Bool &&
@@ -75,9 +65,18 @@ PyObject* to_args(Call& c) {
     else if (PyErr_Occurred()) return nullptr;
     else fail(ErrorKind::Type, "to(): expected a dtype, a device or a Tensor, not ", Py_TYPE(o)->tp_name);
   }
-  check_format(c, 8);
+  Format format = format_of(c, 8, Format::preserve);
+  if (format != Format::preserve) {
+    // the copy that changes the format is the one asked for
+    Tensor laid = in_format(t, format);
+    copy = copy && laid.is_same(t);
+    t = laid;
+  }
   bool same_dtype = !dtype || *dtype == t.dtype(), same_device = !device || *device == t.device();
-  if (same_dtype && same_device) return copy ? wrap(clone(t)) : same_object(c);
+  if (same_dtype && same_device) {
+    if (copy) return wrap(clone(t));
+    return t.is_same(c.tensor(0)) ? same_object(c) : wrap(t);
+  }
   Tensor out = t;
   if (!same_dtype) out = converted(out, *dtype);
   if (!same_device) out = to_device(out, *device);
@@ -209,15 +208,16 @@ constexpr FunctionDef defs[] = {
 
     {"clone", kBoth, "input, *, memory_format=None",
      [](Call& c) {
-       check_format(c, 1);
-       return wrap(clone(c.tensor(0)));
+       Format format = format_of(c, 1, Format::preserve);
+       if (format == Format::preserve) return wrap(clone(c.tensor(0)));
+       return wrap(copy_with_strides(c.tensor(0), format_strides(c.tensor(0), format)));
      },
      "A copy, recorded."},
     {"contiguous", kMethod, "input, memory_format=None",
      [](Call& c) {
-       check_format(c, 1);
-       if (c.tensor(0).is_contiguous()) return same_object(c);
-       return wrap(contiguous(c.tensor(0)));
+       Format format = format_of(c, 1, Format::contiguous);
+       if (is_in_format(c.tensor(0), format)) return same_object(c);
+       return wrap(format == Format::preserve ? contiguous(c.tensor(0)) : in_format(c.tensor(0), format));
      },
      nullptr},
     {"to", kMethod, "input, a=None, b=None, c=None, dtype=None, device=None, non_blocking=False, copy=False, memory_format=None", to_args,
@@ -266,8 +266,7 @@ constexpr FunctionDef defs[] = {
     {"storage_offset", kMethod, "input", [](Call& c) { return PyLong_FromLongLong(c.tensor(0).offset()); }, nullptr},
     {"is_contiguous", kMethod, "input, memory_format=None",
      [](Call& c) {
-       check_format(c, 1);
-       return PyBool_FromLong(c.tensor(0).is_contiguous());
+       return PyBool_FromLong(is_in_format(c.tensor(0), format_of(c, 1, Format::contiguous)));
      },
      nullptr},
     {"is_floating_point", kBoth, "input", [](Call& c) { return PyBool_FromLong(is_floating(c.tensor(0).dtype())); }, nullptr},

@@ -61,6 +61,7 @@ template <class T> void forward_channel(const BatchNormArgs& a, int64_t c) {
     static_cast<T*>(a.var)[c] = static_cast<T>(var);
     static_cast<T*>(a.rstd)[c] = static_cast<T>(1 / sqrt(var + a.eps));
   }
+  if (!a.out) return;
   const T mean = static_cast<const T*>(a.mean)[c];
   const T scale = static_cast<const T*>(a.rstd)[c] * at_or<T>(a.weight, c, 1), shift = at_or<T>(a.bias, c, 0);
   for (int64_t n = 0; n < a.batch; ++n) {
@@ -68,6 +69,20 @@ template <class T> void forward_channel(const BatchNormArgs& a, int64_t c) {
     T* y = row_of<T>(a.out, a, n, c);
     each_vector<T>(a.spatial,
                    [&](int64_t i, int64_t m) { store_part(y + i, m, (load_part(x + i, m) - mean) * scale + shift); });
+  }
+}
+
+// gx = weight * rstd * g - bias - var * (x - mean)
+template <class T> void combine_channel(const BatchNormArgs& a, int64_t c) {
+  const T mean = static_cast<const T*>(a.mean)[c], shift = static_cast<const T*>(a.bias)[c],
+          slope = static_cast<const T*>(a.var)[c];
+  const T scale = static_cast<const T*>(a.rstd)[c] * at_or<T>(a.weight, c, 1);
+  for (int64_t n = 0; n < a.batch; ++n) {
+    const T *x = row_of<T>(a.in, a, n, c), *g = row_of<T>(a.grad, a, n, c);
+    T* gx = row_of<T>(a.gx, a, n, c);
+    each_vector<T>(a.spatial, [&](int64_t i, int64_t m) {
+      store_part(gx + i, m, load_part(g + i, m) * scale - shift - (load_part(x + i, m) - mean) * slope);
+    });
   }
 }
 
@@ -118,6 +133,7 @@ template <class T> void forward_columns(const BatchNormArgs& a, int64_t c, int64
     store_part(static_cast<T*>(a.var) + c, m, var);
     store_part(static_cast<T*>(a.rstd) + c, m, 1 / sqrt(var + static_cast<T>(a.eps)));
   }
+  if (!a.out) return;
   const V mean = load_part(static_cast<const T*>(a.mean) + c, m);
   V scale = load_part(static_cast<const T*>(a.rstd) + c, m), shift = 0;
   if (a.weight) scale = scale * load_part(static_cast<const T*>(a.weight) + c, m);
@@ -153,6 +169,10 @@ template <class T> void gradient_columns(const BatchNormArgs& a, int64_t c, int6
 
 template <class T, bool is_gradient> void norm(const BatchNormArgs& a) {
   const double elements = static_cast<double>(a.batch * a.channels * a.spatial);
+  if (is_gradient && a.train == 2) {
+    for_chunks(a.channels, elements * 0.3, [&](int64_t c) { combine_channel<T>(a, c); });
+    return;
+  }
   if (a.spatial == 1) {
     constexpr int64_t kLanes = Vec<T>::N;
     for_chunks(ceil_divide(a.channels, kLanes), elements * 0.5, [&](int64_t chunk) {

@@ -18,7 +18,9 @@ void fill_batch_norm(Backend& table);
 
 namespace {
 
-constexpr int64_t kBandRows = 4;  // panels of rows in one task
+constexpr int64_t kBandRows = 4;           // panels of rows in one task
+constexpr int64_t kManyWeights = 1 << 20;  // bytes of one group's weights that are too many for a cache
+constexpr int64_t kManyCopies = 1 << 26;
 constexpr int64_t kFewPairs = 8;  // from this many (image, group) pairs on, one is the work of a thread
 
 template <class T> struct Pass {
@@ -140,6 +142,7 @@ template <class T> struct Product {
     const int64_t pairs = args.batch * args.groups;
     loop(n_passes * args.groups * panels, n_passes * args.groups * rows * steps, [&](int64_t i) { pack(i); });
     const size_t bytes = padded.plain ? 0 : static_cast<size_t>(channels * padded.volume) * sizeof(T);
+    if (pairs > 1 && weight_bytes() > kManyWeights && pairs * bytes_of_copy() <= kManyCopies) return run_by_rows(pairs);
     if (pairs >= kFewPairs) {
       const int64_t group = most(1, least(pairs / kFewPairs, static_cast<int64_t>(20000 / cost())));
       loop(ceil_div(pairs, group), static_cast<int64_t>(cost() * static_cast<double>(pairs)), [&](int64_t chunk) {
@@ -164,6 +167,31 @@ template <class T> struct Product {
              [&](int64_t j) { tile(p, j / bands(), j % bands(), image, out_of(pair), pair % args.groups); });
       }
     }
+    if (bytes) release_scratch(space, bytes);
+  }
+
+  int64_t bytes_of_copy() const {
+    return padded.plain ? 0 : channels * padded.volume * static_cast<int64_t>(sizeof(T));
+  }
+  int64_t weight_bytes() const { return panels * kRows * steps * static_cast<int64_t>(sizeof(T)); }
+
+  // Weights that do not stay in the cache are read once: some rows of them, then all images.
+  void run_by_rows(int64_t pairs) {
+    const int64_t volume = channels * padded.volume;
+    const size_t bytes = static_cast<size_t>(pairs * bytes_of_copy());
+    T* space = bytes ? static_cast<T*>(scratch(bytes)) : nullptr;
+    if (bytes) {
+      loop(pairs * channels, pairs * volume / 2,
+           [&](int64_t i) { pad_plane(space + i * padded.volume, source + i * source_plane, padded); });
+    }
+    loop(n_passes * args.groups * bands(), static_cast<int64_t>(cost() * static_cast<double>(pairs)),
+         [&](int64_t index) {
+           const Pass<T>& p = passes[index / (args.groups * bands())];
+           const int64_t group = index / bands() % args.groups, band = index % bands();
+           for (int64_t pair = group; pair < pairs; pair += args.groups)
+             for (int64_t j = 0; j < tiles(p); ++j)
+               tile(p, j, band, bytes ? space + pair * volume : plane_of(pair), out_of(pair), group);
+         });
     if (bytes) release_scratch(space, bytes);
   }
 

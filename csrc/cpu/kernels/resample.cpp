@@ -21,12 +21,72 @@ FG_NOINLINE void mix_rows(const T* in, const int64_t* places, const double* weig
   }
 }
 
-// The last dimension: one number after the other.
-template <class T> FG_NOINLINE void mix_line(const T* in, const ResampleArgs& a, T* out) {
-  for (int64_t o = 0; o < a.out_size; ++o) {
-    T sum = 0;
-    for (int64_t j = a.starts[o]; j < a.starts[o + 1]; ++j) sum += in[a.places[j]] * static_cast<T>(a.weights[j]);
-    out[o] = sum;
+// The table for a contiguous last dimension. Term j of all outputs lies side by side, so that a loop over outputs is a
+// gather; outputs with fewer terms have weight 0 there. Where outputs have many terms, each is a dot product by itself.
+constexpr int64_t kFewTerms = 8;
+template <class T> struct LineTable {
+  int64_t most = 0, bytes = 0;
+  bool by_terms;
+  int32_t* places;
+  T* weights;
+  void* memory;
+
+  explicit LineTable(const ResampleArgs& a) {
+    for (int64_t o = 0; o < a.out_size; ++o) most = larger(most, a.starts[o + 1] - a.starts[o]);
+    by_terms = most <= kFewTerms;
+    const int64_t n = by_terms ? most * a.out_size : a.starts[a.out_size];
+    bytes = n * static_cast<int64_t>(sizeof(T) + sizeof(int32_t)) + 64;
+    memory = scratch(static_cast<size_t>(bytes));
+    weights = static_cast<T*>(memory);
+    places = reinterpret_cast<int32_t*>(weights + n);
+    for (int64_t o = 0; o < a.out_size; ++o) {
+      const int64_t begin = a.starts[o], count = a.starts[o + 1] - begin;
+      for (int64_t j = 0; j < (by_terms ? most : count); ++j) {
+        const int64_t at = by_terms ? j * a.out_size + o : begin + j;
+        places[at] = j < count ? static_cast<int32_t>(a.places[begin + j]) : 0;
+        weights[at] = j < count ? static_cast<T>(a.weights[begin + j]) : 0;
+      }
+    }
+  }
+  void done() { release_scratch(memory, static_cast<size_t>(bytes)); }
+};
+
+template <class T>
+FG_NOINLINE void first_terms(const T* in, const int32_t* places, const T* weights, int64_t n, T* out) {
+  for (int64_t o = 0; o < n; ++o) out[o] = weights[o] != 0 ? in[places[o]] * weights[o] : T(0);
+}
+template <class T>
+FG_NOINLINE void more_terms(const T* in, const int32_t* places, const T* weights, int64_t n, T* out) {
+  for (int64_t o = 0; o < n; ++o) out[o] += weights[o] != 0 ? in[places[o]] * weights[o] : T(0);
+}
+template <class T> FG_NOINLINE T dot_terms(const T* in, const int32_t* places, const T* weights, int64_t n) {
+  using V = Vec<T>;
+  if (places[n - 1] - places[0] == n - 1) {  // places of one output rise: these are a run
+    V sum = 0;
+    each_vector<T>(
+        n, [&](int64_t i, int64_t m) { sum = sum + load_part(in + places[0] + i, m) * load_part(weights + i, m); });
+    return across(sum, [](V a, V b) { return a + b; });
+  }
+  T sum = 0;
+  for (int64_t j = 0; j < n; ++j) sum += in[places[j]] * weights[j];
+  return sum;
+}
+
+template <class T> void mix_line(const T* in, const ResampleArgs& a, const LineTable<T>& table, T* out) {
+  if (!table.by_terms) {
+    for (int64_t o = 0; o < a.out_size; ++o) {
+      const int64_t begin = a.starts[o], n = a.starts[o + 1] - begin;
+      out[o] = n ? dot_terms(in, table.places + begin, table.weights + begin, n) : T(0);
+    }
+    return;
+  }
+  for (int64_t o = 0; o < a.out_size; o += kBlock) {
+    const int64_t n = smaller(kBlock, a.out_size - o);
+    if (table.most == 0) memset(out + o, 0, static_cast<size_t>(n) * sizeof(T));
+    for (int64_t j = 0; j < table.most; ++j) {
+      const int64_t at = j * a.out_size + o;
+      (j ? more_terms<T> : first_terms<T>)(in, table.places + at, table.weights + at, n, out + o);
+    }
   }
 }
 
@@ -35,11 +95,13 @@ template <class T> void resample(const ResampleArgs& a) {
   T* out = static_cast<T*>(a.out);
   const double terms = static_cast<double>(a.outer * a.inner) * static_cast<double>(a.starts[a.out_size]);
   if (a.inner == 1) {
-    const int64_t lines = larger(kLines, kSegment / 4 / larger(1, a.starts[a.out_size]));
-    for_chunks(ceil_divide(a.outer, lines), terms, [&](int64_t chunk) {
+    const int64_t lines = larger(kLines, kSegment / larger(1, a.starts[a.out_size]));
+    LineTable<T> table(a);
+    for_chunks(ceil_divide(a.outer, lines), terms * 0.5, [&](int64_t chunk) {
       for (int64_t i = chunk * lines; i < smaller(a.outer, (chunk + 1) * lines); ++i)
-        mix_line(in + i * a.in_size, a, out + i * a.out_size);
+        mix_line(in + i * a.in_size, a, table, out + i * a.out_size);
     });
+    table.done();
     return;
   }
   const int64_t rows = a.outer * a.out_size, group = larger(1, kSegment / 2 / a.inner);

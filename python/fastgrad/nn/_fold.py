@@ -27,6 +27,14 @@ def _blocks(size, kernel, dilation, padding, stride):
                  for n, k, d, p, s in zip(size, kernel, dilation, padding, stride))
 
 
+def _places(kernel, dilation, stride, blocks, wide, device):
+    """Where (kH, kW, H blocks, W blocks), flat, lie in a padded image of `wide` columns."""
+    rows, columns = (
+        (fastgrad.arange(k, device=device) * d).reshape(-1, 1) + fastgrad.arange(b, device=device) * s
+        for k, d, b, s in zip(kernel, dilation, blocks, stride))
+    return (rows[:, None, :, None] * wide + columns[None, :, None, :]).reshape(-1)
+
+
 def unfold(input, kernel_size, dilation=1, padding=0, stride=1):
     """(N, C, H, W) or (C, H, W) as (N, C * kH * kW, windows) or without N: each window is a column.
 
@@ -48,10 +56,10 @@ def unfold(input, kernel_size, dilation=1, padding=0, stride=1):
     if not input.is_floating_point() and input.dtype is not fastgrad.bool:
         raise NotImplementedError(f"\"im2col_out_cpu\" not implemented for '{input.dtype}'")
     windows = pad(input, (padding[1], padding[1], padding[0], padding[0])) if any(padding) else input
-    for d in (0, 1):
-        windows = windows.unfold(2 + d, dilation[d] * (kernel[d] - 1) + 1, stride[d])
-    windows = windows[..., ::dilation[0], ::dilation[1]].permute(0, 1, 4, 5, 2, 3)
-    return windows.reshape(input.size(0), input.size(1) * kernel[0] * kernel[1], blocks[0] * blocks[1])
+    batch, channels, high, wide = windows.shape
+    places = _places(kernel, dilation, stride, blocks, wide, input.device)
+    columns = windows.reshape(batch * channels, high * wide).index_select(1, places)
+    return columns.reshape(batch, channels * kernel[0] * kernel[1], blocks[0] * blocks[1])
 
 
 def fold(input, output_size, kernel_size, dilation=1, padding=0, stride=1):
@@ -77,12 +85,8 @@ def fold(input, output_size, kernel_size, dilation=1, padding=0, stride=1):
         raise NotImplementedError(f"\"col2im_out_cpu\" not implemented for '{input.dtype}'")
     batch, channels = input.size(0), input.size(1) // count
     high, wide = (n + 2 * p for n, p in zip(size, padding))
-    rows, columns = (
-        (fastgrad.arange(k, device=input.device) * d).reshape(-1, 1) + fastgrad.arange(b, device=input.device) * s
-        for k, d, b, s in zip(kernel, dilation, blocks, stride))
-    # places of (kH, kW, H blocks, W blocks) in the padded image
-    places = rows[:, None, :, None] * wide + columns[None, :, None, :]
+    places = _places(kernel, dilation, stride, blocks, wide, input.device)
     image = fastgrad.zeros(batch * channels, high * wide, dtype=input.dtype, device=input.device)
-    image = image.index_add(1, places.reshape(-1), input.reshape(batch * channels, -1))
+    image = image.index_add(1, places, input.reshape(batch * channels, -1))
     image = image.reshape(batch, channels, high, wide)
     return image.narrow(2, padding[0], size[0]).narrow(3, padding[1], size[1]).contiguous()

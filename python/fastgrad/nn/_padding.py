@@ -3,6 +3,7 @@
 Constants are joined on; the other modes pick elements by index, which gives their gradient for free.
 """
 import fastgrad
+from fastgrad import _C
 
 
 def pad(input, pad, mode="constant", value=None):
@@ -19,6 +20,8 @@ def pad(input, pad, mode="constant", value=None):
     if mode != "constant" and input.dim() - len(pad) // 2 not in (1, 2):
         raise NotImplementedError(f"Padding size {len(pad)} is not supported for {input.dim()}D input tensor: modes "
                                   "other than constant pad all dimensions but the first one or two.")
+    if mode != "constant" and input.is_floating_point() and input.device.type == "cpu":
+        return _C._pad_copied(input, pad, ("reflect", "replicate", "circular").index(mode))
     result = input
     for i in range(len(pad) // 2):
         before, after = pad[2 * i], pad[2 * i + 1]

@@ -306,7 +306,11 @@ def gumbel_softmax(logits, tau=1, hard=False, eps=1e-10, dim=-1):
 
 # ---- linear maps
 
+<<<<<<< HEAD
 def conv_tbc(input, weight, bias, pad=0):  # noqa: F811 (torch names it so)
+=======
+def conv_tbc(input, weight, bias, pad=0):  # noqa: F811
+>>>>>>> 7b51bd3 (Memory format channels_last; group norm and padding by copies as kernels; faster resampling of the last dimension)
     """`conv1d` of (time, batch, channels) with weight (k, in, out).
 
     >>> conv_tbc(fastgrad.zeros(5, 2, 3), fastgrad.zeros(3, 3, 4), fastgrad.zeros(4)).shape
@@ -354,7 +358,10 @@ def rms_norm(input, normalized_shape, weight=None, eps=None):
 
 
 def group_norm(input, num_groups, weight=None, bias=None, eps=1e-5):
-    """Groups of channels normalised to mean 0 and variance 1."""
+    """Groups of channels of (N, C, ...) normalised to mean 0 and variance 1."""
+    if input.device.type == "cpu":
+        return _C._group_norm(input, num_groups, weight, bias, eps)
+    # a composition where there is no kernel
     if input.dim() < 2:
         raise RuntimeError(f"Expected at least 2 dimensions for input tensor but received {input.dim()}")
     batch, channels = input.shape[:2]
