@@ -145,6 +145,14 @@ def test_third_derivative(device):
         assert y.item() == expected
 
 
+@pytest.mark.parametrize("base", [2, 2.0])
+def test_second_gradient_with_a_number_is_exact_in_double(base, device):
+    # d/dx 2^x = 2^x ln 2
+    x = fg.tensor(0.5, dtype=fg.float64, device=device, requires_grad=True)
+    g, = fg.autograd.grad(base**x, x, create_graph=True)
+    assert abs(g.item() - 2**0.5 * np.log(2)) < 1e-15
+
+
 def test_norm_at_zero_has_no_nan(device):
     x = fg.zeros(3, device=device, requires_grad=True)
     x.norm().backward()

@@ -8,6 +8,7 @@
 #include <mutex>
 #include <unordered_map>
 
+#include "autograd/forward.h"
 #include "core/profile.h"
 #include "ops/ops.h"
 
@@ -75,6 +76,8 @@ class Task {
     return a->sequence != b->sequence ? a->sequence < b->sequence : a < b;
   }
 
+  bool outside(const Node* node) const { return node->sequence < options_.since; }
+
   // ---- state, in the node or beside it
   bool seen(Node* node) const { return in_nodes_ ? node->task == number_ : table_.count(node) != 0; }
   int32_t& pending(Node* node) { return in_nodes_ ? node->pending : table_[node].pending; }
@@ -112,7 +115,7 @@ class Task {
       Edge* edges = node->edges();
       for (int i = 0; i < node->n_edges; ++i) {
         Node* next = edges[i].fn.get();
-        if (!next) continue;
+        if (!next || outside(next)) continue;
         if (!seen(next)) {
           enter(next);
           stack.push_back(next);
@@ -131,7 +134,7 @@ class Task {
     std::vector<Node*> stack;
     for (Node* node : touched_) {
       for (int i = 0; i < node->n_edges; ++i)
-        if (Node* next = node->edge(i).fn.get()) parents[next].push_back(node);
+        if (Node* next = node->edge(i).fn.get(); next && !outside(next)) parents[next].push_back(node);
       if (needed(node)) stack.push_back(node);
     }
     while (!stack.empty()) {
@@ -224,7 +227,7 @@ class Task {
     Edge* edges = node->edges();
     for (int i = 0; i < node->n_edges; ++i) {
       Node* next = edges[i].fn.get();
-      if (!next) continue;
+      if (!next || outside(next)) continue;
       if (gx[i].defined() && needed(next)) add_gradient(edges[i], std::move(gx[i]));
       if (--pending(next) == 0) push(next);
     }
@@ -234,13 +237,13 @@ class Task {
   void drop(Node* node) {
     for (int i = 0; i < node->n_edges; ++i) {
       Node* next = node->edge(i).fn.get();
-      if (next && --pending(next) == 0) push(next);
+      if (next && !outside(next) && --pending(next) == 0) push(next);
     }
   }
 
   bool more_behind(Node* node) {
     for (int i = 0; i < node->n_edges; ++i)
-      if (Node* next = node->edge(i).fn.get())
+      if (Node* next = node->edge(i).fn.get(); next && !outside(next))
         if (needed(next)) return true;
     return false;
   }
@@ -288,7 +291,7 @@ class Task {
         Tensor t{Ptr<TensorImpl>(r.tensor)};
         const Tensor& incoming = g[r.input_nr];
         if (!t.grad().defined())
-          t.set_grad(grad_enabled() ? clone(incoming) : detach(clone(incoming)));
+          t.set_grad(options_.create_graph ? clone(incoming) : detach(clone(incoming)));
         else
           t.set_grad(add(t.grad(), incoming));
       }
@@ -297,6 +300,9 @@ class Task {
 
   void accumulate_into_leaf(Node* node, Tensor* g) {
     bool hooked = node->extra && !node->extra->post_hooks.empty();
+    // In forward mode the gradients were computed by recorded ops, for their tangents.
+    ModeGuard guard(options_.create_graph ? mode : static_cast<uint8_t>((mode | kNoGrad) & ~kForward));
+    if (!options_.create_graph && wants_grad(g[0])) g[0] = detach(g[0]);
     Tensor kept = hooked ? g[0] : Tensor();
     node->apply(g, nullptr);
     if (hooked)
@@ -332,9 +338,13 @@ class Task {
 
 std::vector<Tensor> run_backward(const std::vector<Edge>& roots, std::vector<Tensor> grads, const std::vector<Tensor>& inputs,
                                  BackwardOptions options) {
-  ModeGuard guard(options.create_graph ? mode & ~kNoGrad : mode | kNoGrad);
+  // Tangents flow through the gradients of a dual level, so what nodes do is recorded there.
+  bool recorded = options.create_graph || mode & kForward;
+  ModeGuard guard(static_cast<uint8_t>(recorded ? mode & ~kNoGrad : mode | kNoGrad));
   Task task(inputs, options);
   std::vector<Tensor> result = task.run(roots, grads);
+  if (recorded && !options.create_graph)
+    for (Tensor& t : result) t = without_history(t);
   if (!options.accumulate && !options.allow_unused)
     for (const Tensor& t : result)
       FG_CHECK(t.defined(), Runtime,

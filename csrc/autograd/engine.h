@@ -11,6 +11,7 @@ struct BackwardOptions {
   bool create_graph = false;
   bool accumulate = true;      // into leaves; otherwise return the gradients of `inputs`
   bool allow_unused = false;
+  uint64_t since = 0;          // nodes recorded before are no part of it
 };
 
 // roots: edges of the tensors to differentiate with their gradients (all defined). inputs: for autograd.grad, and for

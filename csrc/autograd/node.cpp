@@ -1,5 +1,6 @@
 #include "autograd/node.h"
 
+#include "autograd/forward.h"
 #include "core/pool.h"
 
 namespace fg {
@@ -11,6 +12,7 @@ thread_local std::vector<Node*>* doomed = nullptr;
 }  // namespace
 
 Node::Node() : sequence(next_sequence++) {}
+uint64_t next_sequence_number() { return next_sequence; }
 Node::~Node() = default;
 void* Node::operator new(size_t bytes) { return allocate_object(bytes); }
 void Node::operator delete(void* p, size_t bytes) { release_object(p, bytes); }
@@ -48,7 +50,9 @@ NodeExtra::~NodeExtra() {
 }
 
 void connect(Node& node, int i, const Tensor& t) {
-  if (t.defined()) node.edges()[i] = gradient_edge(t);
+  if (!t.defined()) return;
+  if (mode & kForward) [[unlikely]] return connect_forward(node, i, t);
+  node.edges()[i] = gradient_edge(t);
 }
 
 void fail_released() {
@@ -72,6 +76,8 @@ uint32_t layout_of(const Tensor& t) {
 
 Tensor with_edge(const Tensor& t, Node* node, uint32_t nr) {
   Tensor out = t.alias();
+  if (mode & kForward) share_tangents(out, *node, nr);
+  if (!grad_enabled()) return out;
   node->retain();
   out.impl()->grad_fn = node;
   out.impl()->output_nr = nr;
@@ -127,7 +133,7 @@ Tensor Saved::unpack(Node* owner) const {
     FG_CHECK(layout_of(tensor_) == layout_, Runtime, "one of the variables needed for gradient computation was given another "
              "shape, dtype or device since: it is now ", type_text(tensor_), " ", size_text(tensor_.sizes()),
              owner ? concat(" (saved by ", owner->name(), ")") : std::string());
-  return is_output_ && owner && grad_enabled() ? with_edge(tensor_, owner, output_nr_) : tensor_;
+  return is_output_ && owner && records_gradient() ? with_edge(tensor_, owner, output_nr_) : tensor_;
 }
 
 void Saved::clear() {

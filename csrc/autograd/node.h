@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "core/mode.h"
+#include "autograd/tangents.h"
 #include "core/tensor.h"
 
 namespace fg {
@@ -21,6 +22,12 @@ struct RetainedGrad {
   TensorImpl* tensor;
 };
 
+// An input that carries a tangent, until the tangents of the outputs are computed.
+struct ForwardInput {
+  int edge;
+  Tensor tensor;
+};
+
 // What few nodes have: hooks and Python's view of the node.
 struct NodeExtra {
   struct TensorHook {
@@ -34,6 +41,8 @@ struct NodeExtra {
   _object* metadata = nullptr;           // dict
   _object* traceback = nullptr;          // forward source line (anomaly mode)
   Ptr<HookHome> home;
+  std::vector<ForwardInput> forward_inputs;
+  std::vector<std::pair<uint32_t, TangentList>> output_tangents;  // for the copies of outputs that were saved
   ~NodeExtra();
 };
 
@@ -59,6 +68,12 @@ struct Node {
   // g: n_inputs gradients, undefined ones mean zero. gx: n_edges results to fill where wants(i).
   virtual void apply(Tensor* g, Tensor* gx) = 0;
   virtual const char* name() const = 0;  // torch's: "AddBackward0"
+  // Forward mode: y[k] = the tangent of output k (whose value is results[k]) from those of the inputs, undefined where
+  // zero. False: no rule, the tangents follow from apply().
+  virtual bool jvp(const Tensor* t, const Tensor* results, Tensor* y) {
+    (void)t, (void)results, (void)y;
+    return false;
+  }
   virtual void release_saved() {}
   virtual Tensor* variable() { return nullptr; }  // of AccumulateGrad
   virtual _object* python() { return nullptr; }   // ctx of a custom function
@@ -122,10 +137,19 @@ std::string type_text(const Tensor& t);  // "torch.FloatTensor"
 
 // ---- recording
 inline bool wants_grad(const Tensor& t) { return t.defined() && t.requires_grad(); }
+bool recorded_forward(const Tensor& t);
+// Whether an op on t makes a node: t wants a gradient, or carries a tangent.
+inline bool is_recorded(const Tensor& t) {
+  uint8_t special = mode & (kNoGrad | kInference | kForward);
+  if (!special) [[likely]] return wants_grad(t);
+  return special & kForward && recorded_forward(t);
+}
 template <class... T>
 bool should_record(const T&... t) {
-  return grad_enabled() && (wants_grad(t) || ...);
+  return (is_recorded(t) || ...);
 }
+// Whether what a node does in apply() is recorded itself.
+inline bool records_gradient() { return grad_enabled() || (mode & kForward); }
 Edge gradient_edge(const Tensor& t);         // grad_fn, or the accumulator of a leaf that requires grad, or nothing
 void connect(Node& node, int i, const Tensor& t);  // edge i of node goes to t
 template <class N, class... T>
@@ -136,6 +160,7 @@ Ptr<N> make_node(const T&... t) {            // node with one edge for each tens
   (connect(*node, i++, t), ...);
   return node;
 }
+uint64_t next_sequence_number();
 void set_history(const Tensor& out, const Ptr<Node>& node, uint32_t nr = 0);
 
 // ---- views and in-place changes (variable.cpp)

@@ -5,7 +5,7 @@
 #include <mutex>
 
 #include "autograd/accumulate.h"
-#include "autograd/node.h"
+#include "autograd/forward.h"
 #include "ops/ops.h"
 
 namespace fg {
@@ -89,12 +89,16 @@ Edge gradient_edge(const Tensor& t) {
   return {made, 0};
 }
 
-void set_history(const Tensor& out, const Ptr<Node>& node, uint32_t nr) {
-  TensorImpl* impl = out.impl();
+static void give_history(TensorImpl* impl, const Ptr<Node>& node, uint32_t nr) {
   if (!is_inexact(impl->dtype)) return;
   node->retain();
   impl->output_nr = nr;
   exchange_grad_fn(impl, node.get());
+}
+
+void set_history(const Tensor& out, const Ptr<Node>& node, uint32_t nr) {
+  if (mode & kForward && is_inexact(out.dtype()) && !note_forward(out, node, nr, false)) [[unlikely]] return;
+  give_history(out.impl(), node, nr);
 }
 
 void exchange_grad_fn(TensorImpl* t, Node* node) {
@@ -137,7 +141,8 @@ struct CopySlices : Node {
   CopySlices(const Tensor& base_, const Tensor& view_, Ptr<Node> fn_) : base(base_), view(view_), fn(std::move(fn_)) {
     set_edges(fn->n_edges);
     edges()[0] = gradient_edge(base_);
-    for (int i = 1; i < fn->n_edges; ++i) edges()[i] = fn->edge(i);
+    for (int i = 1; i < fn->n_edges; ++i)
+      if (!only_forward(fn->edge(i))) edges()[i] = fn->edge(i);
   }
   const char* name() const override { return "CopySlices"; }
   void release_saved() override {
@@ -270,16 +275,17 @@ void check_inplace(const Tensor& t, const char* op) {
 }
 
 void rebase_history(const Tensor& t, const Ptr<Node>& node) {
+  if (mode & kForward && is_inexact(t.dtype()) && !note_forward(t, node, 0, true)) [[unlikely]] return;
   if (t.is_view()) {
     const Meta& meta = t.meta();
     auto slices = Ptr<Node>::adopt(new CopySlices(meta.base, t, node));
     Tensor base = meta.base;
-    set_history(base, slices);
+    give_history(base.impl(), slices, 0);
     // The view's own node is regenerated from the base when asked for: make it stale.
     t.meta().view_version = t.version() - 1;
     (void)grad_fn(t);
   } else {
-    set_history(t, node);
+    give_history(t.impl(), node, 0);
   }
 }
 

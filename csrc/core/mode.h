@@ -30,8 +30,9 @@ class ModeGuard {
  private:
   uint8_t saved_;
 };
+// Inside the library: what runs here is no op that anybody differentiates, in either direction.
 struct NoGradGuard : ModeGuard {
-  NoGradGuard() : ModeGuard(mode | kNoGrad) {}
+  NoGradGuard() : ModeGuard(static_cast<uint8_t>((mode | kNoGrad) & ~kForward)) {}
 };
 
 // How many threads are inside a kernel without the interpreter lock. Storages that are exchanged meanwhile (x.data = ...) are given back when the last one is done.

@@ -135,6 +135,10 @@ void TensorImpl::destroy() {
   release_object(this, sizeof(TensorImpl));
 }
 
+Meta::Meta() = default;
+Meta::~Meta() {
+  if (home) home->meta = nullptr;
+}
 void* Meta::operator new(size_t bytes) { return allocate_object(bytes); }
 void Meta::operator delete(void* p, size_t bytes) { release_object(p, bytes); }
 

@@ -179,6 +179,7 @@ struct Hook {
 
 // How a handle finds the lists its hook is in without keeping a tensor or a graph alive: cleared by their end.
 struct NodeExtra;
+class TangentList;
 struct HookHome {
   std::atomic<uint32_t> refs{1};
   Meta* meta = nullptr;
@@ -197,13 +198,14 @@ struct Meta {
   ViewKind view_kind = ViewKind::Normal;
   uint32_t view_version = 0;    // version at which grad_fn was made; older than the base's: regenerate
   bool retains_grad = false;
+  bool tangent_apart = false;   // a view in the graph, but not of its base's tangent (make_dual, unpack_dual)
   std::vector<Hook> hooks;              // register_hook
   std::vector<Hook> post_accumulate;    // register_post_accumulate_grad_hook
   _object* name = nullptr;
   Ptr<HookHome> home;
-  ~Meta() {
-    if (home) home->meta = nullptr;
-  }
+  std::unique_ptr<TangentList> tangents;  // forward mode
+  Meta();
+  ~Meta();
   static void* operator new(size_t bytes);
   static void operator delete(void* p, size_t bytes);
 };

@@ -163,7 +163,6 @@ void copy_(const Tensor& self, const Tensor& source) {
   Ptr<CopyBackwards> node;
   if (is_inexact(self.dtype()) && should_record(self, source)) {
     node = make_node<CopyBackwards>(self, source);
-    if (!source.requires_grad() || !is_inexact(source.dtype())) node->edges()[1] = {};
     node->dtype = source.dtype();
     node->device = source.device();
     node->sizes = source.sizes();

@@ -3,8 +3,8 @@
 // elementwise(): dtype rule -> shape -> output -> kernel -> node. The node saves what the row's gradient reads (RowInfo::uses)
 // and either runs the fused gradient kernel or, when the gradient itself is recorded, evaluates the row on tensors.
 #include <limits>
-#include <limits>
 
+#include "autograd/forward.h"
 #include "ops/autocast.h"
 #include "ops/elementwise_dtype.h"
 #include "ops/words.h"
@@ -142,7 +142,7 @@ struct ElementwiseNode final : Node {
         gx[i] = g;
       else if (info.zero[i] || !info.differentiable)
         gx[i] = zeros_like(g);
-      else if (grad_enabled())
+      else if (records_gradient())
         gx[i] = recorded(info, i, g, x, result);
       else
         gx[i] = fused(info, i, g, x, result);
@@ -151,9 +151,32 @@ struct ElementwiseNode final : Node {
     }
   }
 
+  // The Jacobian of a row is diagonal, so it equals its transpose: the gradient's formula with a tangent as g.
+  bool jvp(const Tensor* t, const Tensor* results, Tensor* y_out) override {
+    const RowInfo& info = row_info(op);
+    if (!info.differentiable) return true;
+    const Tensor& out = results[0];
+    unsigned uses = 0;
+    for (int i = 0; i < N; ++i)
+      if (t[i].defined()) uses |= info.uses[i];
+    Tensor x[3], result;
+    for (int i = 0; i < N; ++i)
+      if (uses & (2u << i) && !(number_mask >> i & 1)) x[i] = in[i].unpack(this);
+    if (uses & 16u) result = y.unpack(this);
+    for (int i = 0; i < N; ++i) {
+      if (!t[i].defined() || info.zero[i]) continue;
+      Tensor g = t[i].dtype() == out_dtype ? t[i] : to_dtype(t[i], out_dtype);
+      if (!same(g.sizes(), out.sizes())) g = expand(g, out.sizes());
+      Tensor part = info.identity[i] ? g : records_gradient() ? recorded(info, i, g, x, result) : fused(info, i, g, x, result);
+      y_out[0] = y_out[0].defined() ? add(y_out[0], part) : part;
+    }
+    return true;
+  }
+
   Tensor recorded(const RowInfo& info, int i, const Tensor& g, Tensor* x, const Tensor& result) {
     for (int k = 0; k < N; ++k)
-      if (number_mask >> k & 1) x[k] = wrapped(numbers[k], g.device());
+      if (number_mask >> k & 1)  // the logarithm of a number, say, must not be one in float32
+        x[k] = out_dtype == DType::Float64 ? scalar_tensor(numbers[k], out_dtype, g.device()) : wrapped(numbers[k], g.device());
     return info.grad[i](g, x, result, p.f, q.f);
   }
 
@@ -209,7 +232,7 @@ Ptr<Node> record(Op op, const RowInfo& info, Args args, Dims sizes, DType out_dt
       continue;
     }
     const Tensor& t = *args[i].tensor;
-    if (t.requires_grad() && is_inexact(t.dtype())) {
+    if (is_recorded(t) && is_inexact(t.dtype())) {
       connect(*node, i, t);
       uses |= info.uses[i];
       if (!same(t.sizes(), sizes)) node->shapes[i] = std::make_unique<DimList>(t.sizes());
@@ -217,7 +240,8 @@ Ptr<Node> record(Op op, const RowInfo& info, Args args, Dims sizes, DType out_dt
   }
   for (int i = 0; i < N; ++i)
     if ((uses & (2u << i)) && args[i].tensor) {
-      if (in_place && i == 0) {
+      // In forward mode also where it stands twice, x.mul_(x): the tangent is computed after the change.
+      if (in_place && (i == 0 || (mode & kForward && args[i].tensor->is_same(*args[0].tensor)))) {
         node->in[i].save(clone(*args[i].tensor));  // recorded: a second derivative goes through the old value
       } else {
         node->in[i].save(*args[i].tensor);
@@ -228,9 +252,9 @@ Ptr<Node> record(Op op, const RowInfo& info, Args args, Dims sizes, DType out_dt
 }
 
 bool any_wants_grad(const RowInfo& info, Args args) {
-  if (!info.differentiable || !grad_enabled()) return false;
+  if (!info.differentiable) return false;
   for (const Arg& a : args)
-    if (a.tensor && a.tensor->requires_grad()) return true;
+    if (a.tensor && is_recorded(*a.tensor)) return true;
   return false;
 }
 
@@ -268,7 +292,7 @@ Device common_device(const RowInfo& info, Args args, Arg* moved, Tensor* copies)
     FG_CHECK(t->dim() == 0 && t->device().is_cpu(), Runtime, info.name,
              ": Expected all tensors to be on the same device, but found at least two devices, ", device_name(device), " and ",
              device_name(t->device()), "!");
-    if (t->requires_grad() && grad_enabled())
+    if (is_recorded(*t))
       moved[i] = Arg(copies[i] = to_device(*t, device));
     else
       moved[i] = Arg(item(*t));
@@ -298,7 +322,7 @@ DimArray common_shape(const RowInfo& info, Args args) {
 
 Tensor row_gradient(Op op, int i, const Tensor& g, const Tensor* x, Scalar p) {
   const RowInfo& info = row_info(op);
-  if (grad_enabled()) return info.grad[i](g, x, {}, p.f, 0);
+  if (records_gradient()) return info.grad[i](g, x, {}, p.f, 0);
   DimArray shape(g.sizes());
   IterInput inputs[kMaxInputs];
   inputs[0] = {g.data(), g.dtype(), &g};
@@ -362,6 +386,11 @@ Tensor elementwise(Op op, Args args, Scalar p, Scalar q, const Tensor* out) {
   DType given_dtype = result_dtype(op, info, dtype);
   Tensor result;
   if (out) {
+    if (mode & kForward) {
+      for (const Arg& a : args)
+        if (a.tensor) refuse_forward_out(info.name, *a.tensor);
+      refuse_forward_out(info.name, *out);
+    }
     FG_CHECK(!any_wants_grad(info, args) && !(grad_enabled() && out->requires_grad()), Runtime, info.name,
              "(): functions with out=... arguments don't support automatic differentiation, but one of the arguments requires "
              "grad.");
@@ -406,7 +435,7 @@ void elementwise_(Op op, const Tensor& self, Args rest, Scalar p, Scalar q) {
   Ptr<Node> node;
   Saved* y = nullptr;
   // A comparison written into a tensor with history gives zero gradients, not those of the old value.
-  bool zero_gradient = !info.differentiable && grad_enabled() && self.requires_grad();
+  bool zero_gradient = !info.differentiable && is_recorded(self);
   if (zero_gradient || any_wants_grad(info, args)) {
     auto make = [&]<int N>() {
       ElementwiseNode<N>* raw;

@@ -91,9 +91,8 @@ DType joined_dtype(Tensors tensors, const char* op) {
 }
 
 bool any_records(Tensors tensors) {
-  if (!grad_enabled()) return false;
   for (const Tensor& t : tensors)
-    if (t.requires_grad()) return true;
+    if (is_recorded(t)) return true;
   return false;
 }
 
@@ -140,7 +139,7 @@ Tensor cat(Tensors tensors, int64_t dim) {
     node->set_edges(static_cast<int>(tensors.size()));
     node->dim = d;
     for (size_t i = 0; i < tensors.size(); ++i) {
-      if (tensors[i].requires_grad()) connect(*node, static_cast<int>(i), tensors[i]);
+      connect(*node, static_cast<int>(i), tensors[i]);
       node->lengths.push_back(legacy_empty(tensors[i]) ? -1 : tensors[i].size(d));
       node->dtypes.push_back(tensors[i].dtype());
     }
@@ -175,7 +174,7 @@ Tensor stack(Tensors tensors, int64_t dim) {
     node->set_edges(static_cast<int>(tensors.size()));
     node->dim = d;
     for (size_t i = 0; i < tensors.size(); ++i) {
-      if (tensors[i].requires_grad()) connect(*node, static_cast<int>(i), tensors[i]);
+      connect(*node, static_cast<int>(i), tensors[i]);
       node->dtypes.push_back(tensors[i].dtype());
     }
     set_history(out, node);

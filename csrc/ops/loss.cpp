@@ -103,7 +103,7 @@ struct NllNode final : Node {
     if (!wants(0)) return;
     Tensor g = g_in[0], x = input.unpack(this), at = target.unpack(this), w = has_weight ? weight.unpack(this) : Tensor();
     Tensor total = total_weight.unpack(this);
-    if (grad_enabled()) {
+    if (records_gradient()) {
       gx[0] = recorded(g, x, at, w, total);
       return;
     }

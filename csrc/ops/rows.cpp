@@ -43,7 +43,7 @@ struct SoftmaxNode final : Node {
   void apply(Tensor* g_in, Tensor* gx) override {
     if (!wants(0)) return;
     Tensor g = g_in[0], out = y.unpack(this);
-    if (grad_enabled()) {
+    if (records_gradient()) {
       if (log)
         gx[0] = g - exp(out) * sum(g, DimArray{dim}, true);
       else
@@ -197,7 +197,7 @@ struct LayerNormNode final : Node {
 
   void apply(Tensor* g_in, Tensor* gx) override {
     Tensor g = g_in[0], input = x.unpack(this), w = has_weight ? weight.unpack(this) : Tensor();
-    if (grad_enabled()) return recorded(g, input, w, gx);
+    if (records_gradient()) return recorded(g, input, w, gx);
     Tensor gc = plain_contiguous(g), xc = plain_contiguous(input), wc = w.defined() ? plain_contiguous(w) : w;
     Tensor m = mean_.unpack(this), r = rstd.unpack(this);
     LayerNormArgs args{};

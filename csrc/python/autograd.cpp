@@ -564,7 +564,7 @@ bool init_autograd(PyObject* module) {
   if (PyModule_AddObject(module, "RemovableHandle", reinterpret_cast<PyObject*>(handle_type)) < 0) return false;
   engine_hooks = {call_tensor_hook, call_pre_hook, call_post_hook, call_post_accumulate, note_failure, interrupted};
   saved_hooks = {pack_saved, unpack_saved};
-  return FG_REGISTER(defs, module);
+  return FG_REGISTER(defs, module) && init_forward_functions(module);
 }
 
 }  // namespace fg::py

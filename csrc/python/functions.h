@@ -2,6 +2,7 @@
 #pragma once
 #include <utility>
 
+#include "autograd/forward.h"
 #include "python/args.h"
 
 namespace fg::py {
@@ -9,6 +10,7 @@ namespace fg::py {
 // Puts `result` into the tensor given as out= (parameter i) with torch's rules, or wraps it.
 PyObject* finish(const Call& c, int i, const Tensor& result);
 inline PyObject* same_object(const Call& c, int i = 0) {
+  if (mode & kForward) [[unlikely]] settle_tangents();
   Py_INCREF(c.v[i]);
   return c.v[i];
 }
@@ -32,6 +34,7 @@ bool init_conv_functions(PyObject* module);
 bool init_image_functions(PyObject* module);
 bool init_linalg_functions(PyObject* module);
 bool init_random_functions(PyObject* module);
+bool init_forward_functions(PyObject* module);
 
 #define FG_REGISTER(defs, module) \
   register_table<defs, defs##_signatures>(module, std::make_index_sequence<sizeof(defs) / sizeof(defs[0])>())

@@ -467,6 +467,7 @@ PyObject* nonzero_tuple(const Tensor& t) {
 PyObject* finish(const Call& c, int i, const Tensor& result) {
   if (!c.has(i)) return wrap(result);
   const Tensor& out = c.tensor(i);
+  if (mode & kForward) refuse_forward_out(c.signature.name, result), refuse_forward_out(c.signature.name, out);
   FG_CHECK(!result.requires_grad() && !(grad_enabled() && out.requires_grad()), Runtime, c.signature.name,
            "(): functions with out=... arguments don't support automatic differentiation, but one of the arguments requires grad.");
   FG_CHECK(can_cast(result.dtype(), out.dtype()), Runtime, c.signature.name, ": result type ", dtype_name(result.dtype()),

@@ -180,6 +180,7 @@ PyObject* finish_pair(const Call& c, int i, const char* kind, const Tensor& valu
   if (!c.has(i)) return wrap_pair(kind, values, indices);
   std::vector<Tensor> out = c.tensors(i);
   FG_CHECK(out.size() == 2, Type, kind, "(): out must be a tuple of two tensors, got ", out.size());
+  if (mode & kForward) refuse_forward_out(kind, values), refuse_forward_out(kind, out[0]);
   FG_CHECK(!values.requires_grad(), Runtime, kind, "(): functions with out=... arguments don't support automatic "
            "differentiation, but one of the arguments requires grad.");
   FG_CHECK(out[0].device() == values.device() && out[1].device() == values.device(), Runtime, kind, ": out= is on another device");

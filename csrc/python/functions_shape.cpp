@@ -292,8 +292,8 @@ constexpr FunctionDef defs[] = {
        const Tensor& t = c.tensor(0);
        FG_CHECK(!t.is_view(), Runtime, "Can't detach views in-place. Use detach() instead.");
        TensorImpl* impl = t.impl();
-       if (t.meta_or_null() && t.meta().retains_grad) forget_retained(impl);
-       if (Node* fn = impl->grad_fn) impl->grad_fn = nullptr, fn->release();
+       if (mode & kForward) drop_tangents(t);
+       if (impl->grad_fn) exchange_grad_fn(impl, nullptr);
        impl->requires_grad = false;
        impl->output_nr = 0;
        return same_object(c);

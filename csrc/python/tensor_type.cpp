@@ -10,7 +10,7 @@
 #include <cstring>
 #include <vector>
 
-#include "autograd/node.h"
+#include "autograd/forward.h"
 #include "python/args.h"
 #include "python/tensor_slots.h"
 
@@ -237,6 +237,7 @@ const PyType_Slot life_slots[] = {
 
 PyObject* wrap(Tensor t) {
   if (!t.defined()) Py_RETURN_NONE;
+  if (mode & kForward) [[unlikely]] settle_tangents();
   TensorImpl* impl = t.impl();
   if (PyObject* existing = impl->pyobj) {
     if (impl->owns_pyobj) {  // Python holds it again: turn the ownership back

@@ -180,6 +180,11 @@ def _suffixes(t):
         yield f"grad_fn=<{type(node).__name__}>"
     elif t.requires_grad:
         yield "requires_grad=True"
+    if _C._dual_levels():
+        from .autograd.forward_ad import unpack_dual
+        tangent = unpack_dual(t).tangent
+        if tangent is not None:
+            yield f"tangent={tangent}"
 
 
 def tensor_str(t, *, tensor_contents=None):

@@ -149,9 +149,9 @@ grad = _C._Overridable(grad, __name__)
 
 
 def __getattr__(name):
-    if name in ("gradcheck", "gradgradcheck", "functional", "profiler"):
+    if name in ("gradcheck", "gradgradcheck", "functional", "profiler", "forward_ad"):
         import importlib
-        if name in ("functional", "profiler"):
+        if name in ("functional", "profiler", "forward_ad"):
             return importlib.import_module(f"{__name__}.{name}")
         module = importlib.import_module(f"{__name__}.gradcheck")
         globals().update(gradcheck=module.gradcheck, gradgradcheck=module.gradgradcheck)

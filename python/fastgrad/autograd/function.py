@@ -80,6 +80,7 @@ class FunctionCtx:
     needs_input_grad = ()
     materialize_grads = True
     to_save = ()
+    for_forward = ()
     dirty_tensors = ()
     non_differentiable = ()
 
@@ -88,7 +89,12 @@ class FunctionCtx:
         self.to_save = tensors
 
     def save_for_forward(self, *tensors):
-        """Accepted for compatibility; forward-mode rules of a Function are not used."""
+        """Keep tensors (or None) for `jvp`, which finds them in `ctx.saved_tensors`."""
+        for i, t in enumerate(tensors):
+            if t is not None and not isinstance(t, Tensor):
+                raise TypeError(
+                    f"save_for_forward can only save variables, but argument {i} is of type {type(t).__name__}")
+        self.for_forward = tensors
 
     def mark_dirty(self, *args):
         """Name the inputs that `forward` changes in place; each must be returned too."""
@@ -112,6 +118,7 @@ class BackwardCFunction(FunctionCtx):
 
     _forward_cls = None
     _saved = ()
+    _in_jvp = False
     _node = None  # set while `backward` runs
 
     def name(self):
@@ -119,6 +126,8 @@ class BackwardCFunction(FunctionCtx):
 
     @property
     def saved_tensors(self):
+        if self._in_jvp:
+            return tuple(self.for_forward)
         saved = self._saved
         if saved is None:
             raise RuntimeError(_FREED)
@@ -158,6 +167,23 @@ class BackwardCFunction(FunctionCtx):
             self._outputs = described
             self._save(outputs, results)
         self.to_save = self.dirty_tensors = self.non_differentiable = ()
+        return results
+
+    def _finish_forward(self, args, outputs, tensors):
+        """`_finish` inside a dual level."""
+        from ._function_forward import propagate
+        dirty, constant = self.dirty_tensors, self.non_differentiable
+        _C._set_fwd_grad_enabled(False)
+        try:
+            results = self._finish(args, outputs, tensors)
+        finally:
+            _C._set_fwd_grad_enabled(True)
+        self._in_jvp = True
+        try:
+            propagate(self, args, outputs, results, dirty, constant)
+        finally:
+            self._in_jvp = False
+            self.for_forward = ()
         return results
 
     def _attach(self, y, i, node, is_input, is_dirty, n_outputs):
@@ -347,7 +373,10 @@ class Function:
                 needs.append(False)
         ctx.needs_input_grad = tuple(needs)
         enabled = _C.is_grad_enabled()
+        forward_mode = _C._dual_levels() and _C._is_fwd_grad_enabled()
         _C.set_grad_enabled_(False)
+        if forward_mode:
+            _C._set_fwd_grad_enabled(False)
         try:
             if setup:
                 output = cls.forward(*args)
@@ -356,9 +385,14 @@ class Function:
                 output = cls.forward(ctx, *args)
         finally:
             _C.set_grad_enabled_(enabled)
-        if isinstance(output, tuple):
-            return tuple(ctx._finish(args, output, tensors))
-        return ctx._finish(args, (output,), tensors)[0]
+            if forward_mode:
+                _C._set_fwd_grad_enabled(True)
+        outputs = output if isinstance(output, tuple) else (output,)
+        if forward_mode:
+            results = ctx._finish_forward(args, outputs, tensors)
+        else:
+            results = ctx._finish(args, outputs, tensors)
+        return tuple(results) if isinstance(output, tuple) else results[0]
 
 
 def _with_defaults(forward, args, kwargs):

@@ -1,4 +1,4 @@
-"""Jacobians, Hessians and their products with vectors, by reverse mode.
+"""Jacobians, Hessians and their products with vectors, by reverse mode and, for Jacobians, by forward mode.
 
 Every function takes `func` and its inputs (a tensor or a tuple of them) and answers in the same nesting. A product with
 the Jacobian from the right is the gradient, with respect to v, of the product from the left.
@@ -183,6 +183,8 @@ def hvp(func, inputs, v=None, create_graph=False, strict=False):
 def jacobian(func, inputs, create_graph=False, strict=False, vectorize=False, strategy="reverse-mode"):
     """Return the derivatives of all outputs by all inputs: for each pair a tensor of shape output + input.
 
+    strategy: "forward-mode" computes a column for each input element instead of a row for each output element.
+
     >>> jacobian(lambda x: x * x, fastgrad.tensor([1., 2.]))
     tensor([[2., 0.],
             [0., 4.]])
@@ -190,6 +192,12 @@ def jacobian(func, inputs, create_graph=False, strict=False, vectorize=False, st
     if strategy not in ("reverse-mode", "forward-mode"):
         raise AssertionError('Expected strategy to be either "forward-mode" or "reverse-mode". Hint: If your function '
                              'has more outputs than inputs, "forward-mode" tends to be more performant.')
+    if strategy == "forward-mode":
+        if strict:
+            raise RuntimeError(
+                'torch.autograd.functional.jacobian: `strict=True` and `strategy="forward-mode"` are not supported '
+                'together (yet). Please either set `strict=False` or `strategy="reverse-mode"`.')
+        return _columns(func, inputs, create_graph)
     with _Recorded():
         several_in, inputs, several_out, outputs = _run(func, inputs, "jacobian", create_graph)
         _check_connected(outputs, strict, "jacobian")
@@ -211,6 +219,43 @@ def jacobian(func, inputs, create_graph=False, strict=False, vectorize=False, st
     return _shaped(table, several_out)
 
 
+def _columns(func, inputs, create_graph):
+    """The Jacobian by forward mode, one direction at a time."""
+    from .forward_ad import push_forward
+    several_in, inputs = _tuple_of(inputs, "inputs", "jacobian")
+    inputs = tuple([x if create_graph and x.requires_grad else x.detach() for x in inputs])
+    several_out = False
+
+    def run(*duals):
+        nonlocal several_out
+        several_out, outputs = _tuple_of(func(*duals), "outputs of the user-provided function", "jacobian")
+        return outputs
+
+    columns, values = [], ()  # for each input: the tangents of all outputs, one tuple for each direction
+    for j, x in enumerate(inputs):
+        found = []
+        for k in range(x.numel()):
+            unit = _C.zeros(x.numel(), dtype=x.dtype, device=x.device)
+            unit[k] = 1
+            tangents = [None] * len(inputs)
+            tangents[j] = unit.reshape(x.shape)
+            values, derivatives = push_forward(run, inputs, tangents)
+            found.append(derivatives)
+        columns.append(found)
+    if not values:
+        values = run(*inputs)
+    table = []
+    for i, y in enumerate(values):
+        blocks = []
+        for x, found in zip(inputs, columns):
+            shape = (*y.shape, *x.shape)
+            block = (_C.stack([column[i] for column in found], -1).reshape(shape) if found
+                     else _C.zeros(shape, dtype=y.dtype, device=y.device))
+            blocks.append(block if create_graph else block.detach())
+        table.append(_shaped(blocks, several_in))
+    return _shaped(table, several_out)
+
+
 def hessian(func, inputs, create_graph=False, strict=False, vectorize=False, outer_jacobian_strategy="reverse-mode"):
     """Return the second derivatives of a function of one number, for each pair of inputs.
 
@@ -219,8 +264,12 @@ def hessian(func, inputs, create_graph=False, strict=False, vectorize=False, out
             [ 0., 12.]])
     """
     several, values = _tuple_of(inputs, "inputs", "hessian")
+    if outer_jacobian_strategy not in ("forward-mode", "reverse-mode"):
+        raise AssertionError('Expected strategy to be either "forward-mode" or "reverse-mode".')
 
     def slope(*xs):
+        if outer_jacobian_strategy == "forward-mode":
+            xs = tuple([x if x.requires_grad else x.requires_grad_() for x in xs])
         outputs = func(*xs)
         if isinstance(outputs, tuple) or not isinstance(outputs, Tensor):
             raise RuntimeError("The function given to hessian should return a single Tensor")
@@ -229,5 +278,6 @@ def hessian(func, inputs, create_graph=False, strict=False, vectorize=False, out
         _check_connected((outputs,), strict, "hessian")
         return _gradients((outputs,), xs, (_C.ones_like(outputs),), True, strict, "hessian")
 
-    found = jacobian(slope, values, create_graph=create_graph, strict=strict)
+    found = jacobian(slope, values, create_graph=create_graph, strict=strict, vectorize=vectorize,
+                     strategy=outer_jacobian_strategy)
     return found if several else found[0][0]

@@ -215,11 +215,7 @@ def _fast(func, inputs, leaves, outputs, options):
     ends = [_unit_vector(y).to(device=y.device, dtype=y.dtype) for y in outputs]
     for j, x in enumerate(leaves):
         u = _unit_vector(x).to(device=x.device, dtype=x.dtype)
-        start = x.detach().clone()
-
-        def move(sign, x=x, start=start, u=u):
-            x.data.copy_(start + (sign * eps) * u)
-        steps = _difference(func, inputs, eps, move)
+        steps = _along(func, inputs, x, u, eps)
         for i, (y, v) in enumerate(zip(outputs, ends)):
             found, = _analytical(y, [x], lambda v=v: [v], options["nondet_tol"], options["check_grad_dtypes"])
             a = (found.reshape(-1) * u.reshape(-1)).sum()
@@ -275,6 +271,37 @@ def _check_undefined(func, inputs, leaves, n_outputs):
                 "Expected all input grads to be undefined or zero when all output grads are undefined or zero. " + _SEE)
 
 
+def _check_forward(func, inputs, leaves, options):
+    from . import _gradcheck_forward as forward
+    results = _values(func, inputs)
+    for j, x in enumerate(leaves):
+        if options["fast_mode"]:
+            u = _unit_vector(x).to(device=x.device, dtype=x.dtype)
+            numerical = _along(func, inputs, x, u, options["eps"])
+            found = forward.along(func, inputs, leaves, j, u, _floats)
+        else:
+            numerical = _numerical(func, inputs, x, options["eps"])
+            found = forward.jacobians(func, inputs, leaves, j, _floats, results)
+        for i, (a, n) in enumerate(zip(found, numerical)):
+            a = _C.zeros_like(n) if a is None else a.detach()
+            if n.numel() and not _close(a, n, options["rtol"], options["atol"]):
+                raise GradcheckError(
+                    f"Jacobian computed with forward mode mismatch for output {i} with respect to input {j},\n"
+                    f"numerical:{n}\nanalytical:{a}\n")
+    if options["check_undefined_grad"]:
+        forward.check_undefined(func, inputs, leaves, _floats,
+                                lambda a, b: _close(a.detach(), b.detach(), 1e-5, 1e-8), GradcheckError)
+
+
+def _along(func, inputs, x, u, eps):
+    """The differences of all outputs along the direction u of the input x."""
+    start = x.detach().clone()
+
+    def move(sign):
+        x.data.copy_(start + (sign * eps) * u)
+    return _difference(func, inputs, eps, move)
+
+
 def _check(func, inputs, options):
     func, inputs = _as_reals(func, inputs)
     _check_inputs(inputs)
@@ -296,6 +323,10 @@ def _check(func, inputs, options):
         def func(*args):
             found = _floats(plain(*args))
             return [found[i] for i in keep]
+    if options["check_forward_ad"]:
+        _check_forward(func, inputs, leaves, options)
+    if not options["check_backward_ad"]:
+        return
     (_fast if options["fast_mode"] else _slow)(func, inputs, leaves, outputs, options)
     _check_zero_gradient(_differentiable(func(*inputs)), leaves)
     if options["check_undefined_grad"]:
@@ -309,18 +340,22 @@ def gradcheck(func, inputs, *, eps=1e-6, atol=1e-5, rtol=1e-3, raise_exception=T
     """Check the gradients of a function against central differences; returns True or raises.
 
     inputs: tensors in double precision, those with requires_grad are checked; fast_mode: compare one random projection
-    instead of the whole Jacobian; raise_exception=False: return False instead of raising.
+    instead of the whole Jacobian; check_forward_ad: check the tangents of forward mode as well;
+    raise_exception=False: return False instead of raising.
 
     >>> gradcheck(lambda x: x.exp() * x, fastgrad.ones(2, dtype=fastgrad.float64, requires_grad=True))
     True
     """
     if not (check_forward_ad or check_backward_ad):
         raise AssertionError("Expected at least one of check_forward_ad or check_backward_ad to be True")
-    if check_forward_ad or check_batched_forward_grad or check_batched_grad:
-        raise NotImplementedError("gradcheck: only backward gradients can be checked, not forward or batched ones")
+    if check_batched_forward_grad and not check_forward_ad:
+        raise AssertionError("Setting check_batched_forward_grad=True requires check_forward_ad to be True")
+    if check_batched_forward_grad or check_batched_grad:
+        raise NotImplementedError("gradcheck: check_batched_grad and check_batched_forward_grad are not available")
     inputs = (inputs,) if isinstance(inputs, Tensor) else tuple(inputs)
     options = dict(eps=eps, atol=atol, rtol=rtol, nondet_tol=nondet_tol, check_undefined_grad=check_undefined_grad,
-                   check_grad_dtypes=check_grad_dtypes, fast_mode=fast_mode)
+                   check_grad_dtypes=check_grad_dtypes, fast_mode=fast_mode, check_forward_ad=check_forward_ad,
+                   check_backward_ad=check_backward_ad)
     try:
         _check(func, inputs, options)
     except GradcheckError:
@@ -348,8 +383,12 @@ def gradgradcheck(func, inputs, grad_outputs=None, *, eps=1e-6, atol=1e-5, rtol=
     else:
         grad_outputs = (grad_outputs,) if isinstance(grad_outputs, Tensor) else tuple(grad_outputs)
     n = len(grad_outputs)
+    wanted = [t.requires_grad for t in _tensors(inputs + grad_outputs)]
 
     def gradient(*args):
+        for t, w in zip(_tensors(args), wanted):  # duals of forward mode are made of detached tensors
+            if w and not t.requires_grad:
+                t.requires_grad_()
         args, starts = args[:len(args) - n], args[len(args) - n:]
         outputs = _differentiable(func(*args))
         leaves = [t for t in _tensors(args) if t.requires_grad]
@@ -359,7 +398,8 @@ def gradgradcheck(func, inputs, grad_outputs=None, *, eps=1e-6, atol=1e-5, rtol=
     return gradcheck(
         gradient, inputs + grad_outputs, eps=eps, atol=atol, rtol=rtol, raise_exception=raise_exception,
         nondet_tol=nondet_tol, check_undefined_grad=check_undefined_grad, check_grad_dtypes=check_grad_dtypes,
-        check_batched_grad=check_batched_grad, check_forward_ad=check_fwd_over_rev, fast_mode=fast_mode, masked=masked)
+        check_batched_grad=check_batched_grad, check_forward_ad=check_fwd_over_rev,
+        check_backward_ad=check_rev_over_rev, fast_mode=fast_mode, masked=masked)
 
 
 def _gradient_like(y, spread):

@@ -298,7 +298,7 @@ def _lu(name, error_name, A, pivot, check_errors):
                 raise RuntimeError(f"{error_name}: {place}U[{code},{code}] is zero and using it on lu_solve would "
                                    "result in a division by zero. If you still want to perform the factorization, "
                                    "consider calling linalg.lu(A, pivot) or linalg.lu_factor_ex(A, pivot)")
-    if A.requires_grad and _C.is_grad_enabled():
+    if _C._is_recorded(A):
         m, n = A.shape[-2:]
         k = min(m, n)
         rows = _rows_in_order(A, _permutation(pivots, m))

@@ -82,7 +82,7 @@ def eigvalsh(A, UPLO="L", *, out=None):
     """Return the eigenvalues of a symmetric matrix in ascending order."""
     check("linalg.eigh", A, kernel="linalg_eigh_cpu", integers=False, complex_too=True)
     UPLO = _check_triangle(UPLO)
-    if A.requires_grad and _C.is_grad_enabled():
+    if _C._is_recorded(A):
         return done(_Eigh.apply(A, UPLO)[0], out)
     return done(tensor_of(_from_lapack("linalg.eigvalsh", np.linalg.eigvalsh, array(A), UPLO)), out)
 
@@ -156,7 +156,7 @@ def svdvals(A, *, driver=None, out=None):
     """Return the singular values in descending order."""
     check("linalg.svdvals", A, square=False)
     _check_driver(driver)
-    if (A.requires_grad and _C.is_grad_enabled()) or not A.numel():
+    if _C._is_recorded(A) or not A.numel():
         return done(_Svd.apply(A, False)[1], out)
     return done(tensor_of(_from_lapack("linalg.svdvals", np.linalg.svd, array(A), compute_uv=False)), out)
 
