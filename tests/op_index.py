@@ -32,6 +32,28 @@ def scatter_samples(a):
     ]
 
 
+def scatter_reduce(reduce, include_self):
+    """Several sources for a place, places without one, equal extremes, zeros among factors, a source beyond the index."""
+
+    def samples(a):
+        made = [
+            Sample(a.spread(3, 5), 1, a.index(5, 3, 6)[:, :4], a.spread(3, 4) + 1, reduce),
+            Sample(a(5), 0, np.array([4, 0, 0, 2]), Constant(a(6)) if a.dtype in FLOATS else a(6), reduce),
+            Sample(a(3), 0, np.zeros(0, np.int64), a(0), reduce),
+        ]
+        for sample in made:
+            sample.kwargs["include_self"] = include_self
+        return made
+
+    return Op(
+        f"scatter_reduce_{reduce}" + ("" if include_self else "_alone"),
+        samples,
+        call=lambda m, x, d, i, s, r, **options: m.scatter_reduce(x, d, i, s, r, **options),
+        dtypes=NUMBERS,
+        inplace="scatter_reduce_",
+    )
+
+
 def index_add(x, dim, index, source, alpha=1):
     out = np.array(x)
     view = np.moveaxis(out, dim, 0)
@@ -106,6 +128,8 @@ INDEXING = [
         dtypes=NUMBERS,
         inplace="scatter_add_",
     ),
+    *[scatter_reduce(reduce, include_self) for reduce in ("sum", "prod", "mean", "amax", "amin")
+      for include_self in (True, False)],
     Op(
         "index_select",
         lambda a: [

@@ -30,7 +30,7 @@ struct State {
 
 class Task {
  public:
-  Task(const std::vector<Tensor>& inputs, BackwardOptions options) : inputs_(inputs), options_(options) {
+  Task(const std::vector<Edge>& inputs, BackwardOptions options) : inputs_(inputs), options_(options) {
     std::lock_guard lock(task_lock);
     number_ = ++last_task;
     in_nodes_ = !nodes_in_use;
@@ -48,7 +48,6 @@ class Task {
   }
 
   std::vector<Tensor> run(const std::vector<Edge>& roots, std::vector<Tensor>& grads) {
-    for (const Tensor& input : inputs_) capture_edges_.push_back(gradient_edge(input));
     captured_.resize(inputs_.size());
     for (const Edge& root : roots) discover(root.fn.get());
     if (!inputs_.empty()) mark_needed();
@@ -128,8 +127,8 @@ class Task {
   // A node is needed when a wanted input lies behind it. Nodes recorded earlier cannot depend on later ones, except through
   // custom graphs and views; so this is an iterative walk in finishing order, not a sort by number.
   void mark_needed() {
-    for (size_t i = 0; i < capture_edges_.size(); ++i)
-      if (capture_edges_[i].fn && seen(capture_edges_[i].fn.get())) needed(capture_edges_[i].fn.get()) = true;
+    for (size_t i = 0; i < inputs_.size(); ++i)
+      if (inputs_[i].fn && seen(inputs_[i].fn.get())) needed(inputs_[i].fn.get()) = true;
     std::unordered_map<Node*, std::vector<Node*>> parents;
     std::vector<Node*> stack;
     for (Node* node : touched_) {
@@ -186,9 +185,9 @@ class Task {
     }
     if (node->extra || node->sequence == UINT64_MAX) before(node, g);
     bool stop = false;
-    for (size_t i = 0; i < capture_edges_.size(); ++i) {
-      if (capture_edges_[i].fn.get() != node) continue;
-      captured_[i] = g[capture_edges_[i].input_nr];
+    for (size_t i = 0; i < inputs_.size(); ++i) {
+      if (inputs_[i].fn.get() != node) continue;
+      captured_[i] = g[inputs_[i].input_nr];
       // Only a node with another wanted input behind it goes on.
       stop = true;
     }
@@ -208,13 +207,11 @@ class Task {
     std::vector<Tensor> kept;  // gradients for post hooks
     if (node->extra && !node->extra->post_hooks.empty()) kept.assign(g, g + node->n_inputs);
     if (any || node->python()) {
-      try {
-        ProfileScope scope(ProfileEvent::Backward, mode & kProfile ? node->name() : nullptr);
+      ProfileScope scope(ProfileEvent::Backward, mode & kProfile ? node->name() : nullptr);
+      if (mode & kAnomaly) [[unlikely]]
+        apply_watched(node, g, gx);
+      else
         node->apply(g, gx);
-      } catch (...) {
-        if ((mode & kAnomaly) && engine_hooks.note_failure) engine_hooks.note_failure(node);
-        throw;
-      }
     }
     if (!options_.keep_graph) {
       node->released = true;
@@ -223,13 +220,29 @@ class Task {
     if (!kept.empty())
       for (const Hook& h : HeldHooks(node->extra->post_hooks))
         engine_hooks.post_hook(h.fn, gx, node->n_edges, kept.data(), node->n_inputs);
-    if (mode & kAnomaly) check_nan(node, gx);
+    if (mode & kAnomaly && anomaly_checks_nan) check_nan(node, gx);
     Edge* edges = node->edges();
     for (int i = 0; i < node->n_edges; ++i) {
       Node* next = edges[i].fn.get();
       if (!next || outside(next)) continue;
       if (gx[i].defined() && needed(next)) add_gradient(edges[i], std::move(gx[i]));
       if (--pending(next) == 0) push(next);
+    }
+  }
+
+  // Anomaly mode: nodes recorded meanwhile know whose gradient they belong to, and an error tells of the forward op.
+  void apply_watched(Node* node, Tensor* g, Tensor* gx) {
+    struct Running {
+      Node* before = running_node;
+      explicit Running(Node* node) { running_node = node; }
+      ~Running() { running_node = before; }
+    } running(node);
+    try {
+      node->apply(g, gx);
+    } catch (Error& error) {
+      engine_hooks.note_failure(node);
+      if (error.kind() != ErrorKind::Pending) error.append(engine_hooks.forward_call(node));
+      throw;
     }
   }
 
@@ -317,12 +330,13 @@ class Task {
       if (!gx[i].defined() || !is_inexact(gx[i].dtype())) continue;
       NoGradGuard guard;
       if (!any_nan(gx[i])) continue;
-      if (engine_hooks.note_failure) engine_hooks.note_failure(node);
-      fail(ErrorKind::Runtime, "Function '", node->name(), "' returned nan values in its ", i, "th output.");
+      engine_hooks.note_failure(node);
+      fail(ErrorKind::Runtime, "Function '", node->name(), "' returned nan values in its ", i, "th output.",
+           engine_hooks.forward_call(node));
     }
   }
 
-  const std::vector<Tensor>& inputs_;
+  const std::vector<Edge>& inputs_;  // where gradients are captured
   BackwardOptions options_;
   uint64_t number_ = 0;
   bool in_nodes_ = true;
@@ -330,13 +344,12 @@ class Task {
   std::vector<Node*> touched_;
   std::vector<Ptr<Node>> owned_;
   std::unordered_map<Node*, State> table_;
-  std::vector<Edge> capture_edges_;
   std::vector<Tensor> captured_;
 };
 
 }  // namespace
 
-std::vector<Tensor> run_backward(const std::vector<Edge>& roots, std::vector<Tensor> grads, const std::vector<Tensor>& inputs,
+std::vector<Tensor> run_backward(const std::vector<Edge>& roots, std::vector<Tensor> grads, const std::vector<Edge>& inputs,
                                  BackwardOptions options) {
   // Tangents flow through the gradients of a dual level, so what nodes do is recorded there.
   bool recorded = options.create_graph || mode & kForward;

@@ -293,6 +293,15 @@ void drop_tangents(const Tensor& t) {
   }
 }
 
+void relay_tangents(const Tensor& t) {
+  for (int level = 0; level < state.limit; ++level)
+    if (Tensor* own = own_tangent(t, level)) {
+      LevelGuard guard(level, mode);
+      *own = as_strided(*own, t.sizes(), t.strides(), own->offset());
+      settle_tangents();
+    }
+}
+
 Tensor without_history(const Tensor& t) {
   if (!t.defined() || !t.requires_grad()) return t;
   settle_tangents();
@@ -351,13 +360,14 @@ namespace {
 void transposed_twice(Node& node, const std::vector<Tensor>& t, const std::vector<Tensor>& y, std::vector<Tensor>& out,
                       bool recorded) {
   ModeGuard guard(static_cast<uint8_t>(mode & ~kNoGrad));
-  std::vector<Tensor> g(y.size()), gx(t.size()), vs;
+  std::vector<Tensor> g(y.size()), gx(t.size());
+  std::vector<Edge> vs;
   std::vector<size_t> places;
   for (size_t k = 0; k < y.size(); ++k) {
     if (!y[k].defined()) continue;
     g[k] = zeros_laid_out(y[k], y[k].dtype());
     g[k].impl()->requires_grad = true;
-    vs.push_back(g[k]);
+    vs.push_back(gradient_edge(g[k]));
     places.push_back(k);
   }
   BackwardOptions options;

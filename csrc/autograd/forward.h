@@ -33,6 +33,7 @@ std::pair<Tensor, Tensor> unpack_dual(const Tensor& t, int level);
 // in_place: after a change in place, also the tangents of the base and its other views follow.
 void set_tangent(const Tensor& t, int level, Tensor value, bool in_place = false);
 void drop_tangents(const Tensor& t);                                   // detach_()
+void relay_tangents(const Tensor& t);                   // t has got other sizes and strides over the same elements
 Tensor without_history(const Tensor& t);                               // keeps tangents
 void share_tangents(const Tensor& to, const Node& node, uint32_t nr);  // of output nr of a node, to a saved copy of it
 

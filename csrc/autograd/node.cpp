@@ -1,5 +1,6 @@
 #include "autograd/node.h"
 
+#include "autograd/engine.h"
 #include "autograd/forward.h"
 #include "core/pool.h"
 
@@ -11,7 +12,12 @@ thread_local uint64_t next_sequence = 0;
 thread_local std::vector<Node*>* doomed = nullptr;
 }  // namespace
 
-Node::Node() : sequence(next_sequence++) {}
+thread_local Node* running_node = nullptr;
+thread_local bool anomaly_checks_nan = true;
+
+Node::Node() : sequence(next_sequence++) {
+  if (mode & kAnomaly) [[unlikely]] engine_hooks.remember_call(this, running_node);
+}
 uint64_t next_sequence_number() { return next_sequence; }
 Node::~Node() = default;
 void* Node::operator new(size_t bytes) { return allocate_object(bytes); }
@@ -60,7 +66,9 @@ void fail_released() {
        "Trying to backward through the graph a second time (or directly access saved tensors after they have already been "
        "freed). Saved intermediate values of the graph are freed when you call .backward() or autograd.grad(). Specify "
        "retain_graph=True if you need to backward through the graph a second time or if you need to access saved tensors "
-       "after calling backward.");
+       "after calling backward.",
+       mode & kAnomaly ? "" : " Hint: in anomaly mode (torch.autograd.set_detect_anomaly(True), from the forward on) this error names "
+       "the line of the forward operation.");
 }
 
 SavedHooks saved_hooks{};
@@ -85,6 +93,12 @@ Tensor with_edge(const Tensor& t, Node* node, uint32_t nr) {
 }
 
 }  // namespace
+
+// torch tells the name of the forward op here: "Add", not "AddBackward0".
+static std::string op_name(Node* node) {
+  std::string name = node->name();
+  return name.substr(0, name.find("Backward"));
+}
 
 void Saved::save(const Tensor& t, bool is_output) {
   if (!t.defined()) return;
@@ -121,13 +135,15 @@ Tensor Saved::unpack(Node* owner) const {
   }
   uint32_t now = tensor_.version();
   if (now != version_) [[unlikely]] {
-    std::string from = owner ? concat(", which is output ", uint32_t{output_nr_}, " of ", owner->name(), ",") : std::string();
-    if (!is_output_) from = tensor_.impl()->grad_fn ? concat(", which is output ", uint32_t{output_nr_}, " of ", tensor_.impl()->grad_fn->name(), ",") : "";
+    std::string from = owner ? concat(", which is output ", uint32_t{output_nr_}, " of ", op_name(owner), ",") : std::string();
+    if (!is_output_) from = tensor_.impl()->grad_fn ? concat(", which is output ", uint32_t{output_nr_}, " of ", op_name(tensor_.impl()->grad_fn), ",") : "";
     fail(ErrorKind::Runtime,
          "one of the variables needed for gradient computation has been modified by an inplace operation: [",
          type_text(tensor_), " ", size_text(tensor_.sizes()), "]", from, " is at version ", now, "; expected version ",
-         version_, " instead. Hint: enable anomaly detection to find the operation that failed to compute its gradient, "
-         "with torch.autograd.set_detect_anomaly(True).");
+         version_, " instead. ", mode & kAnomaly ? "Hint: the backtrace further above shows the operation that failed to compute its "
+         "gradient. The variable in question was changed in there or anywhere later. Good luck!"
+         : "Hint: enable anomaly detection to find the operation that failed to compute its gradient, with "
+         "torch.autograd.set_detect_anomaly(True, check_nan=False).");
   }
   if (tensor_.impl()->relaid) [[unlikely]]
     FG_CHECK(layout_of(tensor_) == layout_, Runtime, "one of the variables needed for gradient computation was given another "

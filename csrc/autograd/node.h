@@ -39,7 +39,7 @@ struct NodeExtra {
   std::vector<Hook> post_hooks;
   std::vector<RetainedGrad> retained;
   _object* metadata = nullptr;           // dict
-  _object* traceback = nullptr;          // forward source line (anomaly mode)
+  _object* traceback = nullptr;          // where the forward op was called (anomaly mode); python/anomaly.cpp
   Ptr<HookHome> home;
   std::vector<ForwardInput> forward_inputs;
   std::vector<std::pair<uint32_t, TangentList>> output_tangents;  // for the copies of outputs that were saved
@@ -130,6 +130,7 @@ class Saved {
 struct SavedHooks {
   _object* (*pack)(const Tensor& t, _object** unpack_hook);
   Tensor (*unpack)(_object* packed, _object* unpack_hook);
+  void (*before_change)(const Tensor& t);  // in place
 };
 extern SavedHooks saved_hooks;
 

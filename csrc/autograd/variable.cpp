@@ -237,6 +237,7 @@ void check_inplace(const Tensor& t, const char* op) {
            "Inplace update to inference tensor outside InferenceMode is not allowed. You can make a clone to get a normal "
            "tensor before doing inplace update.");
   FG_CHECK(t.storage().writable(), Runtime, op, ": the memory of this tensor is read-only");
+  if (mode & kSavedHooks) [[unlikely]] saved_hooks.before_change(t);
   if (!grad_enabled() || !t.requires_grad()) {
     if (!(grad_enabled() && t.is_view() && t.meta().base.requires_grad())) return;
   }

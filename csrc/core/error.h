@@ -13,6 +13,7 @@ class Error : public std::exception {
   Error(ErrorKind kind, std::string text) : kind_(kind), text_(std::move(text)) {}
   const char* what() const noexcept override { return text_.c_str(); }
   ErrorKind kind() const { return kind_; }
+  void append(const std::string& text) { text_ += text; }
 
  private:
   ErrorKind kind_;

@@ -3,32 +3,40 @@
 
 namespace fg {
 
+namespace {
+
+// Whether elements fall on one place: dimensions of stride 0, or windows that overlap.
+bool overlaps_itself(Dims sizes, Dims strides) {
+  if (count_of(sizes) == 0) return false;
+  DimArray order;
+  for (int i = 0; i < static_cast<int>(sizes.size()); ++i)
+    if (sizes[i] != 1) order.push(i);
+  for (int i = 1; i < order.n; ++i)
+    for (int j = i; j > 0 && strides[order[j - 1]] > strides[order[j]]; --j) std::swap(order.v[j - 1], order.v[j]);
+  int64_t reach = 0;
+  for (int i = 0; i < order.n; ++i) {
+    if (strides[order[i]] <= reach) return true;
+    reach += (sizes[order[i]] - 1) * strides[order[i]];
+  }
+  return false;
+}
+
+// Where in a run of `extent` elements those of a view lie, as a vector.
+Tensor places(int64_t extent, Dims sizes, Dims strides, int64_t offset, Device device) {
+  Tensor positions = arange(Scalar::of_int(0), Scalar::of_int(extent), Scalar::of_int(1), DType::Int64, device);
+  return reshape(contiguous(positions.alias(sizes, strides, offset)), DimArray{-1});
+}
+
+}  // namespace
+
 // Adds `g`, laid out as a view (sizes, strides, offset) of a dense run of `extent` elements, into zeros of that run.
 Tensor scatter_view(const Tensor& g, int64_t extent, Dims sizes, Dims strides, int64_t offset) {
   Tensor flat = zeros(DimArray{extent}, g.dtype(), g.device());
-  Tensor place = flat.alias(sizes, strides, offset);
-  // Elements may fall on one place: dimensions of stride 0, or windows that overlap.
-  bool overlap = !place.is_dense();
-  if (overlap) {
-    DimArray order;
-    for (int i = 0; i < place.dim(); ++i)
-      if (sizes[i] != 1) order.push(i);
-    for (int i = 1; i < order.n; ++i)
-      for (int j = i; j > 0 && strides[order[j - 1]] > strides[order[j]]; --j) std::swap(order.v[j - 1], order.v[j]);
-    overlap = false;
-    int64_t reach = 0;
-    for (int i = 0; i < order.n; ++i) {
-      overlap |= strides[order[i]] <= reach;
-      reach += (sizes[order[i]] - 1) * strides[order[i]];
-    }
-  }
-  if (!overlap) {
-    raw_copy(place, g);
+  if (!overlaps_itself(sizes, strides)) {
+    raw_copy(flat.alias(sizes, strides, offset), g);
     return flat;
   }
-  Tensor positions = arange(Scalar::of_int(0), Scalar::of_int(extent), Scalar::of_int(1), DType::Int64, g.device());
-  Tensor index = contiguous(positions.alias(sizes, strides, offset));
-  scatter_(flat, 0, reshape(index, DimArray{-1}), reshape(g, DimArray{-1}), Scatter::add);
+  scatter_(flat, 0, places(extent, sizes, strides, offset, g.device()), reshape(g, DimArray{-1}), Scatter::add);
   return flat;
 }
 
@@ -72,8 +80,20 @@ struct StridedAdjoint final : Node {
   }
 };
 
+// Elements of the base that share a place share the gradient: each gets its part, and who expanded the base adds them up.
+// Of recorded ops, so it has every derivative.
+Tensor shared_adjoint(const Tensor& g, const AsStridedBackward0& at, int64_t extent, int64_t shift) {
+  Tensor into = places(extent, at.sizes, at.strides, at.offset + shift, g.device());
+  Tensor from = places(extent, at.base_sizes, at.base_strides, shift, g.device());
+  Tensor flat = index_add(zeros(DimArray{extent}, g.dtype(), g.device()), 0, into, reshape(g, DimArray{-1}), Scalar::of_int(1));
+  Tensor ones = full(from.sizes(), Scalar::of(1), g.dtype(), g.device());
+  Tensor sharers = index_add(zeros(DimArray{extent}, g.dtype(), g.device()), 0, from, ones, Scalar::of_int(1));
+  return reshape(index_select(div(flat, clamp(sharers, Arg(1.0), {})), 0, from), at.base_sizes);
+}
+
 Tensor strided_adjoint(const Tensor& g, const AsStridedBackward0& at) {
   int64_t shift, extent = run_of(at, shift);
+  if (overlaps_itself(at.base_sizes, at.base_strides)) return shared_adjoint(g, at, extent, shift);
   Tensor flat = scatter_view(g, extent, at.sizes, at.strides, at.offset + shift);
   Tensor out = flat.alias(at.base_sizes, at.base_strides, shift);
   if (should_record(g)) {

@@ -113,7 +113,7 @@ struct ElementwiseNode final : Node {
       case Op::special_zeta: if (first) return "SpecialZetaBackward1"; if (second) return "SpecialZetaBackward2"; break;
       case Op::xlogy: return first ? "XlogyBackward1" : second ? "XlogyBackward2" : "XlogyBackward0";
       case Op::copysign: return second ? "CopysignBackward1" : "CopysignBackward0";
-      case Op::floor_divide: return p.i ? "DivBackward2" : "FloorDivideBackward0";
+      case Op::floor_divide: return p.i ? "DivBackward2" : "NotImplemented";
       case Op::clamp_min: return q.i ? "ClampMinBackward0" : "ClampBackward1";
       case Op::clamp_max: return q.i ? "ClampMaxBackward0" : "ClampBackward1";
       case Op::clamp_tensor: return !p.i ? "ClampBackward0" : second ? "ClampMaxBackward1" : "ClampMinBackward1";
@@ -129,6 +129,7 @@ struct ElementwiseNode final : Node {
   void apply(Tensor* g_in, Tensor* gx) override {
     const Tensor& g = g_in[0];
     const RowInfo& info = row_info(op);
+    if (op == Op::floor_divide && !p.i) fail(ErrorKind::Runtime, "derivative for aten::floor_divide is not implemented");
     unsigned uses = 0;
     for (int i = 0; i < N; ++i)
       if (wants(i)) uses |= info.uses[i];
@@ -155,6 +156,9 @@ struct ElementwiseNode final : Node {
   bool jvp(const Tensor* t, const Tensor* results, Tensor* y_out) override {
     const RowInfo& info = row_info(op);
     if (!info.differentiable) return true;
+    if (op == Op::floor_divide && !p.i)
+      fail(ErrorKind::NotImplemented, "Trying to use forward AD with floor_divide that does not support it because it has not been "
+           "implemented yet.");
     const Tensor& out = results[0];
     unsigned uses = 0;
     for (int i = 0; i < N; ++i)

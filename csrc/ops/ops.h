@@ -101,6 +101,10 @@ Tensor t(const Tensor& x);
 Tensor expand(const Tensor& t, Dims sizes);
 Tensor squeeze(const Tensor& t, std::optional<DimArray> dims = {});
 Tensor unsqueeze(const Tensor& t, int64_t dim);
+void t_(const Tensor& x);                             // another layout for the tensor itself, with its history
+void transpose_(const Tensor& x, int64_t a, int64_t b);
+void squeeze_(const Tensor& x, std::optional<DimArray> dims = {});
+void unsqueeze_(const Tensor& x, int64_t dim);
 Tensor narrow(const Tensor& t, int64_t dim, int64_t start, int64_t length);
 Tensor slice(const Tensor& t, int64_t dim, int64_t start, int64_t end, int64_t step);
 Tensor select(const Tensor& t, int64_t dim, int64_t index);
@@ -168,6 +172,9 @@ Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias);
 Tensor gather(const Tensor& t, int64_t dim, const Tensor& index);
 Tensor scatter(const Tensor& t, int64_t dim, const Tensor& index, const Tensor& source, Scatter mode);
 void scatter_(const Tensor& t, int64_t dim, const Tensor& index, const Tensor& source, Scatter mode);
+// mean: with Scatter::add. include_self: the old value counts among the sources of its place.
+Tensor scatter_reduce(const Tensor& t, int64_t dim, const Tensor& index, const Tensor& source, Scatter mode, bool mean, bool include_self);
+void scatter_reduce_(const Tensor& t, int64_t dim, const Tensor& index, const Tensor& source, Scatter mode, bool mean, bool include_self);
 Tensor index_select(const Tensor& t, int64_t dim, const Tensor& index);
 Tensor index_add(const Tensor& t, int64_t dim, const Tensor& index, const Tensor& source, Scalar alpha);
 void index_add_(const Tensor& t, int64_t dim, const Tensor& index, const Tensor& source, Scalar alpha);

@@ -1,6 +1,7 @@
 // Views that keep all elements: reshapes, permutations, expansion. The same bytes under another layout, and their gradients.
 //
 // Views that pick elements are in view_pick.cpp, arbitrary strides in as_strided.cpp.
+#include "autograd/forward.h"
 #include "ops/view.h"
 
 namespace fg {
@@ -304,6 +305,62 @@ Tensor sum_to(const Tensor& t, Dims sizes) {
     if (i < skip || (sizes[i - skip] == 1 && t.size(i) != 1)) dims.push(i);
   Tensor out = dims.n ? sum(t, dims, true) : t;
   return skip > 0 ? view(out, sizes) : out;
+}
+
+// ---- the layout of a tensor itself
+
+// view: the same as a view of x. A view derives its history from its base, in its new layout; any other tensor gets a node.
+template <class View, class MakeNode>
+static void take_layout(const Tensor& x, const char* op, View view, MakeNode make) {
+  check_inplace(x, op);
+  if (mode & kForward) settle_tangents();
+  ModeGuard guard(static_cast<uint8_t>(mode & ~kForward));  // tangents are laid out alike below
+  Tensor like = view(detach(x));
+  Ptr<Node> node;
+  if (!x.is_view() && is_floating(x.dtype()) && should_record(x)) node = make();
+  x.impl()->set_dims(like.sizes(), like.strides());
+  x.bump_version();
+  if (x.is_view()) {
+    x.meta().view_version = x.version() - 1;  // made anew when next asked for
+    (void)grad_fn(x);
+  } else if (node) {
+    set_history(x, node);
+  }
+}
+
+template <class View>
+static void reshape_self(const Tensor& x, const char* op, const char* node_name, View view) {
+  take_layout(x, op, view, [&] {
+    auto node = make_node<ReshapeNode>(x);
+    node->name_ = node_name;
+    node->sizes = x.sizes();
+    return node;
+  });
+  if (mode & kForward) relay_tangents(x);
+}
+
+static void swap_self(const Tensor& x, const char* op, const char* node_name, int a, int b) {
+  take_layout(x, op, [&](const Tensor& t) { return swapped(t, a, b, node_name); }, [&] {
+    auto node = make_node<SwapNode>(x);
+    node->a = a, node->b = b, node->name_ = node_name;
+    return node;
+  });
+  if (mode & kForward) relay_tangents(x);
+}
+
+void t_(const Tensor& x) {
+  FG_CHECK(x.dim() <= 2, Runtime, "t_() expects a tensor with <= 2 dimensions, but self is ", x.dim(), "D");
+  swap_self(x, "t_", "TBackward1", 0, x.dim() == 2 ? 1 : 0);
+}
+void transpose_(const Tensor& x, int64_t a, int64_t b) {
+  swap_self(x, "transpose_", "TransposeBackward1", wrap_dim(a, x.dim(), "transpose_"), wrap_dim(b, x.dim(), "transpose_"));
+}
+void squeeze_(const Tensor& x, std::optional<DimArray> dims) {
+  const char* name = !dims ? "SqueezeBackward3" : dims->n == 1 ? "SqueezeBackward4" : "SqueezeBackward5";
+  reshape_self(x, "squeeze_", name, [&](const Tensor& t) { return squeeze(t, dims); });
+}
+void unsqueeze_(const Tensor& x, int64_t dim) {
+  reshape_self(x, "unsqueeze_", "UnsqueezeBackward1", [&](const Tensor& t) { return unsqueeze(t, dim); });
 }
 
 }  // namespace fg

@@ -313,24 +313,17 @@ void call_post_accumulate(PyObject* fn, const Tensor& t) {
 
 bool interrupted() { return PyErr_CheckSignals() != 0; }
 
-void note_failure(Node* node) {
-  PyObject* text = node->extra ? node->extra->traceback : nullptr;
-  PyObject *type, *value, *trace;
-  PyErr_Fetch(&type, &value, &trace);
-  PyObject* message = text ? PyUnicode_FromFormat("Error detected in %s. Traceback of forward call that caused the error:\n%U", node->name(), text)
-                           : PyUnicode_FromFormat("Error detected in %s. No forward pass information available. Enable detect anomaly "
-                                                  "during forward pass for more information.", node->name());
-  if (message) {
-    PyErr_WarnFormat(PyExc_UserWarning, 1, "%U", message);
-    PyErr_Clear();
-    Py_DECREF(message);
-  }
-  PyErr_Restore(type, value, trace);
-}
-
 // ---- saved-tensor hooks
 
 thread_local std::vector<std::pair<PyObject*, PyObject*>> hook_stack;
+PyObject* before_change_hook = nullptr;  // of allow_mutation_on_saved_tensors
+
+void before_change(const Tensor& t) {
+  if (!before_change_hook) return;
+  ModeGuard guard(static_cast<uint8_t>((mode | kNoGrad) & ~(kSavedHooks | kForward)));
+  Ref arg(wrap(t));
+  Ref result(PyObject_CallOneArg(before_change_hook, arg.o));
+}
 
 PyObject* pack_saved(const Tensor& t, PyObject** unpack) {
   if (hook_stack.empty()) return nullptr;
@@ -350,7 +343,7 @@ Tensor unpack_saved(PyObject* packed, PyObject* unpack) {
 
 // ---- backward
 
-std::vector<Tensor> run(const std::vector<Tensor>& tensors, const std::vector<Tensor>& grads, const std::vector<Tensor>& inputs,
+std::vector<Tensor> run(const std::vector<Tensor>& tensors, const std::vector<Tensor>& grads, const std::vector<Edge>& inputs,
                         bool keep, bool create, bool accumulate, bool allow_unused) {
   std::vector<Edge> roots;
   std::vector<Tensor> seeds;
@@ -378,10 +371,6 @@ std::vector<Tensor> run(const std::vector<Tensor>& tensors, const std::vector<Te
     }
     roots.push_back(std::move(edge));
     seeds.push_back(std::move(g));
-  }
-  for (const Tensor& t : inputs) {
-    FG_CHECK(t.defined(), Type, "backward: one of the inputs is None");
-    FG_CHECK(t.requires_grad(), Runtime, "One of the differentiated Tensors does not require grad");
   }
   BackwardOptions options;
   options.keep_graph = keep;
@@ -413,9 +402,39 @@ std::vector<Tensor> list_of(const Call& c, int i) {
   return out;
 }
 
+// Where gradients are wanted: tensors, or graph.GradientEdge, a tuple that starts with a node and the number of its output.
+std::vector<Edge> edges_of(const Call& c, int i) {
+  std::vector<Edge> out;
+  auto add = [&](PyObject* o) {
+    if (is_tensor(o)) {
+      const Tensor& t = borrow(o);
+      FG_CHECK(t.requires_grad(), Runtime, "One of the differentiated Tensors does not require grad");
+      out.push_back(gradient_edge(t));
+      return;
+    }
+    FG_CHECK(o != Py_None, Type, "backward: one of the inputs is None");
+    bool edge = PyTuple_Check(o) && PyTuple_GET_SIZE(o) >= 2 && is_node(PyTuple_GET_ITEM(o, 0));
+    if (!edge) c.type_error(i, "a sequence of Tensors or GradientEdges");
+    Node* node = node_of(PyTuple_GET_ITEM(o, 0));
+    long nr = PyLong_AsLong(PyTuple_GET_ITEM(o, 1));
+    if (nr == -1 && PyErr_Occurred()) raise_pending();
+    FG_CHECK(nr >= 0 && nr < node->n_inputs, Index, "output ", nr, " of a node with ", node->n_inputs);
+    out.push_back({Ptr<Node>(node), static_cast<uint32_t>(nr)});
+  };
+  if (!c.has(i)) return out;
+  if (c.is_tensor(i)) {
+    add(c.v[i]);
+    return out;
+  }
+  Ref fast(PySequence_Fast(c.v[i], "a sequence of tensors is needed"));
+  for (Py_ssize_t k = 0; k < PySequence_Fast_GET_SIZE(fast.o); ++k) add(PySequence_Fast_GET_ITEM(fast.o, k));
+  return out;
+}
+
 // _run_backward(tensors, grad_tensors, retain_graph, create_graph, inputs, allow_unused, accumulate)
 PyObject* run_backward_fn(Call& c) {
-  std::vector<Tensor> tensors = list_of(c, 0), grads = list_of(c, 1), inputs = list_of(c, 4);
+  std::vector<Tensor> tensors = list_of(c, 0), grads = list_of(c, 1);
+  std::vector<Edge> inputs = edges_of(c, 4);
   bool accumulate = c.boolean(6, false);
   auto result = run(tensors, grads, inputs, c.boolean(2, false), c.boolean(3, false), accumulate, c.boolean(5, false));
   if (accumulate) Py_RETURN_NONE;
@@ -426,7 +445,7 @@ PyObject* backward_method(Call& c) {
   // Usual call first: no arguments.
   bool create = c.boolean(3, false);
   bool keep = c.has(2) ? c.boolean(2, false) : create;
-  std::vector<Tensor> inputs = list_of(c, 4);
+  std::vector<Edge> inputs = edges_of(c, 4);
   if (c.given(4) && c.has(4)) FG_CHECK(!inputs.empty(), Runtime, "'inputs' argument to backward cannot be empty.");
   std::vector<Tensor> grads;
   if (c.has(1)) grads.push_back(c.tensor(1));
@@ -497,8 +516,6 @@ constexpr FunctionDef defs[] = {
     {"set_grad_enabled_", kStatic | kSettled, "mode", NONE_AFTER(mode = static_cast<uint8_t>(c.boolean(0, true) ? mode & ~kNoGrad : mode | kNoGrad)), nullptr},
     {"is_inference_mode_enabled", kStatic | kSettled, "", [](Call&) { return PyBool_FromLong((mode & kInference) != 0); }, nullptr},
     {"set_inference_", kStatic | kSettled, "mode", NONE_AFTER(mode = static_cast<uint8_t>(c.boolean(0, true) ? mode | kInference : mode & ~kInference)), nullptr},
-    {"is_anomaly_enabled", kStatic | kSettled, "", [](Call&) { return PyBool_FromLong((mode & kAnomaly) != 0); }, nullptr},
-    {"set_anomaly_", kStatic | kSettled, "mode", NONE_AFTER(mode = static_cast<uint8_t>(c.boolean(0, true) ? mode | kAnomaly : mode & ~kAnomaly)), nullptr},
     {"_push_saved_hooks", kStatic, "pack, unpack",
      NONE_AFTER(Py_INCREF(c.v[0]); Py_INCREF(c.v[1]); hook_stack.push_back({c.v[0], c.v[1]}); mode |= kSavedHooks), nullptr},
     {"_pop_saved_hooks", kStatic, "",
@@ -509,6 +526,9 @@ constexpr FunctionDef defs[] = {
        Py_DECREF(a);
        Py_DECREF(b);
      }), nullptr},
+    {"_set_before_change", kStatic, "hook=None",
+     NONE_AFTER(PyObject* hook = c.has(0) ? Py_NewRef(c.v[0]) : nullptr; Py_XSETREF(before_change_hook, hook)),
+     "Called with each tensor before it is changed in place, while saved-tensor hooks are active."},
     {"_FunctionNode", kStatic, "ctx, name, inputs", function_node, nullptr},
     {"_set_node_outputs", kStatic, "node, n",
      NONE_AFTER(int64_t n = c.integer(1); FG_CHECK(n >= 0 && n < 65536, Runtime, "a function has at most 65535 outputs");
@@ -531,9 +551,6 @@ constexpr FunctionDef defs[] = {
     {"_as_view", kStatic, "input", [](Call& c) { return wrap(c.tensor(0).alias()); }, nullptr},
     {"_mark_view", kStatic, "output, base, kind=None",
      NONE_AFTER(mark_view(c.tensor(0), c.tensor(1), std::string(c.text(2, "")) == "custom" ? ViewKind::CustomFunction : ViewKind::Normal)), nullptr},
-    {"_set_traceback", kStatic, "node, text",
-     NONE_AFTER(Ptr<Node> node = node_arg(c, 0); if (!PyUnicode_Check(c.v[1])) c.type_error(1, "str");
-                NodeExtra& more = node->more(); Py_INCREF(c.v[1]); Py_XSETREF(more.traceback, c.v[1])), nullptr},
 };
 Signature defs_signatures[sizeof(defs) / sizeof(defs[0])];
 
@@ -562,9 +579,9 @@ bool init_autograd(PyObject* module) {
   Py_INCREF(handle_type);
   if (PyModule_AddObject(module, "Node", reinterpret_cast<PyObject*>(node_base)) < 0) return false;
   if (PyModule_AddObject(module, "RemovableHandle", reinterpret_cast<PyObject*>(handle_type)) < 0) return false;
-  engine_hooks = {call_tensor_hook, call_pre_hook, call_post_hook, call_post_accumulate, note_failure, interrupted};
-  saved_hooks = {pack_saved, unpack_saved};
-  return FG_REGISTER(defs, module) && init_forward_functions(module);
+  engine_hooks = {call_tensor_hook, call_pre_hook, call_post_hook, call_post_accumulate, remember_call, note_failure, forward_call, interrupted};
+  saved_hooks = {pack_saved, unpack_saved, before_change};
+  return FG_REGISTER(defs, module) && init_forward_functions(module) && init_anomaly(module);
 }
 
 }  // namespace fg::py

@@ -36,6 +36,12 @@ bool init_linalg_functions(PyObject* module);
 bool init_random_functions(PyObject* module);
 bool init_forward_functions(PyObject* module);
 
+// anomaly.cpp
+void remember_call(Node* node, Node* cause);
+void note_failure(Node* node);
+std::string forward_call(Node* node);
+bool init_anomaly(PyObject* module);
+
 #define FG_REGISTER(defs, module) \
   register_table<defs, defs##_signatures>(module, std::make_index_sequence<sizeof(defs) / sizeof(defs[0])>())
 

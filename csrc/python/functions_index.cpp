@@ -35,10 +35,13 @@ PyObject* scatter_args(Call& c, bool in_place) {
 
 PyObject* scatter_reduce_args(Call& c, bool in_place) {
   const Tensor &t = c.tensor(0), &index = c.tensor(2), &source = c.tensor(3);
-  std::string mode = c.text(4, "sum");
-  FG_CHECK(c.boolean(5, true) && mode != "mean", NotImplemented, "scatter_reduce: only include_self=True with sum, prod, amax or amin");
-  if (!in_place) return wrap(scatter(t, c.integer(1), index, source, scatter_mode(c, 4)));
-  scatter_(t, c.integer(1), index, source, scatter_mode(c, 4));
+  std::string reduce = c.text(4, "sum");
+  bool mean = reduce == "mean", include_self = c.boolean(5, true);
+  FG_CHECK(mean || reduce == "sum" || reduce == "prod" || reduce == "amax" || reduce == "amin", Runtime,
+           "reduce argument must be either sum, prod, mean, amax or amin, got ", reduce);
+  Scatter mode = mean ? Scatter::add : scatter_mode(c, 4);
+  if (!in_place) return wrap(scatter_reduce(t, c.integer(1), index, source, mode, mean, include_self));
+  scatter_reduce_(t, c.integer(1), index, source, mode, mean, include_self);
   return same_object(c);
 }
 

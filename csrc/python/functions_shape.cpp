@@ -148,6 +148,11 @@ PyObject* unflatten_args(Call& c) {
   return wrap(view(t, sizes));
 }
 
+PyObject* transpose_self(Call& c) {
+  transpose_(c.tensor(0), c.integer(1), c.integer(2));
+  return same_object(c);
+}
+
 PyObject* detach_fn(Call& c) { return wrap(detach(c.tensor(0))); }
 
 PyObject* item_fn(Call& c) { return wrap_scalar(item(c.tensor(0))); }
@@ -287,6 +292,14 @@ constexpr FunctionDef defs[] = {
        return same_object(c);
      },
      nullptr},
+    {"t_", kMethod, "input", [](Call& c) { return t_(c.tensor(0)), same_object(c); }, "Transposes a matrix in place."},
+    {"transpose_", kMethod, "input, dim0, dim1", transpose_self, "Exchanges two dimensions in place."},
+    {"swapaxes_", kMethod, "input, axis0, axis1", transpose_self, "transpose_."},
+    {"swapdims_", kMethod, "input, dim0, dim1", transpose_self, "transpose_."},
+    {"squeeze_", kMethod, "input, dim=None", [](Call& c) { return squeeze_(c.tensor(0), c.opt_dims(1)), same_object(c); },
+     "Removes dimensions of size 1 in place."},
+    {"unsqueeze_", kMethod, "input, dim", [](Call& c) { return unsqueeze_(c.tensor(0), c.integer(1)), same_object(c); },
+     "Adds a dimension of size 1 in place."},
     {"detach_", kMethod, "input",
      [](Call& c) {
        const Tensor& t = c.tensor(0);

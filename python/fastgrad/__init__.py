@@ -62,6 +62,7 @@ from ._settings import (
     is_storage,
     is_tensor,
     scalar_tensor,
+    set_anomaly_enabled,
     set_default_device,
     set_num_interop_threads,
     typename,

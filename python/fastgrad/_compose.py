@@ -7,8 +7,7 @@ Tensor = _C.Tensor
 
 METHODS = ("broadcast_tensors", "diag", "diag_embed", "diagflat", "dsplit", "fliplr", "flipud", "hsplit",
            "narrow_copy", "repeat_interleave", "resize_", "resize_as_", "rot90", "select_scatter", "slice_scatter",
-           "diagonal_scatter", "squeeze_", "swapaxes_", "swapdims_", "t_", "tensor_split", "trace", "transpose_",
-           "unsqueeze_", "vsplit")
+           "diagonal_scatter", "tensor_split", "trace", "vsplit")
 FUNCTIONS = tuple([name for name in METHODS if name[-1] != "_"]) + (
     "atleast_1d", "atleast_2d", "atleast_3d", "block_diag", "broadcast_shapes", "cartesian_prod", "column_stack",
     "combinations", "dstack", "hstack", "meshgrid", "resize_as_", "row_stack", "tril_indices", "triu_indices", "vstack")
@@ -395,29 +394,6 @@ def _reshaped_in_place(self, view, name):
         raise RuntimeError(f"{name}: not supported for a view or a tensor with history; use the form that returns")
     self.data = view
     return self
-
-
-def squeeze_(self, dim=None):
-    """Remove dimensions of size 1 in place."""
-    return _reshaped_in_place(self, self.data.squeeze() if dim is None else self.data.squeeze(dim), "squeeze_")
-
-
-def unsqueeze_(self, dim):
-    """Add a dimension of size 1 in place."""
-    return _reshaped_in_place(self, self.data.unsqueeze(dim), "unsqueeze_")
-
-
-def transpose_(self, dim0, dim1):
-    """Exchange two dimensions in place."""
-    return _reshaped_in_place(self, self.data.transpose(dim0, dim1), "transpose_")
-
-
-swapaxes_ = swapdims_ = transpose_
-
-
-def t_(self):
-    """Transpose a matrix in place."""
-    return _reshaped_in_place(self, self.data.t(), "t_")
 
 
 def resize_(self, *sizes, memory_format=None):

@@ -9,6 +9,11 @@ is_anomaly_enabled = _C.is_anomaly_enabled
 _deterministic = [False, False]  # asked for, warn only
 
 
+def set_anomaly_enabled(mode, check_nan=True):
+    """Switch anomaly detection on or off: what `autograd.set_detect_anomaly` does."""
+    _C.set_anomaly_(mode, check_nan)
+
+
 def is_tensor(obj):
     """Whether an object is a tensor."""
     return isinstance(obj, Tensor)

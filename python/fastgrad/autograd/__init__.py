@@ -44,6 +44,13 @@ def _as_tuple(value, length=1):
     return tuple(value)
 
 
+def _roots(outputs):
+    """Tensors to start from; a GradientEdge becomes one."""
+    if any(isinstance(y, graph.GradientEdge) for y in outputs):
+        return tuple([graph.root_of(y) if isinstance(y, graph.GradientEdge) else y for y in outputs])
+    return outputs
+
+
 def _grads_of(outputs, grads, batched=False):
     """The gradient to start from at each output, ones where it is left out and the output is one number."""
     if len(grads) != len(outputs):
@@ -87,7 +94,7 @@ def backward(tensors, grad_tensors=None, retain_graph=None, create_graph=False, 
                 "`grad_tensors` and `grad_variables` (deprecated) arguments both passed to `backward()`. Please only "
                 "use `grad_tensors`.")
         grad_tensors = grad_variables
-    tensors = _as_tuple(tensors)
+    tensors = _roots(_as_tuple(tensors))
     if inputs is not None:
         inputs = _as_tuple(inputs)
         if not inputs:
@@ -115,9 +122,9 @@ def grad(outputs, inputs, grad_outputs=None, retain_graph=None, create_graph=Fal
             f"allow_unused={allow_unused}.")
     if allow_unused is None:
         allow_unused = materialize_grads
-    outputs, inputs = _as_tuple(outputs), _as_tuple(inputs)
+    outputs, inputs = _roots(_as_tuple(outputs)), _as_tuple(inputs)
     for t in inputs:
-        if not isinstance(t, Tensor):
+        if not isinstance(t, (Tensor, graph.GradientEdge)):
             raise RuntimeError(f"all inputs have to be Tensors or GradientEdges, but got {type(t).__name__}")
     grads = _grads_of(outputs, _as_tuple(grad_outputs, len(outputs)), is_grads_batched)
     if retain_graph is None:
@@ -127,6 +134,8 @@ def grad(outputs, inputs, grad_outputs=None, retain_graph=None, create_graph=Fal
     else:
         found = _C._run_backward(outputs, grads, retain_graph, create_graph, inputs, allow_unused, False)
     if materialize_grads:
+        if any(g is None and not isinstance(x, Tensor) for g, x in zip(found, inputs)):
+            raise RuntimeError("materialize_grads cannot be used when the given input is a GradientEdge")
         found = tuple([_C.zeros_like(x, requires_grad=create_graph) if g is None else g
                        for g, x in zip(found, inputs)])
     return found

@@ -54,7 +54,7 @@ class _Saved:
                     f"one of the variables needed for gradient computation has been modified by an inplace operation: "
                     f"[{tensor.type()} {list(tensor.shape)}]{origin} is at version {tensor._version}; expected version "
                     f"{self.version} instead. Hint: enable anomaly detection to find the operation that failed to "
-                    f"compute its gradient, with torch.autograd.set_detect_anomaly(True).")
+                    f"compute its gradient, with torch.autograd.set_detect_anomaly(True, check_nan=False).")
         edge = self.edge if self.output is None else node and (node, self.output)
         if edge is None or not _C.is_grad_enabled():
             return tensor

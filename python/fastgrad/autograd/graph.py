@@ -4,7 +4,8 @@ from _thread import _local
 from .. import _C
 
 __all__ = ["Node", "GradientEdge", "get_gradient_edge", "saved_tensors_hooks", "save_on_cpu",
-           "disable_saved_tensors_hooks", "register_multi_grad_hook", "increment_version"]
+           "disable_saved_tensors_hooks", "register_multi_grad_hook", "allow_mutation_on_saved_tensors",
+           "increment_version"]
 
 _state = _local()  # .stack: the active hooks of this thread; the native nodes have the same stack in `_C`
 
@@ -56,6 +57,74 @@ class save_on_cpu(saved_tensors_hooks):
         super().__init__(pack, unpack)
 
 
+class _Handle:
+    """Stands for a saved tensor in the graph."""
+
+    __slots__ = ("tensor", "key", "__weakref__")
+
+
+class allow_mutation_on_saved_tensors:
+    """Inside, tensors saved for backward may be changed in place: they are copied just before.
+
+    Backward must run inside too. `as` gives an object whose `clear()` drops all copies.
+
+    >>> with allow_mutation_on_saved_tensors():
+    ...     x = fastgrad.ones(2, requires_grad=True)
+    ...     y = x.clone()
+    ...     z = (y * y).sum()
+    ...     y.zero_()
+    ...     z.backward()
+    tensor([0., 0.], grad_fn=<ZeroBackward0>)
+    >>> x.grad
+    tensor([2., 2.])
+    """
+
+    _active = False
+
+    def __enter__(self):
+        if allow_mutation_on_saved_tensors._active:
+            raise RuntimeError("allow_mutation_on_saved_tensors contexts cannot be nested")
+        from weakref import WeakSet
+        self._saved = {}  # storage -> handles whose tensor lies in it
+        self._set = WeakSet
+        self._hooks = saved_tensors_hooks(self._pack, self._unpack)
+        self._hooks.__enter__()
+        allow_mutation_on_saved_tensors._active = True
+        _C._set_before_change(self._keep)
+        return self
+
+    def __exit__(self, *error):
+        self.clear()
+        allow_mutation_on_saved_tensors._active = False
+        _C._set_before_change(None)
+        self._hooks.__exit__(*error)
+
+    def clear(self):
+        """Forget everything that was saved: backward is no longer possible."""
+        for handles in self._saved.values():
+            for handle in handles:
+                handle.tensor = None
+        self._saved.clear()
+
+    def _pack(self, tensor):
+        handle = _Handle()
+        handle.tensor = tensor
+        handle.key = tensor._storage_key()
+        self._saved.setdefault(handle.key, self._set()).add(handle)
+        return handle
+
+    def _unpack(self, handle):
+        if not allow_mutation_on_saved_tensors._active or handle.tensor is None:
+            raise AssertionError(
+                "Trying to backward outside of the 'allow_mutation_on_saved_tensors' context in which the graph was "
+                "originally recorded.")
+        return handle.tensor
+
+    def _keep(self, tensor):
+        for handle in self._saved.pop(tensor._storage_key(), ()):
+            handle.tensor = handle.tensor.detach().clone()
+
+
 class disable_saved_tensors_hooks:
     """Inside, entering `saved_tensors_hooks` raises `error_message`."""
 
@@ -82,7 +151,10 @@ class disable_saved_tensors_hooks:
 
 
 class GradientEdge(tuple):
-    """Where a gradient goes: `node` and `output_nr`."""
+    """Where a gradient goes: `node` and `output_nr`. Stands for a tensor in `autograd.grad` and `backward`.
+
+    ownership_token: what the tensor looks like, without its elements; from `get_gradient_edge`.
+    """
 
     __slots__ = ()
 
@@ -130,12 +202,26 @@ def get_gradient_edge(tensor):
     """
     if not tensor.requires_grad:
         raise RuntimeError("It is not possible to get the gradient edge for a Tensor that does not require gradients")
-    return GradientEdge(*edge_of(tensor))
+    like = _C.empty((), dtype=tensor.dtype, device=tensor.device).expand(tensor.shape)
+    return GradientEdge(*edge_of(tensor), like)
+
+
+def root_of(edge):
+    """A tensor without elements of its own at which backward can start instead of at the edge."""
+    node, index, like = edge
+    if node.name() == "AccumulateGrad":
+        return node.variable
+    if like is None:
+        raise RuntimeError(
+            "backward can start at a GradientEdge made by get_gradient_edge; of another one the shape is not known")
+    return with_history(like, node, index)
 
 
 def increment_version(tensor):
     """Tell autograd that the memory of a tensor, or of several, was changed behind its back."""
     for t in (tensor,) if isinstance(tensor, _C.Tensor) else tensor:
+        if not isinstance(t, _C.Tensor):
+            raise TypeError(f"increment_version() expects a Tensor or an iterable of them, not {type(t).__name__}")
         _C._mark_dirty(t)
 
 
