@@ -393,6 +393,7 @@ def test_published_functions_look_like_functions():
     assert F.relu.__name__ == "relu" and F.relu.__module__ == "fastgrad.nn.functional" and "max" in F.relu.__doc__
     assert pickle.loads(pickle.dumps(F.mse_loss)) is F.mse_loss and copy.deepcopy(F.relu) is F.relu
     assert pickle.loads(pickle.dumps(fg.diag)) is fg.diag
+    assert pickle.loads(pickle.dumps(fg.Tensor.diag)) is fg.Tensor.diag and fg.Tensor.diag.__module__ == "fastgrad"
     assert "function relu" in repr(F.relu)
     with pytest.raises(AttributeError):
         F.relu.__doc__ = "other"

@@ -309,10 +309,12 @@ const char* Call::text(int i, const char* otherwise) const {
 
 namespace {
 std::vector<std::string> registered_functions, registered_methods, registered_settled;
+std::vector<Registered> registered;
 }
 const std::vector<std::string>& function_names() { return registered_functions; }
 const std::vector<std::string>& method_names() { return registered_methods; }
 const std::vector<std::string>& settled_names() { return registered_settled; }
+const std::vector<Registered>& registered_signatures() { return registered; }
 
 namespace {
 
@@ -362,7 +364,8 @@ bool register_functions(PyObject* module, const FunctionDef* defs, int count, co
       d.ml_flags = METH_FASTCALL | METH_KEYWORDS;
       d.ml_doc = def.name[0] == '_' && !def.doc ? nullptr : documentation(def, method);
     };
-    bool settled = (def.flags & kSettled) || (def.name[0] == '_' && def.name[1] != '_');
+    bool settled = (def.flags & kSettled) || (def.name[0] == '_' && def.name[1] != '_' && !(def.flags & kFunction));
+    registered.push_back({def.name, def.params, (def.flags & (kFunction | kStatic)) != 0, (def.flags & kMethod) != 0});
     if (def.flags & (kFunction | kStatic)) {
       fill(storage[2 * i], as_function[i], false);
       PyObject* f = PyCFunction_New(&storage[2 * i], module);

@@ -73,8 +73,9 @@ enum : unsigned {
   kMethod = 2,
   kBoth = 3,
   kStatic = 4,   // a function without tensor first
-  kSettled = 8,  // never overridden; names with a leading _ are not either
-  kData = 16     // takes data from its arguments: only a mode overrides it
+  kSettled = 8,  // never overridden; methods and static functions with a leading _ are not either
+  kData = 16,    // takes data from its arguments: only a mode overrides it
+  kRandom = 32   // draws numbers: a random hook may take the call
 };
 struct FunctionDef {
   const char* name;
@@ -92,6 +93,16 @@ bool register_functions(PyObject* module, const FunctionDef* defs, int count, co
 const std::vector<std::string>& function_names();
 const std::vector<std::string>& method_names();
 const std::vector<std::string>& settled_names();  // functions that nothing overrides
+struct Registered {
+  const char *name, *params;
+  bool function, method;
+};
+const std::vector<Registered>& registered_signatures();
+
+// What functions that draw numbers are handed to in this thread, as hook(func, args, kwargs): vmap decides there whether
+// examples share their numbers. Null when there is none.
+extern thread_local PyObject* random_hook __attribute__((tls_model("initial-exec")));
+PyObject* call_random_hook(PyObject* func, PyObject* self, PyObject* const* args, Py_ssize_t n, PyObject* keywords);
 
 // One call of an op in a profile, with the shapes of its tensors; nothing while no profile is recorded.
 class ProfileCall {
@@ -112,6 +123,8 @@ PyObject* call_function(PyObject*, PyObject* const* args, Py_ssize_t n, PyObject
   if (Py_ssize_t all = keywords ? n + PyTuple_GET_SIZE(keywords) : n; may_override(args, data ? 0 : all)) [[unlikely]]
     if (PyObject* func = Signatures[I].function; func && overridden(args, data ? 0 : all))
       return dispatch_call(func, nullptr, args, n, keywords);
+  if constexpr (Defs[I].flags & kRandom)
+    if (random_hook) return call_random_hook(Signatures[I].function, nullptr, args, n, keywords);
   ProfileCall profiled(Signatures[I].function ? Defs[I].name : nullptr, nullptr, args, n);
   Call call(Signatures[I], nullptr, args, n, keywords);
   return Defs[I].body(call);
@@ -123,6 +136,8 @@ PyObject* call_method(PyObject* self, PyObject* const* args, Py_ssize_t n, PyObj
   if (Py_ssize_t all = keywords ? n + PyTuple_GET_SIZE(keywords) : n; may_override(self) || may_override(args, all)) [[unlikely]]
     if (PyObject* func = Signatures[I].method; func && (overridden(&self, 1) || overridden(args, all)))
       return dispatch_call(func, self, args, n, keywords);
+  if constexpr (Defs[I].flags & kRandom)
+    if (random_hook) return call_random_hook(Signatures[I].method, self, args, n, keywords);
   ProfileCall profiled(Signatures[I].method ? Defs[I].name : nullptr, self, args, n);
   Call call(Signatures[I], self, args, n, keywords);
   return Defs[I].body(call);

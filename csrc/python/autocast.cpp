@@ -56,7 +56,7 @@ constexpr FunctionDef defs[] = {
     {"_set_autocast_dtype", kStatic, "device_type, dtype", set_dtype, nullptr},
     {"_set_autocast_cache", kStatic, "enabled", set_cache, nullptr},
     {"_clear_autocast_cache", kStatic, "", clear_cache, nullptr},
-    {"_autocast_float", kStatic, "input", widened, nullptr},
+    {"_autocast_float", kFunction, "input", widened, nullptr},
     {"_autocast_lower", kStatic, "input", narrowed, nullptr},
 };
 Signature defs_signatures[sizeof(defs) / sizeof(defs[0])];

@@ -1,5 +1,6 @@
 // The graph as Python sees it: node objects, hooks, backward, modes, custom functions.
 #include <map>
+#include <unordered_set>
 
 #include "autograd/engine.h"
 #include "core/streams.h"
@@ -506,6 +507,27 @@ Ptr<Node> node_arg(const Call& c, int i) {
     Py_RETURN_NONE;      \
   }
 
+PyObject* reaches_outside(Call& c) {
+  std::unordered_set<const void*> own, seen;
+  for (const Tensor& t : c.tensors(1)) own.insert(t.impl());
+  std::vector<Node*> open;
+  std::vector<Ptr<Node>> held;
+  for (const Tensor& t : c.tensors(0)) {
+    held.push_back(grad_fn(t));
+    if (held.back()) open.push_back(held.back().get());
+    else if (t.requires_grad() && !own.count(t.impl())) Py_RETURN_TRUE;
+  }
+  while (!open.empty()) {
+    Node* node = open.back();
+    open.pop_back();
+    if (!seen.insert(node).second) continue;
+    if (Tensor* leaf = node->variable(); leaf && !own.count(leaf->impl())) Py_RETURN_TRUE;
+    for (int i = 0; i < node->n_edges; ++i)
+      if (Node* next = node->edge(i).fn.get()) open.push_back(next);
+  }
+  Py_RETURN_FALSE;
+}
+
 constexpr FunctionDef defs[] = {
     {"_run_backward", kStatic, "tensors, grad_tensors, retain_graph, create_graph, inputs, allow_unused, accumulate", run_backward_fn, nullptr},
     {"backward", kMethod, "input, gradient=None, retain_graph=None, create_graph=False, inputs=None", backward_method,
@@ -551,6 +573,8 @@ constexpr FunctionDef defs[] = {
     {"_as_view", kStatic, "input", [](Call& c) { return wrap(c.tensor(0).alias()); }, nullptr},
     {"_mark_view", kStatic, "output, base, kind=None",
      NONE_AFTER(mark_view(c.tensor(0), c.tensor(1), std::string(c.text(2, "")) == "custom" ? ViewKind::CustomFunction : ViewKind::Normal)), nullptr},
+    {"_reaches_outside", kStatic, "outputs, own", reaches_outside,
+     "Whether the history of the outputs leads to a leaf that is none of `own`."},
 };
 Signature defs_signatures[sizeof(defs) / sizeof(defs[0])];
 

@@ -254,6 +254,11 @@ PYBIND11_MODULE(_C, m) {
   });
   m.def("_set_default_device", [](pb::object device) { set_default_device(device_of(device)); });
   m.def("op_table", op_table);
+  m.def("_signatures", [] {
+    pb::list out;
+    for (const Registered& r : registered_signatures()) out.append(pb::make_tuple(r.name, r.function, r.method, r.params));
+    return out;
+  }, "(name, is a function, is a method, parameters) of all native functions.");
   m.def("_settled_names", settled_names, "Names of the native functions that nothing overrides.");
   m.def("function_names", [] { return pb::make_tuple(pb::cast(function_names()), pb::cast(method_names())); },
         "Names of the native functions and of the native tensor methods.");

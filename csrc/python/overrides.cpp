@@ -61,14 +61,19 @@ template <class F> bool each_argument(PyObject* const* args, Py_ssize_t count, F
 
 // One argument of each overriding type, in the order of the call, but subclasses before their bases.
 struct Overriding {
-  std::vector<PyObject*> objects;  // borrowed
+  std::vector<PyObject*> objects;  // owned: an override may change the list an object came from
+  Overriding() = default;
+  Overriding(const Overriding&) = delete;
+  ~Overriding() {
+    for (PyObject* o : objects) Py_DECREF(o);
+  }
   bool operator()(PyObject* o) {
     PyTypeObject* type = Py_TYPE(o);
     for (PyObject* other : objects)
       if (Py_TYPE(other) == type) return false;
     size_t at = 0;
     while (at < objects.size() && !PyType_IsSubtype(type, Py_TYPE(objects[at]))) ++at;
-    objects.insert(objects.begin() + at, o);
+    objects.insert(objects.begin() + at, Py_NewRef(o));
     return false;
   }
 };
@@ -143,18 +148,33 @@ PyObject* dispatch(PyObject* func, PyObject* args, PyObject* kwargs, bool operat
   return dispatch_to(found.objects, func, args, kwargs, operation);
 }
 
-PyObject* dispatch_call(PyObject* func, PyObject* self, PyObject* const* args, Py_ssize_t n, PyObject* keywords) {
-  Py_ssize_t first = self ? 1 : 0;
-  Ref all(PyTuple_New(first + n));
-  if (!all.o) return nullptr;
-  if (self) PyTuple_SET_ITEM(all.o, 0, Py_NewRef(self));
-  for (Py_ssize_t i = 0; i < n; ++i) PyTuple_SET_ITEM(all.o, first + i, Py_NewRef(args[i]));
-  Py_ssize_t named = keywords ? PyTuple_GET_SIZE(keywords) : 0;
-  Ref kwargs(named ? PyDict_New() : nullptr);
-  if (named && !kwargs.o) return nullptr;
+bool pack_call(PyObject* self, PyObject* const* args, Py_ssize_t n, PyObject* keywords, PyObject*& packed,
+               PyObject*& kwargs) {
+  Py_ssize_t first = self ? 1 : 0, named = keywords ? PyTuple_GET_SIZE(keywords) : 0;
+  packed = PyTuple_New(first + n);
+  kwargs = packed && named ? PyDict_New() : nullptr;
+  if (!packed || (named && !kwargs)) return false;
+  if (self) PyTuple_SET_ITEM(packed, 0, Py_NewRef(self));
+  for (Py_ssize_t i = 0; i < n; ++i) PyTuple_SET_ITEM(packed, first + i, Py_NewRef(args[i]));
   for (Py_ssize_t i = 0; i < named; ++i)
-    if (PyDict_SetItem(kwargs.o, PyTuple_GET_ITEM(keywords, i), args[n + i]) < 0) return nullptr;
-  return dispatch(func, all.o, kwargs.o);
+    if (PyDict_SetItem(kwargs, PyTuple_GET_ITEM(keywords, i), args[n + i]) < 0) return false;
+  return true;
+}
+
+PyObject* dispatch_call(PyObject* func, PyObject* self, PyObject* const* args, Py_ssize_t n, PyObject* keywords) {
+  Ref packed(nullptr), kwargs(nullptr);
+  if (!pack_call(self, args, n, keywords, packed.o, kwargs.o)) return nullptr;
+  return dispatch(func, packed.o, kwargs.o);
+}
+
+thread_local PyObject* random_hook = nullptr;
+
+PyObject* call_random_hook(PyObject* func, PyObject* self, PyObject* const* args, Py_ssize_t n, PyObject* keywords) {
+  Ref packed(nullptr), kwargs(nullptr);
+  if (!pack_call(self, args, n, keywords, packed.o, kwargs.o)) return nullptr;
+  if (!kwargs.o && !(kwargs.o = PyDict_New())) return nullptr;
+  Ref hook(Py_NewRef(random_hook));
+  return PyObject_CallFunctionObjArgs(hook.o, func, packed.o, kwargs.o, nullptr);
 }
 
 PyObject* dispatch_slot(const char* name, std::initializer_list<PyObject*> args, bool operation) {
@@ -184,7 +204,7 @@ namespace {
 // bound as a method, pickled and inspected like the function.
 struct Overridable {
   PyObject_HEAD PyObject* fn;
-  PyObject* module;    // where it is published
+  PyObject* module;    // where it is published: the name of a module, or a class
   PyObject* reported;  // what overrides are told to be called, when that is not this object: Tensor.H.__get__
   PyObject* weakrefs;
   vectorcallfunc call;
@@ -255,6 +275,7 @@ PyObject* overridable_new(PyTypeObject* type, PyObject* args, PyObject* kwargs) 
 int overridable_traverse(PyObject* self, visitproc visit, void* arg) {
   Py_VISIT(Py_TYPE(self));
   Py_VISIT(overridable(self)->fn);
+  Py_VISIT(overridable(self)->module);
   Py_VISIT(overridable(self)->reported);
   return 0;
 }
@@ -284,7 +305,13 @@ PyObject* overridable_getattr(PyObject* self, PyObject* name) {  // what it has 
   return PyObject_GetAttr(overridable(self)->fn, name);
 }
 PyObject* overridable_repr(PyObject* self) { return PyObject_Repr(overridable(self)->fn); }
-PyObject* overridable_reduce(PyObject* self, PyObject*) { return PyObject_GetAttrString(self, "__qualname__"); }
+PyObject* overridable_reduce(PyObject* self, PyObject*) {
+  Ref name(PyObject_GetAttrString(self, "__name__"));
+  if (!name.o || !PyType_Check(overridable(self)->module)) return Py_XNewRef(name.o);
+  Ref modules(PyImport_ImportModule("builtins"));
+  Ref find(modules.o ? PyObject_GetAttrString(modules.o, "getattr") : nullptr);
+  return find.o ? Py_BuildValue("O(OO)", find.o, overridable(self)->module, name.o) : nullptr;
+}
 PyObject* from_function(PyObject* self, void* name) {
   return PyObject_GetAttrString(overridable(self)->fn, static_cast<const char*>(name));
 }
@@ -292,7 +319,10 @@ int refuse_change(PyObject*, PyObject*, void*) {
   PyErr_SetString(PyExc_AttributeError, "read-only attribute");
   return -1;
 }
-PyObject* get_module(PyObject* self, void*) { return Py_NewRef(overridable(self)->module); }
+PyObject* get_module(PyObject* self, void*) {
+  PyObject* module = overridable(self)->module;
+  return PyType_Check(module) ? PyObject_GetAttrString(module, "__module__") : Py_NewRef(module);
+}
 PyObject* get_wrapped(PyObject* self, void*) { return Py_NewRef(overridable(self)->fn); }
 int set_reported(PyObject* self, PyObject* value, void*) {
   Py_XSETREF(overridable(self)->reported, Py_XNewRef(value));
@@ -389,6 +419,23 @@ PyObject* disabled_torch_function(PyObject*, PyObject* const* args,
   return call_disabled(nullptr, all, 3);
 }
 
+PyObject* set_random_hook(PyObject*, PyObject* o) {  // the hook before, which the caller then owns
+  PyObject* before = random_hook;
+  random_hook = o == Py_None ? nullptr : Py_NewRef(o);
+  return before ? before : Py_NewRef(Py_None);
+}
+
+// The first example of a batched value, without history: what a BatchedTensor is as a native tensor.
+PyObject* as_example(PyObject*, PyObject* const* args, Py_ssize_t n) {
+  FG_TRY
+  FG_CHECK(n == 2 && is_tensor(args[0]) && PyType_Check(args[1]), Type, "_as_example: (tensor, class) are needed");
+  const Tensor& t = borrow(args[0]);
+  FG_CHECK(t.dim() > 0, Value, "_as_example: a tensor with a batch dimension is needed");
+  return wrap_as(t.alias(t.sizes().subspan(1), t.strides().subspan(1), t.offset()),
+                 reinterpret_cast<PyTypeObject*>(args[1]));
+  FG_CATCH
+}
+
 PyObject* push_mode(PyObject*, PyObject* o) {
   mode_stack.push_back(Py_NewRef(o));
   set_mode_bit();
@@ -422,6 +469,9 @@ PyMethodDef functions[] = {{"_has_torch_function", has_torch_function, METH_O, n
                            {"_exchange_disabled", fast(exchange_disabled), METH_FASTCALL, nullptr},
                            {"_disabled_torch_function_impl", fast(disabled_torch_function), METH_FASTCALL,
                             "The value of __torch_function__ of a class that does not override anything."},
+                           {"_set_random_hook", set_random_hook, METH_O,
+                            "What functions that draw numbers are handed to; returns the one before."},
+                           {"_as_example", fast(as_example), METH_FASTCALL, nullptr},
                            {"_push_function_mode", push_mode, METH_O, nullptr},
                            {"_pop_function_mode", pop_mode, METH_NOARGS, nullptr},
                            {"_function_modes", get_modes, METH_NOARGS, nullptr},

@@ -49,6 +49,9 @@ inline bool self_overridden(PyObject* self) {
   return ((mode & kTorchFunction) || !is_plain_type(Py_TYPE(self))) && overridden(&self, 1);
 }
 
+// The arguments of a vectorcall as a tuple and a dict; kwargs stays null without keywords. False: an error is set.
+bool pack_call(PyObject* self, PyObject* const* args, Py_ssize_t n, PyObject* keywords, PyObject*& packed, PyObject*& kwargs);
+
 bool init_overrides(PyObject* module);
 
 }  // namespace fg::py

@@ -83,6 +83,7 @@ _LAZY = {name: name for name in (
     "nn", "onnx", "optim", "overrides", "profiler", "random", "return_types", "safetensors", "serialization",
     "special", "testing", "utils", "viz")}
 _LAZY["compile"] = ("compiler", "compile")
+_LAZY.update(func="func", vmap=("_vmap.api", "vmap"))
 _LAZY.update({name: ("nn.functional", name) for name in (
     "bilinear", "cosine_similarity", "pairwise_distance", "pdist", "rms_norm")})
 _LAZY.update({name: ("nn._recurrent_calls", name) for name in (
@@ -119,6 +120,8 @@ def __getattr__(name):
             value = importlib.import_module("." + name, __name__)
         else:
             value = getattr(importlib.import_module("." + where[0], __name__), where[1])
+            if where[0] in ("_images", "_stft", "linalg._old"):
+                value = _overrides.publish({name: value}, __name__)[name]
     elif name.endswith("Tensor"):
         from . import _legacy
         if name.removesuffix("Tensor") not in _legacy.KINDS:

@@ -22,12 +22,12 @@ def publish(namespace, module, names=None):
 
 def method(function):
     """A method of Tensor, under the protocol."""
-    return _C._Overridable(function, "fastgrad") if type(function) is FunctionType else function
+    return _C._Overridable(function, Tensor) if type(function) is FunctionType else function
 
 
 def attribute(getter):
     """A property of Tensor that is reported as `Tensor.name.__get__`."""
-    overridable = _C._Overridable(getter, "fastgrad")
+    overridable = _C._Overridable(getter, Tensor)
     made = property(overridable)
     overridable.reported = made.__get__
     return made

@@ -3,6 +3,8 @@
 The class is native (`_C.Tensor`); the functions here are set on it once, at import, which costs its other methods
 nothing. None of them keeps state.
 """
+from types import FunctionType
+
 from . import _C, _calculus, _compose, _elementwise, _legacy, _linear, _overrides, _search, _statistics, _type_info
 from ._size import Size
 from ._tensor_str import tensor_str
@@ -203,7 +205,7 @@ _METHODS = (__repr__, __format__, __contains__, __reversed__, __dir__, __deepcop
             share_memory_, pin_memory, is_pinned, storage, untyped_storage, apply_, map_, sum_to_size, new,
             stft, istft)
 for _method in _METHODS:
-    setattr(Tensor, _method.__name__, _overrides.method(_method))
+    setattr(Tensor, _method.__name__, _method)
 
 
 def is_inference(self):
@@ -216,10 +218,9 @@ def as_subclass(self, cls):
     return _C._as_subclass(self, cls)
 
 
-Tensor.is_inference = _overrides.method(is_inference)
-Tensor.as_subclass = as_subclass
+Tensor.is_inference = is_inference
 Tensor.__array_priority__ = 1000  # numpy leaves `array * tensor` to the tensor
-Tensor.type = _overrides.method(_legacy.cast)
+Tensor.type = _legacy.cast
 Tensor._make_subclass = staticmethod(_C._make_subclass)
 for _name, _value in (
         ("layout", _type_info.strided), ("names", lambda self: (None,) * self.dim()),
@@ -228,7 +229,11 @@ for _name, _value in (
     setattr(Tensor, _name, _overrides.attribute(_value if callable(_value) else _constant(_value)))
 for _module in (_compose, _linear, _statistics, _elementwise, _calculus, _search):
     for _name in _module.METHODS:
-        setattr(Tensor, _name, _overrides.method(getattr(_module, _name)))
+        setattr(Tensor, _name, getattr(_module, _name))
 for _name, _native in _statistics.ALIASES.items():
     setattr(Tensor, _name, getattr(Tensor, _native))
     setattr(Tensor, _name + "_", getattr(Tensor, _native + "_"))
+for _name, _value in list(vars(Tensor).items()):
+    if isinstance(_value, FunctionType):
+        setattr(Tensor, _name, _overrides.method(_value))
+Tensor.as_subclass = as_subclass

@@ -10,6 +10,7 @@ from .graph import current_hooks, edge_of, with_history
 __all__ = ["Function", "FunctionCtx", "BackwardCFunction", "InplaceFunction", "once_differentiable"]
 
 Tensor = _C.Tensor
+batched_apply = None  # set by vmap: (Function, args) -> result, or NotImplemented without batched arguments
 
 _FREED = (
     "Trying to backward through the graph a second time (or directly access saved tensors after they have already been "
@@ -340,6 +341,11 @@ class Function:
     vjp = backward
 
     @staticmethod
+    def vmap(info, in_dims, *args):
+        """What `apply` does under vmap: (outputs, their batch dimensions). Without it, one example after the other."""
+        raise NotImplementedError("You are attempting to call the vmap staticmethod of a Function that has none.")
+
+    @staticmethod
     def jvp(ctx, *grad_inputs):
         """Forward-mode rule."""
         raise NotImplementedError(
@@ -358,6 +364,10 @@ class Function:
     @classmethod
     def apply(cls, *args, **kwargs):
         """Run the function and record it."""
+        if batched_apply is not None:
+            output = batched_apply(cls, args)
+            if output is not NotImplemented:
+                return output
         setup = cls.setup_context is not Function.setup_context
         if setup:
             args = _with_defaults(cls.forward, args, kwargs)

@@ -3,6 +3,7 @@
 Where to start: `_arrays.py` has what all share, `_solve.py` the equations, `_factor.py` and `_spectral.py` the
 factorisations. `_old.py` has the forms that torch keeps at its top level.
 """
+from .. import _overrides
 from ._arrays import LinAlgError
 from ._factor import (
     cholesky,
@@ -35,3 +36,5 @@ __all__ = ["LinAlgError", "cholesky", "cholesky_ex", "cond", "cross", "det", "di
            "matmul", "matrix_exp", "matrix_norm", "matrix_power", "matrix_rank", "multi_dot", "norm", "pinv", "qr",
            "slogdet", "solve", "solve_ex", "solve_triangular", "svd", "svdvals", "tensorinv", "tensorsolve", "vander",
            "vecdot", "vector_norm"]
+
+globals().update(_overrides.publish(globals(), __name__, __all__))

@@ -9,12 +9,14 @@ from .weight_norm import remove_weight_norm, weight_norm
 
 _LEFT_OUT = {
     "prune": "masks over parameters can be written with nn.utils.parametrize",
-    "stateless": "torch.func is not there",
     "convert_conv2d_weight_memory_format": "there are no memory formats but contiguous and preserve",
     "convert_conv3d_weight_memory_format": "there are no memory formats but contiguous and preserve"}
 
 
 def __getattr__(name):
+    if name == "stateless":
+        import importlib
+        return importlib.import_module("fastgrad.nn.utils.stateless")
     if name in _LEFT_OUT:
         raise AttributeError(f"fastgrad.nn.utils.{name} is not part of this release: {_LEFT_OUT[name]}")
     raise AttributeError(f"module 'fastgrad.nn.utils' has no attribute '{name}'")

@@ -1,0 +1,210 @@
+"""grad, vjp, jvp and linearize. jvp is the gradient of a vjp with respect to its cotangents: it is linear in them."""
+import functools
+
+from .. import _C
+from .._vmap.batched import shape
+from ..autograd import enable_grad
+from ..utils import _pytree as pytree
+from ._tracked import Tensor, Tracked, check_tensor, mapped, pick, put, split_aux
+
+
+def grad_and_value(func, argnums=0, has_aux=False):
+    """Return a function that gives the gradient of `func` and its value, which is one number.
+
+    >>> grad_and_value(lambda x: x ** 2)(fastgrad.tensor(3.))
+    (tensor(6.), tensor(9.))
+    """
+    @functools.wraps(func)
+    def wrapped(*args, **kwargs):
+        where = "grad_and_value(f)(*args)"
+        picked, numbers = pick(args, argnums)
+        leaves, spec = pytree.tree_flatten(picked[0] if isinstance(argnums, int) else picked)
+        tracked = Tracked(leaves)
+        own = spec.unflatten(tracked.inputs)
+        with enable_grad():
+            output = func(*put(args, numbers, (own,) if isinstance(argnums, int) else own), **kwargs)
+            output, aux = split_aux(output, has_aux, where)
+            if not isinstance(output, Tensor):
+                raise RuntimeError(f"{where}: Expected f(*args) to return a Tensor, got {type(output)}")
+            if output.dim():
+                raise RuntimeError(f"{where}: Expected f(*args) to return a scalar Tensor, got tensor with "
+                                   f"{output.dim()} dims. Maybe you wanted to use the vjp or jacrev APIs instead?")
+            if output.dtype.is_complex:
+                raise RuntimeError("grad can be implicitly created only for real scalar outputs but got "
+                                   f"{output.dtype}")
+            tracked.close([output, *pytree.tree_leaves(aux)])
+            found = spec.unflatten(tracked.grad([output], tracked.inputs, [_C.ones_like(output)]))
+        found, output = tracked.finish((found, output))
+        return (found, (output, tracked.finish(aux))) if has_aux else (found, output)
+    return wrapped
+
+
+def grad(func, argnums=0, has_aux=False):
+    """Return a function that gives the gradient of `func`, with respect to the positional arguments `argnums`.
+
+    >>> grad(grad(lambda x: x ** 3))(fastgrad.tensor(2.))
+    tensor(12.)
+    """
+    both = grad_and_value(func, argnums, has_aux)
+
+    @functools.wraps(func)
+    def wrapped(*args, **kwargs):
+        found, value = both(*args, **kwargs)
+        return (found, value[1]) if has_aux else found
+    return wrapped
+
+
+def _outputs(name, output):
+    leaves, spec = pytree.tree_flatten(output)
+    if not leaves:
+        raise RuntimeError(f"{name}: Expected f to be a function that has non-empty output (got output = {leaves})")
+    for y in leaves:
+        if not isinstance(y, Tensor):
+            raise RuntimeError(f"{name}: expected f(*primals) to return only tensors, got unsupported type {type(y)}")
+    return leaves, spec
+
+
+class Linearized:
+    """A function run once on inputs of its own, ready for gradients: what vjp, jvp and the Jacobians share."""
+
+    def __init__(self, func, primals, has_aux, name):
+        leaves, self.in_spec = pytree.tree_flatten(primals)
+        self.tracked = Tracked(leaves)
+        with enable_grad():
+            output = func(*self.in_spec.unflatten(self.tracked.inputs))
+            output, aux = split_aux(output, has_aux, name)
+        self.outputs, self.out_spec = _outputs(name, output)
+        self.tracked.close([*self.outputs, *pytree.tree_leaves(aux)])
+        self.result = self.tracked.finish(self.out_spec.unflatten(self.outputs))
+        self.aux = self.tracked.finish(aux)
+
+    def pull(self, cotangents, retain=True, create=None):
+        """Gradients of the inputs, as a list."""
+        with enable_grad():
+            return self.tracked.grad(self.outputs, self.tracked.inputs, cotangents, retain, create)
+
+    def forward(self):
+        """A function from tangents of the inputs to tangents of the outputs, both lists."""
+        with enable_grad():
+            live = [i for i, y in enumerate(self.outputs) if y.requires_grad]
+            ends = [self.outputs[i] for i in live]
+            seeds = [mapped(lambda t: t.detach().requires_grad_(), _C.zeros_like(y)) for y in ends]
+            pulled = self.tracked.grad(ends, self.tracked.inputs, seeds, True, True) if live else []
+
+        def push(tangents, retain=True):
+            with enable_grad():
+                found = self.tracked.grad(pulled, seeds, tangents, retain) if live else []
+            results = [_C.zeros_like(y) for y in self.outputs]
+            for i, t in zip(live, found):
+                results[i] = t
+            return results
+        return push
+
+
+def _is_continuous(t):
+    return t.dtype.is_floating_point or t.dtype.is_complex
+
+
+def vjp(func, *primals, has_aux=False):
+    """Return `func(*primals)` and a function from cotangents of the output to a tuple of cotangents of the inputs.
+
+    >>> out, pull = vjp(lambda x: x ** 2, fastgrad.tensor(3.))
+    >>> pull(fastgrad.tensor(1.))
+    (tensor(6.),)
+    """
+    run = Linearized(func, primals, has_aux, "vjp(f, *primals)")
+
+    def vjp_fn(cotangents, retain_graph=True, create_graph=None):
+        leaves, spec = pytree.tree_flatten(cotangents)
+        if spec != run.out_spec:
+            raise RuntimeError("Expected pytree structure of cotangents to be the same as pytree structure of outputs "
+                               f"to the function. cotangents: {spec}, primal output: {run.out_spec}")
+        given = []
+        for i, (g, y) in enumerate(zip(leaves, run.outputs)):
+            check_tensor(g)
+            if shape(g) != shape(y):
+                raise RuntimeError(f"Mismatch in shape: grad_output[{i}] has a shape of {shape(g)} and output[{i}] "
+                                   f"has a shape of {shape(y)}.")
+            given.append(g if g.dtype == y.dtype else g.to(y.dtype))
+        outer = _C.is_grad_enabled() and (run.tracked.connected or any([g.requires_grad for g in given]))
+        found = run.pull(given, retain_graph, outer)
+        if not outer:
+            found = pytree.tree_map(lambda t: mapped(Tensor.detach, t), found)
+        return run.in_spec.unflatten(found)
+    return (run.result, vjp_fn, run.aux) if has_aux else (run.result, vjp_fn)
+
+
+def _tangents_of(primals, tangents):
+    where = "jvp(f, primals, tangents): "
+    if not isinstance(primals, tuple):
+        raise RuntimeError(f"{where}Expected primals to be a tuple. E.g. it should be valid to call f(*primals).")
+    leaves, spec = pytree.tree_flatten(primals)
+    given, given_spec = pytree.tree_flatten(tangents)
+    if spec != given_spec:
+        raise RuntimeError(f"{where}Expected primals and tangents to have the same python structure. For example, if "
+                           f"primals is a tuple of 3 tensors, tangents also must be. Got primals with structure "
+                           f"{spec} and tangents with structure {given_spec}")
+    if not leaves:
+        raise RuntimeError(f"{where}Expected primals to contain at least one Tensor.")
+    for x, v in zip(leaves, given):
+        for t in (x, v):
+            if not isinstance(t, Tensor):
+                raise RuntimeError(f"{where}Expected primals and tangents to be Tensors, got unsupported type "
+                                   f"{type(t)}")
+        _check_primal(x)
+        if shape(x) != shape(v):
+            raise RuntimeError("Trying to set a forward gradient that has a different size than that of the original "
+                               f"Tensor, this is not supported. Tensor is of size {list(shape(x))} while the given "
+                               f"forward gradient is of size {list(shape(v))}.")
+    return [v if v.dtype == x.dtype else v.to(x.dtype) for x, v in zip(leaves, given)]
+
+
+def _check_primal(x):
+    if not _is_continuous(x):
+        raise ValueError(f"Expected primal to be floating point or complex, but got: {x.dtype}")
+
+
+def jvp(func, primals, tangents, *, strict=False, has_aux=False):
+    """Return `func(*primals)` and its derivative along `tangents`; strict: an output that depends on nothing is an
+    error.
+
+    >>> jvp(lambda x: x ** 2, (fastgrad.tensor(3.),), (fastgrad.tensor(1.),))
+    (tensor(9.), tensor(6.))
+    """
+    given = _tangents_of(primals, tangents)
+    run = Linearized(func, primals, has_aux, "jvp(f, primals, tangents)")
+    if strict and any([not y.requires_grad for y in run.outputs]):
+        raise RuntimeError("jvp(f, primals, tangents, strict=True): The output of f is independent of the inputs. "
+                           "This is not allowed with strict=True.")
+    outer = _C.is_grad_enabled() and any([v.requires_grad for v in given])
+    run.tracked.connected = run.tracked.connected or outer
+    found = run.tracked.finish(run.out_spec.unflatten(run.forward()(given, retain=False)))
+    return (run.result, found, run.aux) if has_aux else (run.result, found)
+
+
+def linearize(func, *primals):
+    """Return `func(*primals)` and the function that is its derivative there: from tangents to tangents.
+
+    >>> out, push = linearize(lambda x: x ** 2, fastgrad.tensor(3.))
+    >>> push(fastgrad.tensor(2.))
+    tensor(12.)
+    """
+    for x in pytree.tree_leaves(primals):
+        check_tensor(x)
+        _check_primal(x)
+    run = Linearized(func, primals, False, "linearize(f, *primals)")
+    push = run.forward()
+
+    def jvp_fn(*tangents):
+        leaves, spec = pytree.tree_flatten(tangents)
+        if spec != run.in_spec:
+            raise RuntimeError(f"Expected the tangents {spec} to have the same argspec as the primals {run.in_spec}")
+        for i, (v, x) in enumerate(zip(leaves, run.tracked.inputs)):
+            if shape(v) != shape(x):
+                raise RuntimeError(f"tangent:{i} with shape {shape(v)} in flattened pytree doesn't match the shape "
+                                   f"{shape(x)} of the corresponding primal.")
+            if v.dtype != x.dtype:
+                raise RuntimeError(f"tangent:{i} with dtype {v.dtype} in flattened pytree doesn't match the dtype "
+                                   f"{x.dtype} of the corresponding primal.")
+        return run.tracked.finish(run.out_spec.unflatten(push(leaves)))
+    return run.result, jvp_fn
