@@ -632,3 +632,17 @@ def test_softmax_without_dim_warns():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         nn.Softmax(dim=1)(fg.zeros(2, 4))
+
+
+@pytest.mark.parametrize("half", ["bfloat16", "float16"])
+def test_layer_norm_of_half_data_with_float_parameters(torch, half):
+    """What autocast leaves of a float model: the result has the dtype of the data."""
+    np = pytest.importorskip("numpy")
+    x, w = np.random.default_rng(0).normal(size=(2, 4, 6))
+    found = []
+    for m in (fg, torch):
+        weight, bias = m.tensor(w[0]).float(), m.tensor(w[1]).float()
+        found.append(m.nn.functional.layer_norm(m.tensor(x).to(getattr(m, half)), (6,), weight, bias))
+    ours, theirs = found
+    assert str(ours.dtype) == str(theirs.dtype)
+    np.testing.assert_allclose(ours.float().numpy(), theirs.float().numpy(), rtol=1e-2, atol=1e-2)

@@ -176,6 +176,7 @@ void exchange_grad_fn(TensorImpl* t, Node* node);  // takes a reference over; .g
 Tensor detach(const Tensor& t);       // shares storage and version
 Tensor data_of(const Tensor& t);      // `.data`: shares storage, a version of its own
 void set_data(const Tensor& t, const Tensor& source);
+void take_layout(const Tensor& t, const Tensor& view);  // t becomes, in place, a view of itself
 
 [[noreturn]] void fail_released();    // backward through a graph that was freed
 

@@ -316,6 +316,17 @@ Tensor data_of(const Tensor& t) {
   return out;
 }
 
+void take_layout(const Tensor& t, const Tensor& view) {
+  TensorImpl* impl = t.impl();
+  DimArray sizes(view.sizes()), strides(view.strides());
+  impl->set_dims(sizes, strides);
+  t.bump_version();
+  if (t.is_view())
+    (void)grad_fn(t);  // made anew from the base, with the new layout
+  else if (Node* fn = view.impl()->grad_fn)
+    set_history(t, Ptr<Node>(fn), view.impl()->output_nr);
+}
+
 void set_data(const Tensor& t, const Tensor& source) {
   TensorImpl* impl = t.impl();
   FG_CHECK(!(t.requires_grad() && !is_inexact(source.dtype())), Runtime,

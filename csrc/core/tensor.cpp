@@ -247,6 +247,10 @@ const Tensor& Tensor::grad() const {
 void Tensor::set_grad(Tensor g) const {
   if (g.defined() || impl_->meta) meta().grad = std::move(g);
 }
+bool Tensor::follows_base() const {
+  const Meta& meta = *impl_->meta;
+  return meta.base.defined() && meta.view_version != version() && meta.base.requires_grad();
+}
 bool Tensor::is_view() const { return impl_->meta && impl_->meta->base.defined(); }
 
 }  // namespace fg

@@ -158,7 +158,9 @@ class Tensor {
   template <class T> T* mutable_data() const { return static_cast<T*>(mutable_data()); }
 
   // ---- autograd (autograd/variable.cpp)
-  bool requires_grad() const { return impl_->requires_grad || impl_->grad_fn != nullptr; }
+  bool requires_grad() const {
+    return impl_->requires_grad || impl_->grad_fn != nullptr || (impl_->meta != nullptr && follows_base());
+  }
   bool is_leaf() const { return impl_->grad_fn == nullptr; }
   uint32_t version() const;
   void bump_version() const;
@@ -169,6 +171,7 @@ class Tensor {
   bool is_view() const;              // a differentiable view with a base
 
  private:
+  bool follows_base() const;         // a view whose base has got history in place since the view was made
   Ptr<TensorImpl> impl_;
 };
 

@@ -123,6 +123,14 @@ Tensor contiguous(const Tensor& t) {
   return t.is_contiguous() ? t : copy_with_strides(t, contiguous_strides(t.sizes()));
 }
 
+Tensor clone_contiguous(const Tensor& t) { return copy_with_strides(t, contiguous_strides(t.sizes())); }
+
+Tensor apart(const Tensor& t, const Tensor& from) {
+  if (!t.shares_storage(from)) return t;
+  NoGradGuard guard;
+  return clone(t);
+}
+
 Tensor to_dtype(const Tensor& t, DType dtype, bool copy) {
   if (t.dtype() == dtype) return copy ? clone(t) : t;
   Tensor out = Tensor::empty_strided(t.sizes(), kept_strides(t), dtype, t.device());
@@ -150,8 +158,8 @@ Tensor to_device(const Tensor& t, Device device, bool copy) {
 }
 
 void copy_(const Tensor& self, const Tensor& source) {
-  if (self.is_same(source)) return;
   check_inplace(self, "copy_");
+  if (self.is_same(source)) return;
   FG_CHECK(source.dim() <= self.dim() || source.numel() == 1, Runtime, "copy_: output with shape ", size_text(self.sizes()),
            " doesn't match the broadcast shape ", size_text(source.sizes()));
   if (!same(self.sizes(), source.sizes())) {
@@ -178,19 +186,19 @@ void copy_(const Tensor& self, const Tensor& source) {
 }
 
 void raw_fill(const Tensor& self, Scalar value) {
+  Scalar number = number_for(value, self.dtype());
   if (self.numel() == 0) return;
   Iter iter;
   if (is_complex(self.dtype())) {
-    double number[] = {value.f, value.imaginary};
-    IterInput input{number, DType::Complex128, nullptr};
+    double parts[] = {value.f, value.imaginary};
+    IterInput input{parts, DType::Complex128, nullptr};
     make_iter(iter, self, {&input, 1}, compute_of(self.dtype()));
     const Backend& table = backend(self.device());
     check_complex_copy(table, self.device());
     return table.copy_complex(iter);
   }
-  FG_CHECK(value.imaginary == 0, Runtime, "value cannot be converted to type ", dtype_name(self.dtype()), " without overflow");
   make_iter(iter, self, {}, compute_of(self.dtype()));
-  iter.params[0] = value.param();
+  iter.params[0] = number.param();
   GilRelease release(iter.numel);
   backend(self.device()).fill(iter);
 }

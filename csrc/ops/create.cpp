@@ -5,6 +5,21 @@
 
 namespace fg {
 
+Scalar number_for(Scalar value, DType dtype) {
+  if (is_complex(dtype)) return value;
+  bool fits = value.imaginary == 0 || dtype == DType::Bool;
+  if (fits && is_floating(dtype)) return value;
+  if (dtype == DType::Bool) return Scalar::of_bool(!value.is_zero());
+  // Negative integers wrap around in uint8, as in torch; fractions are cut off.
+  int bits = static_cast<int>(item_size(dtype)) * 8;
+  bool whole = value.is_integral(), is_unsigned = dtype == DType::UInt8;
+  double high = std::ldexp(1.0, is_unsigned ? bits : bits - 1), low = is_unsigned && !whole ? 0 : -high;
+  double f = whole ? value.f : std::trunc(value.f);
+  FG_CHECK(fits && ((whole && bits == 64) || (f >= low && f < high)), Runtime, "value cannot be converted to type ",
+           dtype_name(dtype), " without overflow");
+  return Scalar::of_int(value.param().i);
+}
+
 Tensor full(Dims sizes, Scalar value, DType dtype, Device device) {
   Tensor out = Tensor::empty(sizes, dtype, device);
   if (out.numel() == 0) return out;

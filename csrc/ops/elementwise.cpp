@@ -179,8 +179,10 @@ struct ElementwiseNode final : Node {
 
   Tensor recorded(const RowInfo& info, int i, const Tensor& g, Tensor* x, const Tensor& result) {
     for (int k = 0; k < N; ++k)
-      if (number_mask >> k & 1)  // the logarithm of a number, say, must not be one in float32
-        x[k] = out_dtype == DType::Float64 ? scalar_tensor(numbers[k], out_dtype, g.device()) : wrapped(numbers[k], g.device());
+      if (number_mask >> k & 1) {  // the logarithm of a number, say, must not be one in float32
+        Scalar n = numbers[k].kind == Scalar::Bool ? Scalar::of_int(numbers[k].i) : numbers[k];
+        x[k] = out_dtype == DType::Float64 ? scalar_tensor(n, out_dtype, g.device()) : wrapped(n, g.device());
+      }
     return info.grad[i](g, x, result, p.f, q.f);
   }
 
@@ -402,6 +404,10 @@ Tensor elementwise(Op op, Args args, Scalar p, Scalar q, const Tensor* out) {
              device_name(out->device()), " and the inputs are on ", device_name(device));
     result = resize_out(*out, shape);
     check_out(info, result, given_dtype, args);
+    if (result.dtype() != given_dtype) {  // found in its own dtype, then cast
+      copy_(result, elementwise(op, given, p, q));
+      return result;
+    }
   } else {
     const Tensor* layout[3];
     int n = 0;

@@ -12,6 +12,7 @@ IndexPlan along(const Tensor& t, int dim, const Tensor& index, const char* op) {
   plan.sizes = DimArray(index.sizes());
   plan.index_strides = DimArray(plan.index.strides());
   plan.dim = dim;
+  plan.kind = ErrorKind::Runtime;
   if (t.dim() == 0 && index.dim() <= 1) {
     plan.place_strides.n = index.dim();
     if (index.dim()) plan.place_strides.v[0] = 0;
@@ -22,7 +23,6 @@ IndexPlan along(const Tensor& t, int dim, const Tensor& index, const char* op) {
   FG_CHECK(index.dim() == t.dim() || (index.dim() == 0 && t.dim() == 1), Runtime,
            op, ": Index tensor must have the same number of dimensions as input tensor");
   plan.size = t.size(dim), plan.stride = t.stride(dim);
-  plan.kind = ErrorKind::Runtime;
   plan.place_strides = DimArray(t.strides());
   plan.place_strides.n = index.dim();
   if (index.dim()) plan.place_strides.v[dim] = 0;
@@ -58,7 +58,9 @@ struct ScatterNode final : Node {
                                    : scatter(g[0], dim, at, zeros(at.sizes(), g[0].dtype(), g[0].device()), Scatter::set);
     if (wants(1)) {
       Tensor got = gather(g[0], dim, at);
-      if (!same(got.sizes(), source_sizes)) {  // the source was larger than the index
+      if (got.numel() == 1 && count_of(source_sizes) == 1) {
+        got = view(got, source_sizes);
+      } else if (!same(got.sizes(), source_sizes)) {  // the source was larger than the index
         Tensor wide = zeros(source_sizes, got.dtype(), got.device());
         Tensor place = wide;
         for (int i = 0; i < got.dim(); ++i) place = narrow(place, i, 0, got.size(i));
@@ -74,7 +76,7 @@ Tensor source_view(const Tensor& source, const Tensor& index) {
   Tensor part = source;
   FG_CHECK(source.dim() == index.dim() || source.numel() == 1, Runtime,
            "Index tensor must have the same number of dimensions as src tensor");
-  if (source.dim() != index.dim()) return part;
+  if (source.dim() != index.dim()) return index.numel() == 1 ? part.alias(index.sizes(), contiguous_strides(index.sizes()), part.offset()) : part;
   for (int i = 0; i < index.dim(); ++i)
     FG_CHECK(index.size(i) <= source.size(i), Runtime, "Expected index ", size_text(index.sizes()),
              " to be no larger than src ", size_text(source.sizes()));
@@ -117,7 +119,7 @@ Tensor scatter(const Tensor& t, int64_t dim, const Tensor& index, const Tensor& 
   Tensor from = source_view(source, index), out;
   {
     NoGradGuard guard;
-    out = clone(t);
+    out = clone_contiguous(t);
   }
   IndexPlan to = along(out, d, index, op);
   put(out, to, from, mode, op);
@@ -134,7 +136,7 @@ void scatter_(const Tensor& t, int64_t dim, const Tensor& index, const Tensor& s
   IndexPlan plan = along(t, d, index, op);
   Tensor from = source_view(source, index);
   auto node = scatter_node(t, d, index, source, mode);
-  put(t, plan, from, mode, op);
+  put(t, plan, apart(from, t), mode, op);
   t.bump_version();
   if (node) rebase_history(t, node);
 }

@@ -221,8 +221,7 @@ void index_put_(const Tensor& t, const std::vector<Tensor>& indices, const Tenso
   }
   {
     NoGradGuard guard;
-    if (v.shares_storage(t)) v = clone(v);
-    put(t, plan, v, accumulate ? Scatter::add : Scatter::set, "index_put_");
+    put(t, plan, apart(v, t), accumulate ? Scatter::add : Scatter::set, "index_put_");
   }
   t.bump_version();
   if (node) rebase_history(t, node);

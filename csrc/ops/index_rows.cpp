@@ -98,7 +98,7 @@ Tensor index_add(const Tensor& t, int64_t dim, const Tensor& index, const Tensor
   Tensor out;
   {
     NoGradGuard guard;
-    out = clone(t);
+    out = clone_contiguous(t);
     put(out, rows_plan(out, d, index, "index_add"), alpha.f == 1 && alpha.imaginary == 0 ? source : mul(source, alpha), Scatter::add, "index_add");
   }
   if (auto node = index_add_node(t, d, index, source, alpha)) set_history(out, node);
@@ -113,7 +113,7 @@ void index_add_(const Tensor& t, int64_t dim, const Tensor& index, const Tensor&
   auto node = index_add_node(t, d, index, source, alpha);
   {
     NoGradGuard guard;
-    put(t, rows_plan(t, d, index, "index_add_"), alpha.f == 1 && alpha.imaginary == 0 ? source : mul(source, alpha), Scatter::add, "index_add_");
+    put(t, rows_plan(t, d, index, "index_add_"), alpha.f == 1 && alpha.imaginary == 0 ? apart(source, t) : mul(source, alpha), Scatter::add, "index_add_");
   }
   t.bump_version();
   if (node) rebase_history(t, node);

@@ -108,7 +108,6 @@ Tensor cat(Tensors tensors, int64_t dim) {
   Tensor out;
   int d = 0;
   if (!first) {
-    d = wrap_dim(dim, 1, "cat");
     out = Tensor::empty(DimArray{0}, dtype, tensors[0].device());
   } else {
     d = wrap_dim(dim, first->dim(), "cat");
@@ -221,6 +220,7 @@ Tensor roll(const Tensor& t, Dims shifts, Dims dims) {
     }
     return out;
   }
+  FG_CHECK(t.dim() > 0, Index, "roll: Dimension specified as ", dims[0], " but tensor has no dimensions");
   FG_CHECK(shifts.size() == dims.size(), Runtime, "roll: shifts and dimensions must align. shifts: ", shifts.size(), ", dims:",
            dims.size());
   Tensor now = t;

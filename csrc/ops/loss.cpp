@@ -21,8 +21,11 @@ struct LossNode final : Node {
   void apply(Tensor* g_in, Tensor* gx) override {
     Tensor x[2] = {in[0].unpack(this), in[1].unpack(this)};
     Tensor g = reduction == 1 ? div(g_in[0], static_cast<double>(count)) : g_in[0];
+    DType wanted[2] = {x[0].dtype(), x[1].dtype()};
+    for (Tensor& t : x)
+      if (t.dtype() == DType::Bool) t = to_dtype(t, g.dtype());  // bools have no minus
     for (int i = 0; i < 2; ++i)
-      if (wants(i)) gx[i] = sum_to(row_gradient(op, i, g, x, Scalar::of(p)), sizes[i]);
+      if (wants(i)) gx[i] = to_dtype(sum_to(row_gradient(op, i, g, x, Scalar::of(p)), sizes[i]), wanted[i]);
   }
 };
 

@@ -1,6 +1,4 @@
 // Masks: positions of true elements, and the ops that write or read where a mask is true.
-#include <cmath>
-
 #include "ops/index_plan.h"
 
 namespace fg {
@@ -68,17 +66,14 @@ void check_mask(const Tensor& t, const Tensor& mask, Arg value) {
   if (value.tensor)
     FG_CHECK(value.tensor->dim() == 0, Runtime, "masked_fill only supports a 0-dimensional value tensor, but got tensor with ",
              value.tensor->dim(), " dimension(s).");
-  bool fits = t.dtype() == DType::Bool ||
-              (value.tensor ? can_cast(value.tensor->dtype(), t.dtype()) : is_complex(t.dtype()) || (value.scalar.imaginary == 0 && (is_floating(t.dtype()) || std::isfinite(value.scalar.f))));
-  FG_CHECK(fits, Runtime, "masked_fill: value cannot be converted to type ", dtype_name(t.dtype()), " without overflow");
+  FG_CHECK(!value.tensor || t.dtype() == DType::Bool || can_cast(value.tensor->dtype(), t.dtype()), Runtime,
+           "masked_fill: value cannot be converted to type ", dtype_name(t.dtype()), " without overflow");
   (void)broadcast_shapes(t.sizes(), mask.sizes(), "masked_fill");
 }
 
 // The value as a number of the category of t: the fraction is cut off for integers.
 Arg fill_value(const Tensor& t, const Arg& value) {
-  Scalar s = value.tensor ? item(*value.tensor) : value.scalar;
-  if (t.dtype() == DType::Bool) return Scalar::of_bool(s.f != 0);
-  return is_inexact(t.dtype()) ? s : Scalar::of_int(s.param().i);
+  return number_for(value.tensor ? item(*value.tensor) : value.scalar, t.dtype());
 }
 
 }  // namespace
@@ -105,7 +100,9 @@ Tensor masked_fill(const Tensor& t, const Tensor& mask, Arg value) {
   Tensor out;
   {
     NoGradGuard guard;
-    out = where(mask, fill_value(t, value), t);
+    out = Tensor::empty(broadcast_shapes(t.sizes(), mask.sizes(), "masked_fill"), t.dtype(), t.device());
+    Arg args[] = {mask, fill_value(t, value), t};
+    elementwise(Op::where, args, {}, {}, &out);
   }
   if (auto node = masked_fill_node(t, mask, value)) set_history(out, node);
   return out;

@@ -54,6 +54,8 @@ Tensor clone(const Tensor& t);                       // keeps dense strides
 Tensor clone_like(const Tensor& t, const Tensor& like);  // with the strides of `like` when that is dense
 Tensor contiguous(const Tensor& t);
 Tensor copy_with_strides(const Tensor& t, Dims strides);  // a clone
+Tensor clone_contiguous(const Tensor& t);
+Tensor apart(const Tensor& t, const Tensor& from);  // t, or a copy of it when both lie in the same memory
 Tensor to_dtype(const Tensor& t, DType dtype, bool copy = false);
 Tensor to_device(const Tensor& t, Device device, bool copy = false);
 void copy_(const Tensor& self, const Tensor& source);  // broadcast, dtype and device conversions
@@ -66,6 +68,7 @@ Scalar item(const Tensor& t);                        // the one element, as a nu
 Tensor resize_out(const Tensor& out, Dims sizes);    // out= of other shapes: gives `out` that shape, a warning by Python
 
 // ---- create.cpp
+Scalar number_for(Scalar value, DType dtype);       // as it is written into `dtype`; RuntimeError when it does not fit
 Tensor full(Dims sizes, Scalar value, DType dtype, Device device);
 Tensor zeros(Dims sizes, DType dtype, Device device);
 Tensor zeros_like(const Tensor& t);

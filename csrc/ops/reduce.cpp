@@ -285,6 +285,12 @@ DType sum_dtype(DType in, std::optional<DType> wanted) {
   return is_inexact(in) ? in : DType::Int64;
 }
 
+// dtype=: the elements are cast, not the sum; only in widening is there no difference.
+bool cast_first(const Tensor& t, std::optional<DType> dtype) {
+  if (!dtype || *dtype == t.dtype()) return false;
+  return *dtype == DType::Bool || (is_floating(t.dtype()) && !is_floating(*dtype));
+}
+
 Compute sum_compute(DType in, DType out) {
   if (is_complex(out)) return compute_of(out);
   if (is_floating(in) || is_floating(out)) return in == DType::Float64 || out == DType::Float64 ? Compute::F64 : Compute::F32;
@@ -314,6 +320,7 @@ static Tensor real_first(const Tensor& t, DType out) { return is_complex(t.dtype
 
 Tensor sum(const Tensor& t_in, OptDims dims, bool keepdim, std::optional<DType> dtype) {
   if (autocasting_cuda(t_in)) return without_autocast([&] { return sum(to_float(t_in), dims, keepdim, dtype); });
+  if (cast_first(t_in, dtype)) return sum(to_dtype(t_in, *dtype), dims, keepdim, dtype);
   DimMask mask = mask_of(t_in, dims, "sum");
   DType out = sum_dtype(t_in.dtype(), dtype);
   Tensor t = real_first(t_in, out);
@@ -337,6 +344,7 @@ Tensor prod(const Tensor& t_in, std::optional<int64_t> dim, bool keepdim, std::o
   if (autocasting(t_in)) return without_autocast([&] { return prod(to_float(t_in), dim, keepdim, dtype); });
   OptDims dims;
   if (dim) dims = DimArray{*dim};
+  if (cast_first(t_in, dtype)) return prod(to_dtype(t_in, *dtype), dim, keepdim, dtype);
   DimMask mask = mask_of(t_in, dims, "prod");
   DType out = sum_dtype(t_in.dtype(), dtype);
   Tensor t = real_first(t_in, out);

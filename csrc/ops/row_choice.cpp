@@ -23,6 +23,28 @@ std::optional<PowChoice> pow_choice(const Tensor& base, Scalar e) {
   return {};
 }
 
+// The gradient of a root reads its result, that of a power its input: after `y = x ** 0.5`, y may be overwritten.
+bool reads_result(Op op) { return op == Op::sqrt || op == Op::rsqrt || op == Op::reciprocal; }
+
+struct RootNode final : Node {
+  Saved x;
+  double p;
+  const char* name() const override { return "PowBackward0"; }
+  void release_saved() override { x.clear(); }
+  void apply(Tensor* g, Tensor* gx) override {
+    if (!wants(0)) return;
+    Tensor base = x.unpack(this);
+    gx[0] = to_dtype(mul(g[0], mul(pow(base, p - 1), p)), base.dtype());
+  }
+};
+
+Ptr<RootNode> root_node(const Tensor& x, const Tensor& saved, Scalar e) {
+  auto node = make_node<RootNode>(x);
+  node->x.save(saved);
+  node->p = e.f;
+  return node;
+}
+
 void check_pow(Arg base, Arg exponent) {
   bool integers = (base.tensor ? is_integral(base.tensor->dtype()) : base.scalar.is_integral());
   if (integers && !exponent.tensor && exponent.scalar.is_integral())
@@ -39,7 +61,14 @@ Tensor pow(Arg base, Arg exponent, const Tensor* out) {
     if (keeps)
       if (auto choice = pow_choice(*base.tensor, exponent.scalar)) {
         Arg a[] = {base};
-        return elementwise(choice->op, a, choice->p, {}, out);
+        if (!reads_result(choice->op) || is_complex(t) || out || !should_record(*base.tensor)) return elementwise(choice->op, a, choice->p, {}, out);
+        Tensor result;
+        {
+          NoGradGuard guard;
+          result = elementwise(choice->op, a, choice->p);
+        }
+        set_history(result, root_node(*base.tensor, *base.tensor, exponent.scalar));
+        return result;
       }
   }
   Arg a[] = {base, exponent};
@@ -49,7 +78,16 @@ Tensor pow(Arg base, Arg exponent, const Tensor* out) {
 void pow_(const Tensor& self, Arg exponent) {
   check_pow(self, exponent);
   if (!exponent.tensor && (is_inexact(self.dtype()) || exponent.scalar.is_integral()))
-    if (auto choice = pow_choice(self, exponent.scalar)) return elementwise_(choice->op, self, {}, choice->p);
+    if (auto choice = pow_choice(self, exponent.scalar)) {
+      if (!reads_result(choice->op) || is_complex(self.dtype()) || !should_record(self)) return elementwise_(choice->op, self, {}, choice->p);
+      check_inplace(self, "pow_");
+      auto node = root_node(self, clone(self), exponent.scalar);
+      {
+        NoGradGuard guard;
+        elementwise_(choice->op, self, {}, choice->p);
+      }
+      return rebase_history(self, node);
+    }
   Arg rest[] = {exponent};
   elementwise_(Op::pow, self, rest);
 }

@@ -90,17 +90,31 @@ PyObject* index_fill_args(Call& c, bool in_place) {
   indices.push_back(at.dim() ? at : unsqueeze(at, 0));
   Tensor value = c.is_tensor(3) ? c.tensor(3) : full({}, c.scalar(3), t.dtype(), t.device());
   Tensor out = in_place ? t : clone(t);
-  index_put_(out, indices, to_dtype(value, t.dtype()), false);
+  index_put_(out.dim() ? out : unsqueeze(out, 0), indices, to_dtype(value, t.dtype()), false);
   return in_place ? same_object(c) : wrap(out);
 }
 
 PyObject* index_copy_args(Call& c, bool in_place) {
   const Tensor& t = c.tensor(0);
   int d = wrap_dim(c.integer(1), t.dim(), "index_copy");
+  const Tensor &at = c.tensor(2), &source = c.tensor(3);
+  FG_CHECK(at.dim() < 2, Index, "index_copy_(): Index should have dimension 1 or 0 (got ", at.dim(), ")");
+  FG_CHECK(source.dim() == 0 || t.dim() == 0 || source.dim() == t.dim(), Index, "index_copy_(): When source and destination are not "
+           "scalars, their dimensionality must match. Source dimensionality (", source.dim(), "), destination dimensionality (",
+           t.dim(), ")");
+  int64_t rows = source.dim() ? source.size(std::min(d, source.dim() - 1)) : 1;
+  FG_CHECK(at.numel() == rows, Index, "index_copy_(): Number of indices (", at.numel(), ") should be equal to source.size(dim) (",
+           rows, ")");
+  for (int i = 0; i < std::max(t.dim(), source.dim()); ++i)
+    FG_CHECK(i == d || (i < t.dim() && i < source.dim() && t.size(i) == source.size(i)), Runtime,
+             "index_copy_(): Source/destination tensor must have same slice shapes, but got ", size_text(t.sizes()), " and ",
+             size_text(source.sizes()), " for dimension ", d);
+  FG_CHECK(t.dtype() == source.dtype(), Runtime, "index_copy_(): self and source expected to have the same dtype, but got (self) ",
+           dtype_name(t.dtype()), " and (source) ", dtype_name(source.dtype()));
   std::vector<Tensor> indices(d);
-  indices.push_back(c.tensor(2));
-  Tensor out = in_place ? t : clone(t);
-  index_put_(out, indices, c.tensor(3), false);
+  indices.push_back(at.dim() ? at : unsqueeze(at, 0));
+  Tensor out = in_place ? t : clone_contiguous(t);
+  index_put_(out.dim() ? out : unsqueeze(out, 0), indices, source, false);
   return in_place ? same_object(c) : wrap(out);
 }
 

@@ -17,6 +17,21 @@ PyObject* view_args(Call& c) {
 
 PyObject* squeeze_args(Call& c) { return wrap(squeeze(c.tensor(0), c.opt_dims(1))); }
 
+// The tensor itself becomes a view of what it was.
+template <class View>
+PyObject* relaid(Call& c, const char* op, View view) {
+  const Tensor& t = c.tensor(0);
+  check_inplace(t, op);
+  // With history it records under no_grad too: the gradient arrives in the new shape.
+  ModeGuard guard(t.impl()->grad_fn ? mode & ~kNoGrad : mode);
+  take_layout(t, view(t));
+  return same_object(c);
+}
+
+PyObject* transpose_inplace(Call& c) {
+  return relaid(c, "transpose_", [&](const Tensor& t) { return transpose(t, c.integer(1), c.integer(2)); });
+}
+
 PyObject* split_args(Call& c) {
   int64_t dim = c.integer(2, 0);
   if (PyLong_Check(c.v[1])) return return_list(split_by(c.tensor(0), c.integer(1), dim));
@@ -103,6 +118,10 @@ PyObject* to_cuda(Call& c) {
 PyObject* movedim_args(Call& c) {
   const Tensor& t = c.tensor(0);
   DimArray from = c.dims(1), to = c.dims(2);
+  if (t.dim() == 0 && from.n == 1 && to.n == 1) {
+    wrap_dim(from[0], 0, "movedim"), wrap_dim(to[0], 0, "movedim");
+    return wrap(permute(t, DimArray()));
+  }
   FG_CHECK(from.n == to.n, Runtime, "movedim: Invalid source or destination dims: source (", size_text(from),
            " dims) should contain the same number of dims as destination (", size_text(to), " dims)");
   int order[kMaxDims];
@@ -128,6 +147,7 @@ PyObject* movedim_args(Call& c) {
 
 PyObject* unflatten_args(Call& c) {
   const Tensor& t = c.tensor(0);
+  FG_CHECK(t.dim() > 0, Runtime, "unflatten: the tensor has no dimensions");
   int d = wrap_dim(c.integer(1), t.dim(), "unflatten");
   DimArray inner = c.dims(2), sizes;
   FG_CHECK(inner.n > 0, Runtime, "unflatten: sizes must be non-empty");
@@ -174,6 +194,14 @@ constexpr FunctionDef defs[] = {
     {"broadcast_to", kBoth, "input, size", [](Call& c) { return wrap(expand(c.tensor(0), c.dims(1))); }, nullptr},
     {"squeeze", kBoth, "input, dim=None", squeeze_args, "Without dimensions of size 1."},
     {"unsqueeze", kBoth, "input, dim", [](Call& c) { return wrap(unsqueeze(c.tensor(0), c.integer(1))); }, "With a dimension of size 1 more."},
+    {"squeeze_", kMethod, "input, dim=None",
+     [](Call& c) { return relaid(c, "squeeze_", [&](const Tensor& t) { return squeeze(t, c.opt_dims(1)); }); }, nullptr},
+    {"unsqueeze_", kMethod, "input, dim",
+     [](Call& c) { return relaid(c, "unsqueeze_", [&](const Tensor& t) { return unsqueeze(t, c.integer(1)); }); }, nullptr},
+    {"transpose_", kMethod, "input, dim0, dim1", transpose_inplace, nullptr},
+    {"swapaxes_", kMethod, "input, axis0, axis1", transpose_inplace, nullptr},
+    {"swapdims_", kMethod, "input, dim0, dim1", transpose_inplace, nullptr},
+    {"t_", kMethod, "input", [](Call& c) { return relaid(c, "t_", [](const Tensor& x) { return t(x); }); }, nullptr},
     {"narrow", kBoth, "input, dim, start, length",
      [](Call& c) { return wrap(narrow(c.tensor(0), c.integer(1), c.is_tensor(2) ? item(c.tensor(2)).i : c.integer(2), c.integer(3))); }, nullptr},
     {"select", kBoth, "input, dim, index", [](Call& c) { return wrap(select(c.tensor(0), c.integer(1), c.integer(2))); }, nullptr},
@@ -193,7 +221,7 @@ constexpr FunctionDef defs[] = {
     {"unbind", kBoth, "input, dim=0", [](Call& c) { return return_list(unbind(c.tensor(0), c.integer(1, 0))); }, nullptr},
     {"flatten", kBoth, "input, start_dim=0, end_dim=-1", [](Call& c) { return wrap(flatten(c.tensor(0), c.integer(1, 0), c.integer(2, -1))); }, nullptr},
     {"unflatten", kBoth, "input, dim, sizes", unflatten_args, nullptr},
-    {"ravel", kBoth, "input", [](Call& c) { return wrap(reshape(c.tensor(0), DimArray{-1})); }, nullptr},
+    {"ravel", kBoth, "input", [](Call& c) { return wrap(reshape(contiguous(c.tensor(0)), DimArray{-1})); }, nullptr},
     {"cat", kFunction, "tensors, dim=0, *, out=None", [](Call& c) { return finish(c, 2, cat(c.tensors(0), c.integer(1, 0))); }, "Tensors joined along an existing dimension."},
     {"concat", kFunction, "tensors, dim=0, *, out=None", [](Call& c) { return finish(c, 2, cat(c.tensors(0), c.integer(1, 0))); }, nullptr},
     {"concatenate", kFunction, "tensors, dim=0, *, out=None", [](Call& c) { return finish(c, 2, cat(c.tensors(0), c.integer(1, 0))); }, nullptr},

@@ -152,7 +152,8 @@ int tensor_setitem(PyObject* self, PyObject* key, PyObject* value) {
   if (!is_plain_number && PyErr_Occurred()) return -1;
   Tensor v;
   if (!is_plain_number) v = is_tensor(value) ? unwrap(value) : tensor_from_python(value, t.dtype(), {});
-  Parsed p = parse(t, key);
+  if (key == Py_False) return 0;
+  Parsed p = key == Py_True ? Parsed{unsqueeze(t, 0)} : parse(t, key);
   if (!p.advanced) {
     if (is_plain_number) {
       fill_(p.view, number);
@@ -163,7 +164,7 @@ int tensor_setitem(PyObject* self, PyObject* key, PyObject* value) {
     return 0;
   }
   if (!is_plain_number && v.dim() == 0 && !v.requires_grad() && v.device().is_cpu()) {
-    number = item(v);
+    number = item(to_dtype(v, p.view.dtype()));
     is_plain_number = true;
   }
   if (is_plain_number && p.indices.size() == 1 && p.indices[0].defined() && p.indices[0].dtype() == DType::Bool &&
@@ -176,7 +177,6 @@ int tensor_setitem(PyObject* self, PyObject* key, PyObject* value) {
       shape.push(i < mask.dim() ? mask.size(i) : 1);
     }
     if (fits) {
-      if (is_integral(p.view.dtype()) && number.kind == Scalar::Float) number = Scalar::of_int(number.param().i);
       masked_fill_(p.view, reshape(mask, shape), number);
       return 0;
     }

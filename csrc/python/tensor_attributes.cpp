@@ -82,6 +82,10 @@ PyObject* get_t(PyObject* self, void*) {
 PyObject* get_mt(PyObject* self, void*) {
   FG_TRY
   const Tensor& x = borrow(self);
+  if (x.dim() == 0) {
+    Py_INCREF(self);
+    return self;
+  }
   FG_CHECK(x.dim() >= 2, Runtime, "tensor.mT is only supported on matrices or batches of matrices. Got ", x.dim(), "-D tensor.");
   return wrap(transpose(x, -2, -1));
   FG_CATCH

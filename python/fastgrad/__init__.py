@@ -134,13 +134,8 @@ def __getattr__(name):
 
 
 def _unknown(name):
-    text = f"module 'fastgrad' has no attribute '{name}'"
-    if not name.startswith("_"):
-        from difflib import get_close_matches
-        near = get_close_matches(name, [n for n in __dir__() if not n.startswith("_")], 1, 0.6)
-        if near:
-            text += f"; the nearest name is '{near[0]}'"
-    return AttributeError(text)
+    from ._missing import no_attribute
+    return no_attribute(__name__, name, __dir__())
 
 
 def __dir__():
@@ -158,3 +153,14 @@ def _open_cuda():
 
 
 _open_cuda()
+
+
+def _take_torchs_place():
+    """FASTGRAD_TORCH=1: `import torch` gives fastgrad from here on."""
+    from os import environ
+    if environ.get("FASTGRAD_TORCH") == "1":
+        from ._as_torch import install
+        install()
+
+
+_take_torchs_place()

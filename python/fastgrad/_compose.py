@@ -1,5 +1,5 @@
 """Functions on shapes that are compositions of native views and joins: their gradients come with the parts."""
-from . import _C
+from . import _C, _type_info
 from ._arguments import done
 from ._arguments import wrapped_dim as _wrapped
 
@@ -57,7 +57,7 @@ def broadcast_tensors(*tensors):
                 raise RuntimeError(
                     f"The size of tensor a ({shape[-i]}) must match the size of tensor b ({size}) at non-singleton "
                     f"dimension {len(shape) - i}")
-    return tuple([t.expand(shape) for t in tensors])
+    return tuple([t if list(t.shape) == shape else t.expand(shape) for t in tensors])
 
 
 def meshgrid(*tensors, indexing=None):
@@ -342,7 +342,7 @@ def repeat_interleave(input, repeats=None, dim=None, *, output_size=None):
         shape = list(input.shape)
         wide = input.unsqueeze(dim + 1).expand(*shape[:dim + 1], repeats, *shape[dim + 1:])
         shape[dim] *= repeats
-        return wide.reshape(shape)
+        return wide.clone(memory_format=_type_info.contiguous_format).view(shape)
     if repeats.dim() != 1 or repeats.numel() != input.shape[dim]:
         raise RuntimeError(
             f"repeats must have the same size as input along dim, but got repeats.size(0) = {repeats.numel()} and "

@@ -165,4 +165,5 @@ def __getattr__(name):
         module = importlib.import_module(f"{__name__}.gradcheck")
         globals().update(gradcheck=module.gradcheck, gradgradcheck=module.gradgradcheck)
         return globals()[name]
-    raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
+    from fastgrad._missing import no_attribute
+    raise no_attribute(__name__, name)

@@ -376,4 +376,5 @@ def __getattr__(name):
         from .. import _legacy
         if name.removesuffix("Tensor") in _legacy.KINDS:
             return globals().setdefault(name, _legacy.tensor_type(name, "cuda"))
-    raise AttributeError(f"module 'fastgrad.cuda' has no attribute '{name}'")
+    from fastgrad._missing import no_attribute
+    raise no_attribute(__name__, name)

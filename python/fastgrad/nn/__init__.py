@@ -30,4 +30,5 @@ def factory_kwargs(kwargs):
 def __getattr__(name):
     if name in _LEFT_OUT:
         raise AttributeError(f"fastgrad.nn.{name}: {_LEFT_OUT[name]}")
-    raise AttributeError(f"module 'fastgrad.nn' has no attribute '{name}'")
+    from fastgrad._missing import no_attribute
+    raise no_attribute(__name__, name)

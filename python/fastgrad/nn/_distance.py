@@ -4,8 +4,12 @@ import fastgrad
 
 def cosine_similarity(x1, x2, dim=1, eps=1e-8):
     """The cosine of the angle between vectors along a dimension."""
-    dot = (x1 * x2).sum(dim)
-    return dot / (x1.norm(2, dim).clamp_min(eps) * x2.norm(2, dim).clamp_min(eps))
+    dtype = fastgrad.promote_types(x1.dtype, x2.dtype)
+    if not dtype.is_floating_point:
+        raise RuntimeError(f"expected common dtype to be floating point, yet common dtype is {dtype}")
+    x1, x2 = fastgrad.broadcast_tensors(x1.to(dtype), x2.to(dtype))
+    x1 = x1 / x1.norm(2, dim, keepdim=True).clamp_min(eps)
+    return (x1 * (x2 / x2.norm(2, dim, keepdim=True).clamp_min(eps))).sum(dim)
 
 
 def pairwise_distance(x1, x2, p=2.0, eps=1e-6, keepdim=False):

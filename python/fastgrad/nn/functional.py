@@ -108,7 +108,8 @@ gelu = _C.gelu
 def __getattr__(name):
     if name in _LEFT_OUT:
         raise AttributeError(f"fastgrad.nn.functional.{name}: {_LEFT_OUT[name]}")
-    raise AttributeError(f"module 'fastgrad.nn.functional' has no attribute '{name}'")
+    from fastgrad._missing import no_attribute
+    raise no_attribute(__name__, name)
 
 
 # ---- activations
@@ -192,6 +193,8 @@ def hardtanh(input, min_val=-1.0, max_val=1.0, inplace=False):
     """`x` limited to a range."""
     if min_val > max_val:
         raise ValueError("min_val cannot be greater than max_val")
+    if input.dtype == _C.uint8 and min_val < 0:
+        raise RuntimeError("cannot do hardtanh on an unsigned type with negative limits")
     return _C.hardtanh_(input, min_val, max_val) if inplace else _C.hardtanh(input, min_val, max_val)
 
 
@@ -339,6 +342,10 @@ def bilinear(input1, input2, weight, bias=None):
 
 def layer_norm(input, normalized_shape, weight=None, bias=None, eps=1e-5):
     """The last dimensions normalised to mean 0 and variance 1."""
+    parameters = [p for p in (weight, bias) if p is not None]
+    if input.dtype in (fastgrad.float16, fastgrad.bfloat16) and any(p.dtype == fastgrad.float32 for p in parameters):
+        # Half data with the parameters of a float model, as autocast leaves them: computed in float.
+        return _C.layer_norm(input.float(), normalized_shape, weight, bias, eps).to(input.dtype)
     return _C.layer_norm(input, normalized_shape, weight, bias, eps)
 
 

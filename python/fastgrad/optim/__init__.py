@@ -20,7 +20,8 @@ def __getattr__(name):
         return value
     if name == "SparseAdam":
         raise AttributeError("fastgrad.optim.SparseAdam is left out: there are no sparse tensors")
-    raise AttributeError(f"module 'fastgrad.optim' has no attribute '{name}'")
+    from fastgrad._missing import no_attribute
+    raise no_attribute(__name__, name)
 
 
 def __dir__():

@@ -10,7 +10,8 @@ def __getattr__(name):
         return importlib.import_module("fastgrad.utils." + name)
     if name == "tensorboard":
         raise AttributeError("fastgrad.utils.tensorboard is not part of this release; see the package tensorboard")
-    raise AttributeError(f"module 'fastgrad.utils' has no attribute '{name}'")
+    from fastgrad._missing import no_attribute
+    raise no_attribute(__name__, name)
 
 
 def __dir__():

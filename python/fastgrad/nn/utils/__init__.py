@@ -19,4 +19,5 @@ def __getattr__(name):
         return importlib.import_module("fastgrad.nn.utils.stateless")
     if name in _LEFT_OUT:
         raise AttributeError(f"fastgrad.nn.utils.{name} is not part of this release: {_LEFT_OUT[name]}")
-    raise AttributeError(f"module 'fastgrad.nn.utils' has no attribute '{name}'")
+    from fastgrad._missing import no_attribute
+    raise no_attribute(__name__, name)

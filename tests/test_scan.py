@@ -1,0 +1,99 @@
+"""`python -m fastgrad scan`: which torch names a program uses, read from its text."""
+
+import json
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+from fastgrad._scan import scan
+
+PROGRAM = """
+    import os
+    import torch
+    import torch.nn as nn
+    import torch.nn.functional as F
+    from torch import optim as o, Tensor, nosuch
+    from torch.utils.data import DataLoader
+    from somewhere import torch_like
+
+    try:
+        import torch._dynamo
+    except ImportError:
+        pass
+
+    if hasattr(torch, "compile_everything"):
+        torch.compile_everything()
+
+
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.fc = nn.Linear(2, 3)
+            self.odd = nn.Linaer(2, 3)
+
+        def forward(self, x: torch.Tensor) -> Tensor:
+            y = F.relu(self.fc(x))
+            x.frobnicate_()
+            return F.sofmax(y, dim=1).sum()
+
+
+    def unrelated(nn):
+        return nn.Nothing() + os.nothing + torch_like.nothing
+
+
+    layers = torch.nn
+    optimizer = o.Adam(Net().parameters(), lr=torch.zeros(3).sum())
+    layers.Conv9d(1, 2)
+    thing.to_mkldnn()
+    torch.zeros(3).no_such_method()
+    torch.float32.is_floating_point
+"""
+
+
+@pytest.fixture
+def path(tmp_path):
+    path = tmp_path / "program.py"
+    path.write_text(textwrap.dedent(PROGRAM).lstrip())
+    (tmp_path / ".hidden").mkdir()
+    (tmp_path / ".hidden" / "other.py").write_text("import torch\ntorch.hidden_nonsense\n")
+    return path
+
+
+def test_names(path):
+    found = scan([str(path.parent)])
+    assert found["files"] == 1 and not found["errors"]
+    assert set(found["missing"]) == {
+        "torch.nosuch", "torch.nn.Linaer", "torch.nn.functional.sofmax", "torch.nn.Conv9d", "torch.Tensor.frobnicate_",
+        "torch.Tensor.no_such_method"}
+    assert found["missing"]["torch.nn.Linaer"] == {"uses": 1, "nearest": "torch.nn.Linear", "places": [f"{path}:22"]}
+    assert found["missing"]["torch.nn.functional.sofmax"]["nearest"] == "torch.nn.functional.softmax"
+    supported = found["supported"]
+    assert supported["torch.zeros"] == 2 and supported["torch.optim.Adam"] == 1 and supported["torch.nn.Module"] == 1
+    assert "torch.utils.data.DataLoader" in supported and "torch.float32" in supported
+    seen = " ".join([*supported, *found["missing"]])
+    assert "compile" not in seen and "dynamo" not in seen and "Nothing" not in seen
+    assert list(found["perhaps"]) == ["Tensor.to_mkldnn"]
+
+
+def command(*arguments, status):
+    done = subprocess.run([sys.executable, "-m", "fastgrad", "scan", *arguments], capture_output=True, text=True,
+                          timeout=60)
+    assert done.returncode == status, done.stdout + done.stderr
+    return done
+
+
+def test_command(path, tmp_path):
+    out = command(str(path), status=1).stdout
+    assert f"(nearest: torch.nn.Linear)\n    {path}:22" in out
+    assert out.endswith("missing\n") and "1 files, " in out
+    assert json.loads(command("--json", str(path), status=1).stdout) == scan([str(path)])
+    fine = tmp_path / "fine.py"
+    fine.write_text("from torch.nn import *\nLinear(2, 3)\n")
+    assert "0 missing" in command(str(fine), status=0).stdout
+    broken = tmp_path / "broken.py"
+    broken.write_text("import torch (\n")
+    assert "broken.py: not read" in command(str(broken), status=1).stderr
+    command(status=2)
+    command("--frob", status=2)
