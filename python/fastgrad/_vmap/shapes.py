@@ -55,8 +55,11 @@ def along(level, func, args, kwargs):
         if not isinstance(dims, (int, tuple, list)) or isinstance(dims, bool):
             return loop(level, func, args, kwargs)
         given[name] = _moved(dims, rank)
+    partners = func.__name__.startswith(("gather", "scatter", "index_"))
     for name, value in given.items():
         if isinstance(value, Tensor):
+            if not partners:
+                return loop(level, func, args, kwargs)
             if name == "index" and func.__name__.startswith("index_") or ndim(value) not in (rank, 0):
                 if is_batched(value, level):
                     return loop(level, func, args, kwargs)
@@ -81,6 +84,8 @@ def _over_everything(level, func, x, given, args, kwargs):
     if name in _REDUCES_ALL:
         func = getattr(_C, _REDUCES_ALL[name])
     result = func(flat, dim=1, **given)
+    if hasattr(result, "indices") and hasattr(result, "values"):  # only with a dimension are there indices
+        result = result[0]
     if keep and not isinstance(result, tuple):
         result = result.reshape(level.size, *(1,) * ndim(x))
     return wrap_all(result, level)
