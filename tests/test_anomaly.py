@@ -34,7 +34,8 @@ def test_nan_names_the_forward_line(lib):
     error, texts = caught(run)
     assert error.type is RuntimeError
     assert str(error.value).startswith("Function 'SqrtBackward0' returned nan values in its 0th output.")
-    assert texts[-1].startswith("Error detected in SqrtBackward0. Traceback of forward call that caused the error:\n  File ")
+    start = "Error detected in SqrtBackward0. Traceback of forward call that caused the error:\n  File "
+    assert texts[-1].startswith(start)
     assert "y = lib.sqrt(x) * 0  # the line of the square root" in texts[-1]
 
 
@@ -101,7 +102,7 @@ def test_second_gradient_names_both_lines(lib):
     error, texts = caught(run)
     assert "returned nan values" in str(error.value)
     assert "# second" in texts[-2] and "# first" not in texts[-2]
-    assert "Previous calculation was induced by PowBackward0. Traceback of forward call that induced the previous " in texts[-1]
+    assert "Previous calculation was induced by PowBackward0. Traceback of forward call that induced" in texts[-1]
     assert "# first" in texts[-1]
 
 
@@ -120,7 +121,8 @@ def test_custom_function():
         with fg.autograd.set_detect_anomaly(True):
             Broken.apply(fg.ones(2, requires_grad=True)).sum().backward()  # applied here
     error, texts = caught(run)
-    assert error.type is ValueError and "Error detected in BrokenBackward." in texts[-1] and "# applied here" in texts[-1]
+    assert error.type is ValueError
+    assert "Error detected in BrokenBackward." in texts[-1] and "# applied here" in texts[-1]
 
 
 def test_error_itself_names_the_line():

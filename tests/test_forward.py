@@ -604,3 +604,26 @@ def test_push_forward_keeps_the_nesting():
     with pytest.raises(ZeroDivisionError):
         fwAD.push_forward(lambda x: 1 // 0, (x,), (t,))
     assert fg._C._dual_levels() == 0
+
+
+COMPLEX = {
+    "square": lambda m, x: x * x, "exp": lambda m, x: x.exp(), "abs": lambda m, x: x.abs(),
+    "angle": lambda m, x: x.angle(),
+    "conj": lambda m, x: x.conj() * x, "real": lambda m, x: x.real * x, "imag": lambda m, x: x.imag,
+    "number": lambda m, x: (2 + 1j) / x, "view_as_real": lambda m, x: m.view_as_real(x) * 2,
+    "sqrt": lambda m, x: x.sqrt(),
+    "product": lambda m, x: x.reshape(2, 1) @ x.reshape(1, 2), "fft": lambda m, x: m.fft.fft(x),
+    "prod": lambda m, x: x.prod(),
+}
+
+
+@pytest.mark.parametrize("name", COMPLEX)
+def test_complex_tangents_equal_torch(name, torch):
+    found = []
+    for m in (fg, torch):
+        forward = importlib.import_module(f"{m.__name__}.autograd.forward_ad")
+        with forward.dual_level():
+            d = forward.make_dual(m.tensor([1 + 2j, 0.5 - 1j]), m.tensor([0.3 - 0.2j, 1 + 1j]))
+            y = forward.unpack_dual(COMPLEX[name](m, d)).tangent
+            found.append(np.array((m.view_as_real(y) if y.is_complex() else y).tolist()))
+    assert_close(found[0], found[1], (1e-5, 1e-6), name)

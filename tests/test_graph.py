@@ -1,7 +1,6 @@
 """autograd.graph and changes of the layout of tensors with history."""
 
 import gc
-import weakref
 
 import pytest
 
@@ -73,7 +72,7 @@ def test_backward_outside_of_the_context(lib):
     x = lib.ones(2, requires_grad=True)
     with lib.autograd.graph.allow_mutation_on_saved_tensors():
         y = (x * x).sum()
-    with pytest.raises(AssertionError, match="Trying to backward outside of the 'allow_mutation_on_saved_tensors' context"):
+    with pytest.raises(AssertionError, match="outside of the 'allow_mutation_on_saved_tensors' context"):
         y.backward()
 
 
@@ -87,17 +86,15 @@ def test_clear_forgets(lib):
 
 
 def test_copies_go_with_the_graph():
-    with fg.autograd.graph.allow_mutation_on_saved_tensors():
+    with fg.autograd.graph.allow_mutation_on_saved_tensors() as context:
         x = fg.ones(2, requires_grad=True)
         y = x * 2
-        kept = weakref.ref(y)
         z = y * y
-        del y
-        gc.collect()
-        assert kept() is not None
+        count = lambda: sum(map(len, context._saved.values()))
+        assert count() >= 2
         del z
         gc.collect()
-        assert kept() is None
+        assert count() == 0
     z = x * x
     x.data.zero_()
     z.sum().backward()
@@ -149,8 +146,8 @@ def test_increment_version(lib):
 
 # ---- another layout for the tensor itself
 
-CHANGES = {"t_": (), "transpose_": (0, 1), "swapaxes_": (0, 1), "swapdims_": (-1, 0), "squeeze_": (), "squeeze_dim": (0,),
-           "squeeze_dims": ((0, 1),), "unsqueeze_": (1,)}
+CHANGES = {"t_": (), "transpose_": (0, 1), "swapaxes_": (0, 1), "swapdims_": (-1, 0), "squeeze_": (),
+           "squeeze_dim": (0,), "squeeze_dims": ((0, 1),), "unsqueeze_": (1,)}
 
 
 def change(x, name):
@@ -177,7 +174,7 @@ def test_layout_change_of_leaves_views_and_aliases(name, torch):
     found = []
     for m in (fg, torch):
         x = m.tensor([[1.0, 2.0, 3.0]], requires_grad=True)
-        with pytest.raises(RuntimeError, match="a leaf Variable that requires grad is being used in an in-place operation"):
+        with pytest.raises(RuntimeError, match="a leaf Variable that requires grad is being used"):
             change(x, name)
         base = x * 2
         v = change(base[:, :2], name)

@@ -199,3 +199,31 @@ def test_values_are_not_half_written(device):
         x[fg.tensor([0, 1, 9, 2], device=device)] = 5.0
     if x.device.type == "cpu":
         assert x.tolist() == [0.0] * 4
+
+
+@pytest.mark.parametrize("include_self", (True, False))
+@pytest.mark.parametrize("reduce", ("sum", "prod", "mean", "amax", "amin"))
+def test_scatter_reduce_in_place_and_from_larger_sources(reduce, include_self, torch):
+    found = []
+    for m in (fg, torch):
+        x, source = m.tensor([1.0, 6.0, 3.0], requires_grad=True), m.tensor([2.0, 4.0, 0.0, 9.0, 9.0])
+        index = m.tensor([0, 1, 1])
+        y = x * 1
+        assert y.scatter_reduce_(0, index, source, reduce, include_self=include_self) is y
+        part = source[:3].clone().requires_grad_()
+        out = m.scatter_reduce(x, 0, index, part, reduce, include_self=include_self)
+        weights = m.tensor([1.0, 2.0, 3.0])
+        grads = m.autograd.grad((out * weights).sum(), (x, part))
+        mine, = m.autograd.grad((y * weights).sum(), x) if m is fg else (grads[0],)
+        whole = m.arange(5).scatter_reduce(0, index, m.tensor([7, 8, 9]), reduce, include_self=include_self)
+        found.append((y.tolist(), out.tolist(), *[g.tolist() for g in grads], mine.tolist(), whole.tolist()))
+    assert found[0] == found[1]
+    with pytest.raises(RuntimeError, match="reduce argument must be either"):
+        fg.ones(3).scatter_reduce(0, index=fg.tensor([0]), src=fg.ones(1), reduce="add")
+
+
+def test_gradient_of_a_product_with_zeros():
+    x = fg.tensor([2.0, 3.0], dtype=fg.float64, requires_grad=True)
+    s = fg.tensor([0.0, 5.0, 0.0, 0.0], dtype=fg.float64, requires_grad=True)
+    out = x.scatter_reduce(0, fg.tensor([0, 0, 1, 1]), s, "prod")
+    assert [g.tolist() for g in fg.autograd.grad(out.sum(), (x, s))] == [[0.0, 0.0], [10.0, 0.0, 0.0, 0.0]]

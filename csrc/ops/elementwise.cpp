@@ -152,10 +152,14 @@ struct ElementwiseNode final : Node {
     }
   }
 
-  // The Jacobian of a row is diagonal, so it equals its transpose: the gradient's formula with a tangent as g.
+  // The Jacobian of a row is diagonal, so it equals its transpose: the gradient's formula with a tangent as g. Not for
+  // complex numbers, where gradients are conjugated.
   bool jvp(const Tensor* t, const Tensor* results, Tensor* y_out) override {
     const RowInfo& info = row_info(op);
     if (!info.differentiable) return true;
+    if (is_complex(out_dtype)) return false;
+    for (DType dtype : dtypes)
+      if (is_complex(dtype)) return false;
     if (op == Op::floor_divide && !p.i)
       fail(ErrorKind::NotImplemented, "Trying to use forward AD with floor_divide that does not support it because it has not been "
            "implemented yet.");

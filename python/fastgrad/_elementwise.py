@@ -173,7 +173,7 @@ def nextafter(input, other, *, out=None):
         smallest = _C.copysign(_C.ones_like(bits).view(dtype), b)
         result = _C.where(a == b, b, _C.where(a == 0, smallest, moved))
         result = result.masked_fill(a.isnan() | b.isnan(), math.nan)
-    if _C.is_grad_enabled() and input.requires_grad:  # the distance to the input is constant
+    if _C._is_recorded(input):  # the distance to the input is constant
         result = result + (input - input.detach()).masked_fill(input.isinf(), 0)
     return done(result, out)
 

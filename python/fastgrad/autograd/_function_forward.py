@@ -18,7 +18,7 @@ def propagate(ctx, args, outputs, results, dirty, constant):
         try:
             given = list(found)
             if ctx.materialize_grads:
-                given = [_C.zeros_like(x) if t is None and isinstance(x, Tensor) and x.dtype.is_floating_point else t
+                given = [_C.zeros_like(x) if t is None and isinstance(x, Tensor) and _differentiable(x) else t
                          for x, t in zip(args, found)]
             if _lacks_rule(ctx._forward_cls):
                 tangents = _transposed_twice(ctx._forward_cls, args, found, level)
@@ -66,6 +66,10 @@ def _transposed_twice(cls, args, tangents, level):
         _C.set_grad_enabled_(before)
 
 
+def _differentiable(t):
+    return t.dtype.is_floating_point or t.dtype.is_complex
+
+
 def _has(tensors, tensor):
     return any(t is tensor for t in tensors)
 
@@ -73,7 +77,7 @@ def _has(tensors, tensor):
 def _give(i, y, t, args, given, level, is_dirty, is_constant, is_input):
     if t is not None and not isinstance(t, Tensor):
         raise RuntimeError(f"expected Variable or None (got {type(t).__name__}) for grad output {i}.")
-    if not isinstance(y, Tensor) or not y.dtype.is_floating_point or is_constant:
+    if not isinstance(y, Tensor) or not _differentiable(y) or is_constant:
         if t is not None:
             raise RuntimeError(
                 f"Function's jvp returned a gradient at position {i}, but the corresponding forward output is not a "

@@ -331,7 +331,7 @@ def eig(A, *, out=None):
 def eigvals(A, *, out=None):
     """Return the eigenvalues of a square matrix, complex, in LAPACK's order."""
     _check_eig("linalg.eigvals", A)
-    if A.requires_grad and _C.is_grad_enabled():
+    if _C._is_recorded(A):
         return done(_Eig.apply(A)[0], out)
     values = _from_lapack("linalg.eigvals", np.linalg.eigvals, array(A))
     return done(tensor_of(values.astype(np.result_type(values.dtype, np.complex64))), out)

@@ -309,11 +309,7 @@ def gumbel_softmax(logits, tau=1, hard=False, eps=1e-10, dim=-1):
 
 # ---- linear maps
 
-<<<<<<< HEAD
 def conv_tbc(input, weight, bias, pad=0):  # noqa: F811 (torch names it so)
-=======
-def conv_tbc(input, weight, bias, pad=0):  # noqa: F811
->>>>>>> 7b51bd3 (Memory format channels_last; group norm and padding by copies as kernels; faster resampling of the last dimension)
     """`conv1d` of (time, batch, channels) with weight (k, in, out).
 
     >>> conv_tbc(fastgrad.zeros(5, 2, 3), fastgrad.zeros(3, 3, 4), fastgrad.zeros(4)).shape
