@@ -219,6 +219,8 @@ def check_gradients(ours, theirs, fastgrad, torch, second, matmul):
         for i, (mine, their) in enumerate(zip(*found)):
             order = "gradient" if i < len(leaves) else "second gradient"
             what = f"{order} of {name} for {leaves[i % len(leaves)]}"
+            if mine is None and their is not None and i >= len(leaves) and not numbers(their).any():
+                continue  # a path without second gradient
             if (mine is None) != (their is None):
                 raise Different("gradient " + "missing", f"{what} is {mine}, in torch {their}")
             if mine is not None:

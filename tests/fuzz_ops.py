@@ -12,7 +12,7 @@
 
 VALUES = """
 {x} + {y} | {x} - {y} | {x} * {y} | {x} / {y} | {y} + {x} | {y} - {x} | {y} * {x} | {y} / {x} | {x} % {y} | {x} // {n}
-{x} ** {p} | torch.pow({o}, {f}) | -{x} | abs({x}) | ~{i} | {i} & {i} | torch.bitwise_or({i}, {i}) | {i} ^ {i}
+{x} ** {p} | torch.pow({o}.abs() + 1, {f}) | -{x} | abs({x}) | ~{i} | {i} & {i} | torch.bitwise_or({i}, {i}) | {i} ^ {i}
 {x} < {y} | {x} <= {y} | {x} > {y} | {x} >= {y} | {x} == {y} | {x} != {y} | torch.maximum({x}, {o})
 torch.minimum({x}, {o}) | torch.fmax({x}, {o}) | torch.atan2({f}, {f}) | torch.hypot({f}, {o})
 torch.where({m}, {x}, {y}) | torch.where({x} > {n}, {x}, {o}) | {x}.masked_fill({m}, {n}) | {x}.masked_select({m})
@@ -39,7 +39,7 @@ F.softsign({f}) | F.selu({f}.contiguous() + 0.0013) | {x}.clamp({n}) | {x}.clamp
 {x}.diagonal() | {x}.diagonal({z}, {d}, {d}) | {x}.unfold({d}, 2, 1) | {x}.flip({dd}) | {x}.roll({z}, {d})
 {x}.repeat({e}) | {x}.tile({e}) | {x}.triu() | {x}.tril({z}) | {x}.swapaxes({d}, {d})
 {x}.repeat_interleave({z}, {d}) | {x}.rot90() | {x}.unflatten({d}, (-1, 1)) | {x}.ravel() | {x}.view_as({q})
-{f}.detach().view(torch.int32) | torch.cat([{x}, {q}], {d}) | torch.cat([{x}, {x}], {d})
+torch.cat([{x}, {q}], {d}) | torch.cat([{x}, {x}], {d})
 torch.stack([{x}, {q}], {d}) | torch.stack([{x}, {q}, {x}]) | torch.cat([{x}.flatten(), {x}.flatten()])
 torch.hstack([{x}, {q}]) | torch.vstack([{x}, {q}]) | torch.stack({x}.unbind({d})) | {x} @ {x} | {f} @ {f}.mT
 {f}.mT @ {q} | torch.matmul({f}, {q}.mT) | torch.mm({x}, {x}) | torch.mv({x}, {x}) | torch.dot({x}, {x})
@@ -54,7 +54,8 @@ F.layer_norm({g}.double(), {v}.shape[-1:]) | F.normalize({f}, dim={d}) | F.pad({
 F.l1_loss({f}, {q}) | F.cosine_similarity({g}, {v} * 2 + 1, {d}) | F.smooth_l1_loss({f}, {q}, reduction='none')
 F.kl_div({f}.double(), {v}.abs().double() + 1, reduction='sum') | F.binary_cross_entropy_with_logits({f}, {v}.tanh())
 F.one_hot({i}.abs() % 4) | F.embedding({i}.long().abs() % 2, {g}) | F.relu6({f}) | torch.tensor({x}.tolist())
-{x}.numel() + {x} | torch.as_strided({x}, (2,), (1,)) | {x}.trace() | torch.meshgrid({x}, {x}, indexing='ij')[0]
+{x}.numel() + {x} | torch.as_strided({x}.contiguous(), (2,), (1,)) | {x}.trace()
+torch.meshgrid({x}, {x}, indexing='ij')[0]
 torch.broadcast_tensors({x}, {o})[0] | {x}.contiguous().nan_to_num()
 """
 
@@ -94,20 +95,22 @@ EXCLUDED = (
 # Errors of a line that torch alone raises. Ours does what was meant, docs/scope.md says for which.
 TORCH_REFUSES = "|".join((
     "\" not implemented for '", "Autograd not support dtype", "Input dtypes must be the same", "with two bool tensors",
-    "can't be cast to the desired output type", "value cannot be converted", "Index put requires", "must be 1 to view",
+    "can't be cast to the desired output type", "value cannot be converted", "Index put requires",
     "some elements of the input tensor and the written-to", "Can't detach views", "too many indices",
     "is a view and its base or another view", "no larger size than src", "dimensions as src tensor",
-    "tensor has no dimensions", "out of bounds for dimension with size 0", "cannot be broadcast to indexing result"))
+    "tensor has no dimensions", "out of bounds for dimension with size 0",
+    "cannot be broadcast to indexing result"))
 # Errors of a backward pass that torch alone raises: shapes and dtypes it does not look at in forward, what it saves
 # without need, and `//`.
 TORCH_REFUSES_GRADIENT = "|".join((
-    "returned an invalid gradient", "derivative for aten::floor_divide is not implemented", "Found dtype", "bool tensor",
+    "returned an invalid gradient", "derivative for aten::floor_divide is not implemented", "Found dtype",
+    "bool tensor",
     "has been modified by an inplace operation", "can't be cast to", "detached in-place",
-    "is a view and its base or another view", "cannot reshape tensor of 0 elements"))
+    "is a view and its base or another view", "cannot reshape tensor of 0 elements", "value cannot be converted"))
 # What ours alone refuses: writing to memory that overlaps, indices and sizes that torch does not look at.
 WE_REFUSE = "|".join((
-    "more than one element of the written-to", "some elements of the input tensor and the written-to", "not implemented for",
-    "is out of bounds for dimension", "dimensions as src tensor", "negative dimension", "integer division by zero",
-    "have the same dtype", "cummax: Dimension", "Can't detach views"))
+    "more than one element of the written-to", "some elements of the input tensor and the written-to",
+    "not implemented for", "is out of bounds for dimension", "dimensions as src tensor", "negative dimension",
+    "integer division by zero", "have the same dtype", "cummax: Dimension", "Can't detach views"))
 # Strides that are ours: of indexing by tensors, where torch keeps the order of some inputs.
 LOOSE_STRIDES = r"= v\d+\[.*(tensor|\[)"

@@ -1,7 +1,7 @@
 """Bayesian linear regression by variational inference: distributions, reparametrised samples, KL divergences."""
 import torch
 import torch.nn as nn
-from torch.distributions import Gamma, Independent, LogNormal, MultivariateNormal, Normal, kl_divergence
+from torch.distributions import Independent, LogNormal, MultivariateNormal, Normal, kl_divergence
 
 
 class Posterior(nn.Module):
@@ -22,7 +22,7 @@ class Posterior(nn.Module):
         prior = Independent(Normal(torch.zeros_like(self.mean), torch.ones_like(self.mean)), 1)
         w, sigma = self.weights().rsample((samples,)), self.noise().rsample((samples,))
         likelihood = Normal(w @ x.t(), sigma[:, None]).log_prob(y).sum(-1).mean()
-        noise_kl = (self.noise().log_prob(sigma) - Gamma(2.0, 2.0).log_prob(sigma)).mean()
+        noise_kl = (self.noise().log_prob(sigma) - LogNormal(-1.0, 1.0).log_prob(sigma)).mean()
         return likelihood - kl_divergence(self.weights(), prior) - noise_kl
 
 

@@ -1,0 +1,75 @@
+"""Names of the usage list that fastgrad leaves out, or that are none of torch's, with the reason; also keywords."""
+
+_DISTRIBUTED = "training on several machines is left out; data_parallel and one process are what there is"
+_COMPILER = "there is no compiler or script language: programs run eagerly"
+_SPARSE = "there are no sparse tensors"
+_NOT_TORCH = "torch 2.13 has no such name: of a method of the same name elsewhere, or gone"
+
+LEFT_OUT = {
+    "torch.fx.wrap": _COMPILER,
+    "torch.onnx._export": "there is no graph to export",
+    "torch.onnx.export": "there is no graph to export",
+    "torch.hub._download_url_to_file": "downloads are the program's own affair",
+    "torch.hub.load_state_dict_from_url": "downloads are the program's own affair",
+    "torch.nested.nested_tensor": "there are no nested tensors",
+    "torch.jagged": "there are no nested tensors",
+    "torch.sparse_coo_tensor": _SPARSE,
+    "torch.spmm": _SPARSE,
+    "torch.sparse.FloatTensor": _SPARSE,
+    ".to_sparse": _SPARSE,
+    ".to_dense": _SPARSE,
+    ".values": _SPARSE,
+    ".indices": _SPARSE,
+    ".record_stream": "memory is given back in the order of its stream",
+    ".reinforce": _NOT_TORCH,
+    ".index": _NOT_TORCH,
+    "torch.symeig": "torch 2.13 raises: use linalg.eigh",
+    "utils.data.read": _NOT_TORCH,
+    "utils.data.sort": _NOT_TORCH,
+    "torch.backends.cuda.matmul": "has no effect to set",
+    "torch.cuda.amp.grad_scaler._MultiDeviceReplicator": "gradients lie on one device",
+    "nn.Module.share_memory": "memory is not shared between processes",
+    "utils.tensorboard.SummaryWriter": "tensorboard brings its own writer",
+    "utils.tensorboard.summary.hparams": "tensorboard brings its own writer",
+    "torch.profiler.tensorboard_trace_handler": "export_chrome_trace writes the trace",
+    "nn.parallel.DistributedDataParallel": _DISTRIBUTED,
+}
+for _name in """init_process_group ReduceOp all_reduce destroy_process_group broadcast scatter all_gather get_rank
+        is_initialized is_mpi_available is_nccl_available reduce_scatter""".split():
+    LEFT_OUT[f"torch.distributed.{_name}"] = _DISTRIBUTED
+for _name in "Final is_scripting ignore save script".split():
+    LEFT_OUT[f"torch.jit.{_name}"] = _COMPILER
+
+# (name, keyword): of another library's function that the list took for torch's, or of a class made from torch's.
+FOREIGN_KEYWORDS = {
+    "nn.Module.train": "of a tokenizer's train()",
+    "nn.Module.forward": "of a model's own forward()",
+    "utils.data.Dataset": "of a dataset's own __init__()",
+}
+FOREIGN = {
+    (".scatter", "c"), (".scatter", "s"), (".scatter", "alpha"),           # matplotlib's scatter
+    (".backward", "retain_variables"),                                        # torch 0.2's
+    ("optim.lr_scheduler.ReduceLROnPlateau", "verbose"),                      # gone from torch
+    ("torch.Tensor", "device"), ("torch.Tensor", "size"), ("torch.FloatTensor", "device"),  # refused by torch too
+    ("nn.Module.to", "memory_format"),
+}
+# Names that need a GPU, another process or files to be called: that they resolve is all that is checked.
+RESOLVE_ONLY = ("torch.cuda.", "torch.backends.", "torch.multiprocessing.", "torch.accelerator.", "nn.Module.cuda", ".cuda",
+                "torch.profiler.profile", "torch.profiler.ProfilerActivity", "torch._C._LinAlgError", "torch.__version__", ".pin_memory", "nn.parallel.data_parallel",
+                "nn.DataParallel")
+# Names of dtypes and other constants: equal as text.
+CONSTANTS = frozenset("""
+    float32 long float bool float64 int64 int32 uint8 float16 dtype preserve_format double bfloat16 int complex64
+    contiguous_format int8 channels_last
+    """.split())
+
+# Names whose families come with versions of their own; they are checked as soon as they are there.
+NOT_YET = frozenset("""
+    torch.topk .topk .unique torch.sort torch.bucketize torch.unique .erfinv_ .mode torch.digamma torch.special.expm1
+    torch.histogram torch.lgamma .argsort torch.erfinv torch.vmap torch.complex64 torch.fft.fft torch.argsort torch.fill
+    torch.nextafter torch.range torch.real torch.searchsorted torch.view_as_real .median .sort torch.fft.fft2
+    torch.cuda.get_device_properties torch.distributions.Categorical torch.distributions.Normal
+    torch.distributions.Bernoulli torch.distributions.kl_divergence torch.distributions.MultivariateNormal
+    torch.distributions.Distribution torch.distributions.Multinomial torch.distributions.SigmoidTransform
+    torch.distributions.TransformedDistribution torch.distributions.Uniform
+    """.split())
