@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 
 import pytest
 
@@ -97,3 +98,8 @@ def test_command(path, tmp_path):
     assert "broken.py: not read" in command(str(broken), status=1).stderr
     command(status=2)
     command("--frob", status=2)
+
+
+def test_the_programs_of_the_suite_use_what_is_there():
+    found = scan([str(Path(__file__).parent / "programs")])
+    assert found["files"] >= 40 and not found["missing"] and not found["perhaps"] and not found["errors"]

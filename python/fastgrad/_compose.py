@@ -10,7 +10,8 @@ METHODS = ("broadcast_tensors", "diag", "diag_embed", "diagflat", "dsplit", "fli
            "diagonal_scatter", "tensor_split", "trace", "vsplit")
 FUNCTIONS = tuple([name for name in METHODS if name[-1] != "_"]) + (
     "atleast_1d", "atleast_2d", "atleast_3d", "block_diag", "broadcast_shapes", "cartesian_prod", "column_stack",
-    "combinations", "dstack", "hstack", "meshgrid", "resize_as_", "row_stack", "tril_indices", "triu_indices", "vstack")
+    "combinations", "dstack", "fill", "hstack", "meshgrid", "resize_as_", "row_stack", "tril_indices",
+    "triu_indices", "vstack")
 
 
 def _sequence(tensors):
@@ -384,6 +385,15 @@ def triu_indices(row, col, offset=0, *, dtype=None, device=None, layout=None):
     """Return the indices of the upper triangle of a matrix, as (2, n)."""
     pairs = [(i, j) for i in range(row) for j in range(max(0, i + offset), col)]
     return _C.tensor([*zip(*pairs)] or [[], []], dtype=dtype or _C.int64, device=device)
+
+
+def fill(input, value):
+    """Return a tensor like the input with all elements equal to `value`, a number or a 0-d tensor.
+
+    >>> fill(fastgrad.zeros(2), 3.5)
+    tensor([3.5000, 3.5000])
+    """
+    return input.clone().fill_(value)
 
 
 # ---- the shape of a tensor itself

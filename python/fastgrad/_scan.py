@@ -231,7 +231,7 @@ class _File(ast.NodeVisitor):
 
 # Methods that torch's Tensor has and ours has not, but for names that are as likely of something else.
 _ONLY_TORCH = frozenset(n for n in TORCH_METHODS.split() if not hasattr(fastgrad.Tensor, n)) - frozenset(
-    ("names", "rename", "align_to", "values", "indices", "index", "coalesce", "module_load", "reinforce"))
+    ("name", "names", "rename", "align_to", "values", "indices", "index", "coalesce", "module_load", "reinforce"))
 # torch functions whose result is one tensor, and methods whose result is one again.
 _MAKE_TENSOR = frozenset("""
     zeros ones full empty tensor as_tensor rand randn randint arange linspace eye zeros_like ones_like rand_like

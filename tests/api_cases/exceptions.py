@@ -24,6 +24,8 @@ LEFT_OUT = {
     ".reinforce": _NOT_TORCH,
     ".index": _NOT_TORCH,
     "torch.symeig": "torch 2.13 raises: use linalg.eigh",
+    "torch.range": "torch warns of it; arange does the same",
+    "torch.cuda.get_device_properties": "get_device_name and the memory statistics are what there is",
     "utils.data.read": _NOT_TORCH,
     "utils.data.sort": _NOT_TORCH,
     "torch.backends.cuda.matmul": "has no effect to set",
@@ -61,15 +63,4 @@ RESOLVE_ONLY = ("torch.cuda.", "torch.backends.", "torch.multiprocessing.", "tor
 CONSTANTS = frozenset("""
     float32 long float bool float64 int64 int32 uint8 float16 dtype preserve_format double bfloat16 int complex64
     contiguous_format int8 channels_last
-    """.split())
-
-# Names whose families come with versions of their own; they are checked as soon as they are there.
-NOT_YET = frozenset("""
-    torch.topk .topk .unique torch.sort torch.bucketize torch.unique .erfinv_ .mode torch.digamma torch.special.expm1
-    torch.histogram torch.lgamma .argsort torch.erfinv torch.vmap torch.complex64 torch.fft.fft torch.argsort torch.fill
-    torch.nextafter torch.range torch.real torch.searchsorted torch.view_as_real .median .sort torch.fft.fft2
-    torch.cuda.get_device_properties torch.distributions.Categorical torch.distributions.Normal
-    torch.distributions.Bernoulli torch.distributions.kl_divergence torch.distributions.MultivariateNormal
-    torch.distributions.Distribution torch.distributions.Multinomial torch.distributions.SigmoidTransform
-    torch.distributions.TransformedDistribution torch.distributions.Uniform
     """.split())
