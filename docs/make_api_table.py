@@ -35,12 +35,13 @@ REASONS = [(re.compile(pattern), reason) for pattern, reason in (
     (r"Storage|storage", "a tensor's memory is reached through the tensor"),
     (r"_cufft|cufft|CUDAGraph|graph|Graph|MemPool|memory_history|snapshot|jiterator|tunable|green|gds|caching_alloc"
      r"|change_current_alloc|CUDAPluggable|host_memory|use_mem_pool|power_draw|temperature|utilization|clock_rate|"
-     r"comm|peer|ipc_|nvtx|cudart|cudaStatus|sanitizer|gencode|arch_list"
+     r"cuda\.comm|peer|ipc_|nvtx|cudart|cudaStatus|sanitizer|gencode|arch_list"
      r"|Fault", "of CUDA's tools, not needed to compute"),
     (r"ExternalStream|cudagraph|tensorboard", "belongs to another package"),
+    (r"_copy$", "clone() of the view of the name without _copy"),
     (r"float8|float4|uint16|uint32|uint64|int[1-7]$|uint[1-7]$|complex32|chalf|bits\d"
      r"|Float8", "there is no such dtype"),
-    (r"batch_norm_|native_|_copy$|embedding_renorm|convolution|cudnn_|rnn_|lstm_cell|gru_cell|lstm$|gru$|"
+    (r"batch_norm_|native_|embedding_renorm|convolution|cudnn_|rnn_|lstm_cell|gru_cell|lstm$|gru$|"
      r"max_pool|avg_pool|layer_norm$|group_norm$|instance_norm$|constant_pad|ctc_loss|dropout$|_like_|affine_grid|"
      r"grid_sampler|pdist|prelu|relu_|selu|celu|rrelu|threshold|hinge|margin|kl_div|poisson|pixel_|channel_sh|"
      r"bilinear|pairwise|cosine_|embedding|triplet|embedding_bag|binary_cross|fused_|norm_except|hardshrink",
@@ -108,12 +109,19 @@ def written_keywords(value):
     found = re.match(r"[\w.]+\(([^)]*)\)\s*->", line)
     if not found:
         return None
-    return {p.split("=")[0].split(":")[-1].strip(" *") for p in found[1].split(",")} - {"", "/", "\\*", "...", "self"}
+    return {p.split("=")[0].split(":")[-1].strip(" *") for p in found[1].split(",")
+            if p.split("=")[0].strip(" *").isidentifier()} - {"", "/", "\\*", "...", "self"}
 
 
 # Keywords that change where or how torch computes, not what; accepted where a program is likely to give them.
 HARMLESS = {"layout", "pin_memory", "out", "memory_format", "sparse_grad", "names", "generator", "check_pinning",
             "foreach", "fused", "capturable", "dtype", "device"}
+
+# Names that documentation strings use where torch itself takes another one.
+OTHER_NAMES = set("""
+    input tensor tensors size sizes dims dim other args kwargs x y value divisor dividend tensor1 tensor2 batch2 dimension
+    indices B
+    """.split())
 
 
 def state(namespace, name, theirs, ours_module):
@@ -125,8 +133,7 @@ def state(namespace, name, theirs, ours_module):
     mine, wanted = keywords(ours) if callable(ours) else None, keywords(theirs) if callable(theirs) else None
     if mine and wanted:
         lacking = sorted(wanted - mine - HARMLESS)
-        aliases = {"input", "tensor", "tensors", "size", "sizes", "dims", "dim", "other", "args", "kwargs", "x"}
-        lacking = [k for k in lacking if k not in aliases]
+        lacking = [k for k in lacking if k not in OTHER_NAMES]
         if lacking:
             return "partly", "without " + ", ".join(f"`{k}`" for k in lacking)
     return "there", ""
