@@ -119,8 +119,8 @@ HARMLESS = {"layout", "pin_memory", "out", "memory_format", "sparse_grad", "name
 
 # Names that documentation strings use where torch itself takes another one.
 OTHER_NAMES = set("""
-    input tensor tensors size sizes dims dim other args kwargs x y value divisor dividend tensor1 tensor2 batch2 dimension
-    indices B
+    input tensor tensors size sizes dims dim other args kwargs x y value divisor dividend tensor1 tensor2 batch2
+    dimension indices B
     """.split())
 
 
