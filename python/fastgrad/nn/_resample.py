@@ -5,6 +5,7 @@ import warnings
 import fastgrad
 from fastgrad import _C
 
+from ._padding import pad
 from ._pooling import adaptive_avg_pool1d, adaptive_avg_pool2d, adaptive_avg_pool3d
 
 _MODES = "nearest | linear | bilinear | bicubic | trilinear | lanczos | area | nearest-exact"
@@ -153,18 +154,18 @@ def grid_sample(input, grid, mode="bilinear", padding_mode="zeros", align_corner
     if mode == "nearest":
         # The grid has a gradient: it is zero.
         nothing = (grid * 0).sum(-1).unsqueeze(1) if grid.requires_grad else 0
-        return _pick(input, [place.detach().round() for place in places], sizes) + nothing
+        return _pick(_bordered(input), [place.detach().round() for place in places], sizes) + nothing
     low = [place.detach().floor() for place in places]
     part = [place - floor for place, floor in zip(places, low)]
-    out = None
+    bordered, out = _bordered(input), None
     for corner in range(2 ** n):
         bits = [corner >> k & 1 for k in range(n)]
         weight = None
         for bit, p in zip(bits, part):
             share = p if bit else 1 - p
             weight = share if weight is None else weight * share
-        value = _pick(input, [floor + bit for floor, bit in zip(low, bits)], sizes) * weight.unsqueeze(1)
-        out = value if out is None else out + value
+        value = _pick(bordered, [floor + bit for floor, bit in zip(low, bits)], sizes)
+        out = value * weight.unsqueeze(1) if out is None else fastgrad.addcmul(out, value, weight.unsqueeze(1))
     return out
 
 
@@ -222,19 +223,21 @@ def _reflect(place, twice_low, twice_high):
     return fastgrad.where(flips % 2 == 0, rest + low, span - rest + low)
 
 
-def _pick(input, places, sizes):
+def _bordered(input):
+    """The input with one zero around it, which is what places outside of it pick."""
+    return pad(input, (1, 1) * (input.dim() - 2))
+
+
+def _pick(bordered, places, sizes):
     """Elements of the input at whole places (x, y, ...), zero where one of them lies outside: (N, C, *places)."""
-    batch, channels = input.shape[:2]
-    inside, flat = None, None
+    batch, channels = bordered.shape[:2]
+    flat = None
     for place, size in zip(reversed(places), reversed(sizes)):
-        fits = (place >= 0) & (place <= size - 1)
-        inside = fits if inside is None else inside & fits
-        index = fastgrad.where(fits, place, fastgrad.zeros_like(place)).to(fastgrad.int64)
-        flat = index if flat is None else flat * size + index
-    shape = flat.shape[1:]
+        place = place.detach()
+        index = fastgrad.where(place == place, place, -1.0).clamp(-1, size).to(fastgrad.int64) + 1
+        flat = index if flat is None else flat * (size + 2) + index
     index = flat.reshape(batch, 1, -1).expand(batch, channels, -1)
-    values = input.flatten(2).gather(2, index).reshape(batch, channels, *shape)
-    return values.masked_fill(inside.logical_not().unsqueeze(1), 0)
+    return bordered.flatten(2).gather(2, index).reshape(batch, channels, *flat.shape[1:])
 
 
 def _cubic_weights(part):
@@ -253,16 +256,16 @@ def _cubic_weights(part):
 def _bicubic(input, places, sizes, padding_mode, align_corners):
     low = [place.detach().floor() for place in places]
     weights = [_cubic_weights(place - floor) for place, floor in zip(places, low)]
-    out = None
+    bordered, out = _bordered(input), None
     for j in range(4):
         row = None
         y = _compact(low[1] + (j - 1), sizes[1], padding_mode, align_corners)
         for i in range(4):
             x = _compact(low[0] + (i - 1), sizes[0], padding_mode, align_corners)
-            value = _pick(input, [x, y], sizes) * weights[0][i].unsqueeze(1)
-            row = value if row is None else row + value
-        row = row * weights[1][j].unsqueeze(1)
-        out = row if out is None else out + row
+            value, weight = _pick(bordered, [x, y], sizes), weights[0][i].unsqueeze(1)
+            row = value * weight if row is None else fastgrad.addcmul(row, value, weight)
+        weight = weights[1][j].unsqueeze(1)
+        out = row * weight if out is None else fastgrad.addcmul(out, row, weight)
     return out
 
 
@@ -287,8 +290,9 @@ def pixel_shuffle(input, upscale_factor):
                            f"upscale_factor, but input.size(-3)={channels} is not divisible by {r * r}")
     parts = input.reshape(*lead, channels // (r * r), r, r, height, width)
     n = len(lead)
-    order = (*range(n + 1), n + 3, n + 1, n + 4, n + 2)
-    return parts.permute(order).reshape(*lead, channels // (r * r), height * r, width * r)
+    # rows in place first, then the pixels of a row in turn
+    rows = parts.permute(*range(n + 1), n + 3, n + 1, n + 2, n + 4)
+    return fastgrad.stack(rows.unbind(n + 3), n + 4).reshape(*lead, channels // (r * r), height * r, width * r)
 
 
 def pixel_unshuffle(input, downscale_factor):
