@@ -12,7 +12,7 @@ from op_db import OPS
 
 N = 3
 # What torch refuses too: the shape of the result depends on the values; a shared tensor changed for each example.
-REFUSED = ("nonzero", "masked_select")
+REFUSED = ("nonzero", "masked_select", "unique_consecutive")
 DYNAMIC = ("dynamic shape", "differently shaped", "not possible")
 
 

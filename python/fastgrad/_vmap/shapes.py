@@ -84,7 +84,7 @@ def _over_everything(level, func, x, given, args, kwargs):
     if name in _REDUCES_ALL:
         func = getattr(_C, _REDUCES_ALL[name])
     result = func(flat, dim=1, **given)
-    if hasattr(result, "indices") and hasattr(result, "values"):  # only with a dimension are there indices
+    if name in ("median", "nanmedian"):  # only with a dimension are there indices
         result = result[0]
     if keep and not isinstance(result, tuple):
         result = result.reshape(level.size, *(1,) * ndim(x))

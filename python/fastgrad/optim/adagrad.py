@@ -35,8 +35,9 @@ class Adagrad(FusedOptimizer):
                 self.state[param] = self._start(param, group)
 
     def _start(self, param, group):
+        first = self.defaults["initial_accumulator_value"]
         return {"step": number_tensor(0.0),
-                "sum": fastgrad.full_like(param, self.defaults["initial_accumulator_value"])}
+                "sum": fastgrad.full_like(param, complex(first, first) if param.is_complex() else first)}
 
     def share_memory(self):
         """Not available: tensors are not shared between processes."""

@@ -21,8 +21,9 @@ class Rprop(FusedOptimizer):
             "differentiable": differentiable, "capturable": capturable})
 
     def _start(self, param, group):
+        lr = float(group["lr"])
         return {"step": number_tensor(0.0), "prev": fastgrad.zeros_like(param),
-                "step_size": fastgrad.full_like(param, float(group["lr"]))}
+                "step_size": fastgrad.full_like(param, complex(lr, lr) if param.is_complex() else lr)}
 
     def _update(self, group, params, grads, states):
         _C._rprop_step(params, grads, column(states, "prev"), column(states, "step_size"), column(states, "step"),
