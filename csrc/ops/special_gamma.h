@@ -21,13 +21,14 @@ FG_SPECIAL double log_gamma(double x) {
 
 FG_SPECIAL double digamma(double x) {
   if (x == 0) return ::copysign(kInfinity, -x);
-  if (x < 0) {
+  double low = 0;
+  if (x < 0) {  // reflected; not by calling itself, which device compilers do not take well
     if (x == ::floor(x)) return kNan;
     const double fraction = x - ::floor(x + 0.5);  // the period of the tangent, exact
-    return digamma(1 - x) - (::fabs(fraction) == 0.5 ? 0 : kPi / ::tan(kPi * fraction));
+    if (::fabs(fraction) != 0.5) low = kPi / ::tan(kPi * fraction);
+    x = 1 - x;
   }
   if (x == kInfinity) return x;
-  double low = 0;
   for (; x < 12; x += 1) low += 1 / x;
   const double q = 1 / (x * x);
   const double series = q * (1.0 / 12 - q * (1.0 / 120 - q * (1.0 / 252 - q * (1.0 / 240 - q * (1.0 / 132 -

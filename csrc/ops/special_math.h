@@ -15,15 +15,18 @@ FG_SPECIAL double exp_square(double x, double sign) {
   const double square = x * x, rest = ::fma(x, x, -square);
   return ::exp(sign * square) * (1 + sign * rest);
 }
-// exp(x * x) * erfc(x)
-FG_SPECIAL double erfcx(double x) {
-  if (x != x) return x;
-  if (x < 0) return x < -26.7 ? kInfinity : 2 * exp_square(x, 1) - erfcx(-x);
+// exp(x * x) * erfc(x) for x >= 0
+FG_SPECIAL double erfcx_right(double x) {
   if (x < 8) return exp_square(x, 1) * ::erfc(x);
   if (x > 1e8) return kInvSqrtPi / x;
   double below = x;
   for (int k = 30; k >= 1; --k) below = x + 0.5 * k / below;
   return kInvSqrtPi / below;
+}
+FG_SPECIAL double erfcx(double x) {
+  if (x != x) return x;
+  if (x < 0) return x < -26.7 ? kInfinity : 2 * exp_square(x, 1) - erfcx_right(-x);
+  return erfcx_right(x);
 }
 // The x with erfc(x) = z <= 0.5, by Newton's steps on the logarithm, where no digits are lost for tiny z.
 FG_SPECIAL double erfcinv(double z) {
