@@ -27,7 +27,7 @@ _NOT_HERE = frozenset("""
 globals().update({name: value for name, value in vars(_C).items() if name[0] != "_" and name not in _NOT_HERE
                   and not name.startswith("special_")})
 
-from . import _calculus, _compose, _elementwise, _linear, _overrides, _search, _statistics, _tensor
+from . import _calculus, _compose, _elementwise, _linear, _overrides, _places, _search, _statistics, _tensor
 from ._size import Size
 from ._tensor_str import set_printoptions
 from ._type_info import (
@@ -42,7 +42,7 @@ from ._type_info import (
     strided,
 )
 
-for _module in (_compose, _linear, _statistics, _elementwise, _calculus, _search):
+for _module in (_compose, _linear, _statistics, _elementwise, _calculus, _search, _places):
     globals().update(_overrides.publish(vars(_module), __name__, _module.FUNCTIONS))
 for _name, _native in _statistics.ALIASES.items():
     globals()[_name] = globals()[_native]

@@ -45,6 +45,24 @@ class no_grad:
         _C.set_grad_enabled_(self._before)
 
 
+def in_place(function):
+    """The in-place form of a function of a tensor."""
+    name = function.__name__ + "_"
+
+    def call(self, *args, **kwargs):
+        if _C.is_grad_enabled() and self.requires_grad and self.is_leaf:
+            raise RuntimeError("a leaf Variable that requires grad is being used in an in-place operation.")
+        # what the gradient saves must keep its values
+        result = function(self.clone() if self.requires_grad else self, *args, **kwargs)
+        if not _C.can_cast(result.dtype, self.dtype):
+            raise RuntimeError(f"{name}: result type {result.dtype} can't be cast to the tensor's type {self.dtype}")
+        return self.copy_(result)
+
+    call.__name__ = call.__qualname__ = name
+    call.__doc__ = f"In-place form of `{function.__name__}`."
+    return call
+
+
 _named = {}
 
 

@@ -5,7 +5,19 @@ nothing. None of them keeps state.
 """
 from types import FunctionType
 
-from . import _C, _calculus, _compose, _elementwise, _legacy, _linear, _overrides, _search, _statistics, _type_info
+from . import (
+    _C,
+    _calculus,
+    _compose,
+    _elementwise,
+    _legacy,
+    _linear,
+    _overrides,
+    _places,
+    _search,
+    _statistics,
+    _type_info,
+)
 from ._size import Size
 from ._tensor_str import tensor_str
 
@@ -227,7 +239,7 @@ for _name, _value in (
         ("is_xpu", False), ("is_mps", False), ("is_mkldnn", False),
         ("is_nested", False), ("is_sparse_csr", False), ("is_vulkan", False), ("is_ipu", False)):
     setattr(Tensor, _name, _overrides.attribute(_value if callable(_value) else _constant(_value)))
-for _module in (_compose, _linear, _statistics, _elementwise, _calculus, _search):
+for _module in (_compose, _linear, _statistics, _elementwise, _calculus, _search, _places):
     for _name in _module.METHODS:
         setattr(Tensor, _name, getattr(_module, _name))
 for _name, _native in _statistics.ALIASES.items():
