@@ -98,7 +98,8 @@ def test_flags(torch):
         with pytest.raises(RuntimeError, match="bool"):
             matmul.allow_tf32 = "x"
         cuda = m.backends.cuda
-        assert cuda.flash_sdp_enabled() and cuda.math_sdp_enabled() and not cuda.is_built()
+        assert cuda.flash_sdp_enabled() and cuda.math_sdp_enabled()
+        assert cuda.is_built() == (m is fg and "built without" not in (fg._C.cuda_reason() or ""))
         cuda.enable_flash_sdp(False)
         assert not cuda.flash_sdp_enabled()
         cuda.enable_flash_sdp(True)

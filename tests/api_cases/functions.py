@@ -132,7 +132,7 @@ CASES = {
     "fill": ["torch.fill(x, 2.0)"],
     "flip": ["torch.flip(x, dims=(0,)), torch.flip(x, [0, 1])"],
     "get_default_device": ["torch.get_default_device()"],
-    "set_default_device": ["torch.set_default_device('cpu'); torch.zeros(1).device"],
+    "set_default_device": ["torch.set_default_device('cpu'); d = torch.zeros(1).device; torch.set_default_device(None); d"],
     "get_rng_state": ["s = torch.get_rng_state(); a = torch.rand(2); torch.set_rng_state(s); a, torch.rand(2)"],
     "set_rng_state": ["s = torch.get_rng_state(); a = torch.rand(2); torch.set_rng_state(s); torch.equal(a, torch.rand(2))"],
     "gt": ["torch.gt(x, 0), torch.gt(x, y)"],
