@@ -4,6 +4,8 @@ Matrices are made regular (3 on the diagonal), symmetric or positive definite in
 through that; signs of vectors, which LAPACK chooses, are taken out by `abs`.
 """
 
+from dataclasses import replace
+
 import numpy as np
 
 from op_record import Op, Sample
@@ -213,3 +215,5 @@ LINALG = [
       for order in ("fro", "nuc", 2, -2, 1, -1, np.inf, -np.inf)],
     record("linalg.cond", [(3, 3)], lambda m, A: m.linalg.cond(A), np.linalg.cond),
     record("linalg.cond_nuc", [(3, 3)], lambda m, A: m.linalg.cond(A, "nuc"), lambda A: np.linalg.cond(A, "nuc"))]
+# The factorisations are LAPACK's, on the CPU.
+LINALG = [replace(op, cpu_only=True) for op in LINALG]

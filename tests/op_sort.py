@@ -1,5 +1,7 @@
 """Records of sorting, selection, search, distinct elements, counts and quantiles."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from op_record import DTYPES, FLOATS, INTS, NUMBERS, Op, Sample
@@ -304,3 +306,9 @@ SORTING = [
         grad=False,
     ),
 ]
+# Those that need a kernel of sort, topk, pick or searchsorted, which CUDA does not have yet.
+ORDERED = frozenset(
+    "argsort bucketize histogram isin kthvalue median median_dim mode msort nanmedian nanquantile quantile "
+    "searchsorted sort topk unique".split()
+)
+SORTING = [replace(op, cpu_only=op.name in ORDERED) for op in SORTING]
