@@ -1,7 +1,8 @@
-// How it works: run_backward() counts, with an explicit stack, how many edges lead to each reachable node; then it takes
-// ready nodes in falling order of recording. The counts lie in the nodes themselves (one word compare instead of a hash
-// table) and belong to the run whose number the node carries. A second run at the same time (another thread, or a backward
-// inside a backward) must not touch nodes of the first one that are in flight, so it keeps its counts in a table.
+// How it works: run_backward() counts, with an explicit stack, how many edges lead to each reachable node; then it
+// takes ready nodes in falling order of recording. The counts lie in the nodes themselves (one word compare instead of
+// a hash table) and belong to the run whose number the node carries. A second run at the same time (another thread, or
+// a backward inside a backward) must not touch nodes of the first one that are in flight, so it keeps its counts in a
+// table.
 #include "autograd/engine.h"
 
 #include <algorithm>
@@ -124,8 +125,8 @@ class Task {
     }
   }
 
-  // A node is needed when a wanted input lies behind it. Nodes recorded earlier cannot depend on later ones, except through
-  // custom graphs and views; so this is an iterative walk in finishing order, not a sort by number.
+  // A node is needed when a wanted input lies behind it. Nodes recorded earlier cannot depend on later ones, except
+  // through custom graphs and views; so this is an iterative walk in finishing order, not a sort by number.
   void mark_needed() {
     for (size_t i = 0; i < inputs_.size(); ++i)
       if (inputs_[i].fn && seen(inputs_[i].fn.get())) needed(inputs_[i].fn.get()) = true;
@@ -154,10 +155,8 @@ class Task {
 
   void add_gradient(const Edge& edge, Tensor g) {
     Tensor& into = slot(edge.fn.get(), edge.input_nr);
-    if (!into.defined())
-      into = std::move(g);
-    else if (g.defined())
-      into = accumulate(std::move(into), g);
+    if (!into.defined()) into = std::move(g);
+    else if (g.defined()) into = accumulate(std::move(into), g);
   }
 
   Tensor accumulate(Tensor sum, const Tensor& g) {
@@ -210,8 +209,7 @@ class Task {
       ProfileScope scope(ProfileEvent::Backward, mode & kProfile ? node->name() : nullptr);
       if (mode & kAnomaly) [[unlikely]]
         apply_watched(node, g, gx);
-      else
-        node->apply(g, gx);
+      else node->apply(g, gx);
     }
     if (!options_.keep_graph) {
       node->released = true;
@@ -303,10 +301,8 @@ class Task {
       if (g[r.input_nr].defined() && (options_.accumulate && inputs_.empty())) {
         Tensor t{Ptr<TensorImpl>(r.tensor)};
         const Tensor& incoming = g[r.input_nr];
-        if (!t.grad().defined())
-          t.set_grad(options_.create_graph ? clone(incoming) : detach(clone(incoming)));
-        else
-          t.set_grad(add(t.grad(), incoming));
+        if (!t.grad().defined()) t.set_grad(options_.create_graph ? clone(incoming) : detach(clone(incoming)));
+        else t.set_grad(add(t.grad(), incoming));
       }
     }
   }
@@ -349,8 +345,8 @@ class Task {
 
 }  // namespace
 
-std::vector<Tensor> run_backward(const std::vector<Edge>& roots, std::vector<Tensor> grads, const std::vector<Edge>& inputs,
-                                 BackwardOptions options) {
+std::vector<Tensor> run_backward(const std::vector<Edge>& roots, std::vector<Tensor> grads,
+                                 const std::vector<Edge>& inputs, BackwardOptions options) {
   // Tangents flow through the gradients of a dual level, so what nodes do is recorded there.
   bool recorded = options.create_graph || mode & kForward;
   ModeGuard guard(static_cast<uint8_t>(recorded ? mode & ~kNoGrad : mode | kNoGrad));
@@ -360,9 +356,10 @@ std::vector<Tensor> run_backward(const std::vector<Edge>& roots, std::vector<Ten
     for (Tensor& t : result) t = without_history(t);
   if (!options.accumulate && !options.allow_unused)
     for (const Tensor& t : result)
-      FG_CHECK(t.defined(), Runtime,
-               "One of the differentiated Tensors appears to not have been used in the graph. Set allow_unused=True if this "
-               "is the desired behavior.");
+      FG_CHECK(
+          t.defined(), Runtime,
+          "One of the differentiated Tensors appears to not have been used in the graph. Set allow_unused=True if this "
+          "is the desired behavior.");
   return result;
 }
 

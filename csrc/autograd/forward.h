@@ -32,9 +32,9 @@ Tensor make_dual(const Tensor& primal, const Tensor& tangent, int level);
 std::pair<Tensor, Tensor> unpack_dual(const Tensor& t, int level);
 // in_place: after a change in place, also the tangents of the base and its other views follow.
 void set_tangent(const Tensor& t, int level, Tensor value, bool in_place = false);
-void drop_tangents(const Tensor& t);                                   // detach_()
-void relay_tangents(const Tensor& t);                   // t has got other sizes and strides over the same elements
-Tensor without_history(const Tensor& t);                               // keeps tangents
+void drop_tangents(const Tensor& t);      // detach_()
+void relay_tangents(const Tensor& t);     // t has got other sizes and strides over the same elements
+Tensor without_history(const Tensor& t);  // keeps tangents
 void share_tangents(const Tensor& to, const Node& node, uint32_t nr);  // of output nr of a node, to a saved copy of it
 
 void refuse_forward_out(const char* op, const Tensor& t);  // torch's error for an op with out=

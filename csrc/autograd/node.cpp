@@ -16,7 +16,8 @@ thread_local Node* running_node = nullptr;
 thread_local bool anomaly_checks_nan = true;
 
 Node::Node() : sequence(next_sequence++) {
-  if (mode & kAnomaly) [[unlikely]] engine_hooks.remember_call(this, running_node);
+  if (mode & kAnomaly) [[unlikely]]
+    engine_hooks.remember_call(this, running_node);
 }
 uint64_t next_sequence_number() { return next_sequence; }
 Node::~Node() = default;
@@ -28,8 +29,8 @@ void Node::set_edges(int n) {
   n_edges = n;
 }
 
-// Deleting a node releases the nodes it points to, and the tensors it saved release theirs: instead of recursing, whatever
-// reaches zero meanwhile waits in a list.
+// Deleting a node releases the nodes it points to, and the tensors it saved release theirs: instead of recursing,
+// whatever reaches zero meanwhile waits in a list.
 void Node::destroy() {
   if (doomed) {
     doomed->push_back(this);
@@ -57,18 +58,22 @@ NodeExtra::~NodeExtra() {
 
 void connect(Node& node, int i, const Tensor& t) {
   if (!t.defined()) return;
-  if (mode & kForward) [[unlikely]] return connect_forward(node, i, t);
+  if (mode & kForward) [[unlikely]]
+    return connect_forward(node, i, t);
   node.edges()[i] = gradient_edge(t);
 }
 
 void fail_released() {
-  fail(ErrorKind::Runtime,
-       "Trying to backward through the graph a second time (or directly access saved tensors after they have already been "
-       "freed). Saved intermediate values of the graph are freed when you call .backward() or autograd.grad(). Specify "
-       "retain_graph=True if you need to backward through the graph a second time or if you need to access saved tensors "
-       "after calling backward.",
-       mode & kAnomaly ? "" : " Hint: in anomaly mode (torch.autograd.set_detect_anomaly(True), from the forward on) this error names "
-       "the line of the forward operation.");
+  fail(
+      ErrorKind::Runtime,
+      "Trying to backward through the graph a second time (or directly access saved tensors after they have already been "
+      "freed). Saved intermediate values of the graph are freed when you call .backward() or autograd.grad(). Specify "
+      "retain_graph=True if you need to backward through the graph a second time or if you need to access saved tensors "
+      "after calling backward.",
+      mode & kAnomaly
+          ? ""
+          : " Hint: in anomaly mode (torch.autograd.set_detect_anomaly(True), from the forward on) this error names "
+            "the line of the forward operation.");
 }
 
 SavedHooks saved_hooks{};
@@ -77,7 +82,8 @@ namespace {
 
 // Kernels of gradients trust that what was saved still fits; `x.data = ...` can change that without a new version.
 uint32_t layout_of(const Tensor& t) {
-  uint32_t h = static_cast<uint32_t>(t.dtype()) << 16 | static_cast<uint32_t>(t.device().type) << 8 | static_cast<uint32_t>(t.dim());
+  uint32_t h = static_cast<uint32_t>(t.dtype()) << 16 | static_cast<uint32_t>(t.device().type) << 8 |
+               static_cast<uint32_t>(t.dim());
   for (int64_t n : t.sizes()) h = (h ^ static_cast<uint32_t>(n) ^ static_cast<uint32_t>(n >> 32)) * 2654435761u;
   return h;
 }
@@ -102,9 +108,10 @@ static std::string op_name(Node* node) {
 
 void Saved::save(const Tensor& t, bool is_output) {
   if (!t.defined()) return;
-  FG_CHECK(!t.impl()->inference || (mode & kInference), Runtime,
-           "Inference tensors cannot be saved for backward. To work around you can make a clone to get a normal tensor and "
-           "use it in autograd.");
+  FG_CHECK(
+      !t.impl()->inference || (mode & kInference), Runtime,
+      "Inference tensors cannot be saved for backward. To work around you can make a clone to get a normal tensor and "
+      "use it in autograd.");
   version_ = t.version();
   layout_ = layout_of(t);
   output_nr_ = t.impl()->output_nr;
@@ -135,19 +142,27 @@ Tensor Saved::unpack(Node* owner) const {
   }
   uint32_t now = tensor_.version();
   if (now != version_) [[unlikely]] {
-    std::string from = owner ? concat(", which is output ", uint32_t{output_nr_}, " of ", op_name(owner), ",") : std::string();
-    if (!is_output_) from = tensor_.impl()->grad_fn ? concat(", which is output ", uint32_t{output_nr_}, " of ", op_name(tensor_.impl()->grad_fn), ",") : "";
+    std::string from =
+        owner ? concat(", which is output ", uint32_t{output_nr_}, " of ", op_name(owner), ",") : std::string();
+    if (!is_output_)
+      from = tensor_.impl()->grad_fn
+                 ? concat(", which is output ", uint32_t{output_nr_}, " of ", op_name(tensor_.impl()->grad_fn), ",")
+                 : "";
     fail(ErrorKind::Runtime,
          "one of the variables needed for gradient computation has been modified by an inplace operation: [",
          type_text(tensor_), " ", size_text(tensor_.sizes()), "]", from, " is at version ", now, "; expected version ",
-         version_, " instead. ", mode & kAnomaly ? "Hint: the backtrace further above shows the operation that failed to compute its "
-         "gradient. The variable in question was changed in there or anywhere later. Good luck!"
-         : "Hint: enable anomaly detection to find the operation that failed to compute its gradient, with "
-         "torch.autograd.set_detect_anomaly(True, check_nan=False).");
+         version_, " instead. ",
+         mode & kAnomaly
+             ? "Hint: the backtrace further above shows the operation that failed to compute its "
+               "gradient. The variable in question was changed in there or anywhere later. Good luck!"
+             : "Hint: enable anomaly detection to find the operation that failed to compute its gradient, with "
+               "torch.autograd.set_detect_anomaly(True, check_nan=False).");
   }
   if (tensor_.impl()->relaid) [[unlikely]]
-    FG_CHECK(layout_of(tensor_) == layout_, Runtime, "one of the variables needed for gradient computation was given another "
-             "shape, dtype or device since: it is now ", type_text(tensor_), " ", size_text(tensor_.sizes()),
+    FG_CHECK(layout_of(tensor_) == layout_, Runtime,
+             "one of the variables needed for gradient computation was given another "
+             "shape, dtype or device since: it is now ",
+             type_text(tensor_), " ", size_text(tensor_.sizes()),
              owner ? concat(" (saved by ", owner->name(), ")") : std::string());
   return is_output_ && owner && records_gradient() ? with_edge(tensor_, owner, output_nr_) : tensor_;
 }
@@ -163,8 +178,8 @@ void Saved::clear() {
 }
 
 std::string type_text(const Tensor& t) {
-  static const char* const names[] = {"Bool", "Byte", "Char", "Short", "Int", "Long", "Half", "BFloat16", "Float", "Double",
-                                      "ComplexFloat", "ComplexDouble"};
+  static const char* const names[] = {"Bool", "Byte",     "Char",  "Short",  "Int",          "Long",
+                                      "Half", "BFloat16", "Float", "Double", "ComplexFloat", "ComplexDouble"};
   return concat("torch.", t.device().is_cpu() ? "" : "cuda.", names[static_cast<int>(t.dtype())], "Tensor");
 }
 

@@ -5,8 +5,8 @@
 #include <memory>
 #include <vector>
 
-#include "core/mode.h"
 #include "autograd/tangents.h"
+#include "core/mode.h"
 #include "core/tensor.h"
 
 namespace fg {
@@ -38,8 +38,8 @@ struct NodeExtra {
   std::vector<Hook> pre_hooks;           // on all of them
   std::vector<Hook> post_hooks;
   std::vector<RetainedGrad> retained;
-  _object* metadata = nullptr;           // dict
-  _object* traceback = nullptr;          // where the forward op was called (anomaly mode); python/anomaly.cpp
+  _object* metadata = nullptr;   // dict
+  _object* traceback = nullptr;  // where the forward op was called (anomaly mode); python/anomaly.cpp
   Ptr<HookHome> home;
   std::vector<ForwardInput> forward_inputs;
   std::vector<std::pair<uint32_t, TangentList>> output_tangents;  // for the copies of outputs that were saved
@@ -49,19 +49,19 @@ struct NodeExtra {
 struct Node {
   std::atomic<uint32_t> refs{1};
   int32_t n_edges = 0;
-  int32_t n_inputs = 1;     // gradients it receives: outputs of the forward op
-  int32_t pending = 0;      // the engine's, see below
-  uint64_t sequence;        // order of recording; UINT64_MAX for AccumulateGrad
+  int32_t n_inputs = 1;  // gradients it receives: outputs of the forward op
+  int32_t pending = 0;   // the engine's, see below
+  uint64_t sequence;     // order of recording; UINT64_MAX for AccumulateGrad
   Edge inline_edges[2];
   std::unique_ptr<Edge[]> heap_edges;
   // The engine's state of a running backward; valid while `task` is its number.
   uint64_t task = 0;
   bool needed = false;
   bool released = false;
-  Tensor grad0;                       // incoming gradients: the first, and the others
+  Tensor grad0;  // incoming gradients: the first, and the others
   std::unique_ptr<Tensor[]> grads;
   std::unique_ptr<NodeExtra> extra;
-  _object* pyobj = nullptr;           // wrapper, weak
+  _object* pyobj = nullptr;  // wrapper, weak
 
   Node();
   virtual ~Node();
@@ -97,8 +97,8 @@ struct Node {
   void destroy();
 };
 
-// A tensor kept for backward: the tensor itself, so that `w.data = ...` is seen as in torch; an output without its history,
-// so that no cycle arises. unpack() checks that it was not overwritten since.
+// A tensor kept for backward: the tensor itself, so that `w.data = ...` is seen as in torch; an output without its
+// history, so that no cycle arises. unpack() checks that it was not overwritten since.
 class Saved {
  public:
   Saved() = default;
@@ -142,7 +142,8 @@ bool recorded_forward(const Tensor& t);
 // Whether an op on t makes a node: t wants a gradient, or carries a tangent.
 inline bool is_recorded(const Tensor& t) {
   uint8_t special = mode & (kNoGrad | kInference | kForward);
-  if (!special) [[likely]] return wants_grad(t);
+  if (!special) [[likely]]
+    return wants_grad(t);
   return special & kForward && recorded_forward(t);
 }
 template <class... T>
@@ -151,10 +152,10 @@ bool should_record(const T&... t) {
 }
 // Whether what a node does in apply() is recorded itself.
 inline bool records_gradient() { return grad_enabled() || (mode & kForward); }
-Edge gradient_edge(const Tensor& t);         // grad_fn, or the accumulator of a leaf that requires grad, or nothing
+Edge gradient_edge(const Tensor& t);  // grad_fn, or the accumulator of a leaf that requires grad, or nothing
 void connect(Node& node, int i, const Tensor& t);  // edge i of node goes to t
 template <class N, class... T>
-Ptr<N> make_node(const T&... t) {            // node with one edge for each tensor
+Ptr<N> make_node(const T&... t) {  // node with one edge for each tensor
   Ptr<N> node = Ptr<N>::adopt(new N);
   node->set_edges(sizeof...(T));
   int i = 0;
@@ -167,17 +168,17 @@ void set_history(const Tensor& out, const Ptr<Node>& node, uint32_t nr = 0);
 // ---- views and in-place changes (variable.cpp)
 // Marks `view` as a view of `of` (of its base when it is a view itself) and gives it the node if one is wanted.
 void mark_view(const Tensor& view, const Tensor& of, ViewKind kind = ViewKind::Normal);
-Ptr<Node> grad_fn(const Tensor& t);  // regenerated when the base was changed in place
-void check_inplace(const Tensor& t, const char* op);  // torch's errors for leaves and views
+Ptr<Node> grad_fn(const Tensor& t);                           // regenerated when the base was changed in place
+void check_inplace(const Tensor& t, const char* op);          // torch's errors for leaves and views
 void rebase_history(const Tensor& t, const Ptr<Node>& node);  // after an in-place op recorded by `node`
 void retain_grad(const Tensor& t);
 void forget_retained(TensorImpl* t);
 void exchange_grad_fn(TensorImpl* t, Node* node);  // takes a reference over; .grad keeps being retained
-Tensor detach(const Tensor& t);       // shares storage and version
-Tensor data_of(const Tensor& t);      // `.data`: shares storage, a version of its own
+Tensor detach(const Tensor& t);                    // shares storage and version
+Tensor data_of(const Tensor& t);                   // `.data`: shares storage, a version of its own
 void set_data(const Tensor& t, const Tensor& source);
 void take_layout(const Tensor& t, const Tensor& view);  // t becomes, in place, a view of itself
 
-[[noreturn]] void fail_released();    // backward through a graph that was freed
+[[noreturn]] void fail_released();  // backward through a graph that was freed
 
 }  // namespace fg

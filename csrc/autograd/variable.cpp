@@ -1,7 +1,8 @@
 // Tensors as variables: accumulators of leaves, views and their bases, in-place changes rewriting history.
 //
-// Start with rebase_history(): after an in-place op on a view, the base's history becomes a CopySlices node that runs the
-// op's own node on the slice of the gradient; the view's grad_fn is made anew from the base when it is next asked for.
+// Start with rebase_history(): after an in-place op on a view, the base's history becomes a CopySlices node that runs
+// the op's own node on the slice of the gradient; the view's grad_fn is made anew from the base when it is next asked
+// for.
 #include <mutex>
 
 #include "autograd/accumulate.h"
@@ -13,9 +14,9 @@ namespace fg {
 namespace {
 std::mutex accumulator_lock;
 
-// Two backward passes at a time may add into one leaf. The interpreter lock keeps them apart but for large gradients, whose
-// kernels run without it. Whoever waits here lets go of it, else the holder could not come back. Recursive: dropping an old
-// gradient may run Python code.
+// Two backward passes at a time may add into one leaf. The interpreter lock keeps them apart but for large gradients,
+// whose kernels run without it. Whoever waits here lets go of it, else the holder could not come back. Recursive:
+// dropping an old gradient may run Python code.
 std::recursive_mutex accumulate_lock;
 
 class AccumulateLock {
@@ -57,10 +58,8 @@ void AccumulateGrad::apply(Tensor* g, Tensor*) {
     // Take the tensor over when nobody else has it and it lies like the variable; otherwise copy.
     bool alone = grad_in.use_count() == 1 && grad_in.storage().use_count() == 1 && !grad_in.requires_grad();
     bool fits = grad_in.is_contiguous() ? v.is_contiguous() || !v.is_dense() : same(grad_in.strides(), v.strides());
-    if (grad_enabled())
-      v.set_grad(fits && alone ? grad_in : clone_like(grad_in, v));
-    else
-      v.set_grad(alone && fits ? std::move(grad_in) : detach(clone_like(grad_in, v)));
+    if (grad_enabled()) v.set_grad(fits && alone ? grad_in : clone_like(grad_in, v));
+    else v.set_grad(alone && fits ? std::move(grad_in) : detach(clone_like(grad_in, v)));
   } else if (grad_enabled()) {
     v.set_grad(add(old, grad_in));
   } else {
@@ -97,7 +96,8 @@ static void give_history(TensorImpl* impl, const Ptr<Node>& node, uint32_t nr) {
 }
 
 void set_history(const Tensor& out, const Ptr<Node>& node, uint32_t nr) {
-  if (mode & kForward && is_inexact(out.dtype()) && !note_forward(out, node, nr, false)) [[unlikely]] return;
+  if (mode & kForward && is_inexact(out.dtype()) && !note_forward(out, node, nr, false)) [[unlikely]]
+    return;
   give_history(out.impl(), node, nr);
 }
 
@@ -159,10 +159,8 @@ struct CopySlices : Node {
     outer[0] = clone(slice);
     fn->apply(outer.data(), inner.data());
     if (fn->n_edges > 0) {
-      if (inner[0].defined())
-        copy_(slice, inner[0]);
-      else
-        fill_(slice, Scalar::of(0));
+      if (inner[0].defined()) copy_(slice, inner[0]);
+      else fill_(slice, Scalar::of(0));
       gx[0] = result;
     }
     for (int i = 1; i < fn->n_edges; ++i) gx[i] = std::move(inner[i]);
@@ -181,18 +179,21 @@ static std::string stale_view_error(const Tensor& t) {
   std::string text = view_error(t, "its base or another view of its base has been modified inplace. ");
   switch (t.meta().view_kind) {
     case ViewKind::MultiOutput:
-      return text + "This view is the output of a function that returns multiple views. Such functions do not allow the output "
-                    "views to be modified inplace. You should replace the inplace operation by an out-of-place one.";
+      return text +
+             "This view is the output of a function that returns multiple views. Such functions do not allow the output "
+             "views to be modified inplace. You should replace the inplace operation by an out-of-place one.";
     case ViewKind::CustomFunction:
-      return text + "This view was created inside a custom Function (or because an input was returned as-is) and the autograd "
-                    "logic to handle view+inplace would override the custom backward associated with the custom Function, "
-                    "leading to incorrect gradients. This behavior is forbidden. You can fix this by cloning the output of the "
-                    "custom Function.";
+      return text +
+             "This view was created inside a custom Function (or because an input was returned as-is) and the autograd "
+             "logic to handle view+inplace would override the custom backward associated with the custom Function, "
+             "leading to incorrect gradients. This behavior is forbidden. You can fix this by cloning the output of the "
+             "custom Function.";
     default:
-      return concat("A view was created in ", t.meta().view_kind == ViewKind::Inference ? "inference" : "no_grad",
-                    " mode and its base or another view of its base has been modified inplace with grad mode enabled. Given "
-                    "that this use case is ambiguous and error-prone, it is forbidden. Move the view and the inplace operation "
-                    "both into that mode or both out of it.");
+      return concat(
+          "A view was created in ", t.meta().view_kind == ViewKind::Inference ? "inference" : "no_grad",
+          " mode and its base or another view of its base has been modified inplace with grad mode enabled. Given "
+          "that this use case is ambiguous and error-prone, it is forbidden. Move the view and the inplace operation "
+          "both into that mode or both out of it.");
   }
 }
 
@@ -208,10 +209,8 @@ void mark_view(const Tensor& view, const Tensor& of, ViewKind kind) {
     meta.view_kind = kind;
   }
   if (kind == ViewKind::Normal && meta.view_kind == ViewKind::Normal) {
-    if (mode & kInference)
-      meta.view_kind = ViewKind::Inference;
-    else if (mode & kNoGrad)
-      meta.view_kind = ViewKind::NoGrad;
+    if (mode & kInference) meta.view_kind = ViewKind::Inference;
+    else if (mode & kNoGrad) meta.view_kind = ViewKind::NoGrad;
   }
   meta.view_version = view.version();
 }
@@ -222,7 +221,8 @@ Ptr<Node> grad_fn(const Tensor& t) {
     Meta& meta = t.meta();
     if (meta.view_version != t.version() && meta.base.requires_grad()) {
       // The base was changed in place after this view was made: the view now reads the new base.
-      if (meta.view_kind != ViewKind::Normal) [[unlikely]] fail(ErrorKind::Runtime, stale_view_error(t));
+      if (meta.view_kind != ViewKind::Normal) [[unlikely]]
+        fail(ErrorKind::Runtime, stale_view_error(t));
       auto node = Ptr<Node>::adopt(make_as_strided_node(meta.base, t));
       impl->output_nr = 0;
       meta.view_version = t.version();
@@ -233,11 +233,13 @@ Ptr<Node> grad_fn(const Tensor& t) {
 }
 
 void check_inplace(const Tensor& t, const char* op) {
-  FG_CHECK(!t.impl()->inference || (mode & kInference), Runtime,
-           "Inplace update to inference tensor outside InferenceMode is not allowed. You can make a clone to get a normal "
-           "tensor before doing inplace update.");
+  FG_CHECK(
+      !t.impl()->inference || (mode & kInference), Runtime,
+      "Inplace update to inference tensor outside InferenceMode is not allowed. You can make a clone to get a normal "
+      "tensor before doing inplace update.");
   FG_CHECK(t.storage().writable(), Runtime, op, ": the memory of this tensor is read-only");
-  if (mode & kSavedHooks) [[unlikely]] saved_hooks.before_change(t);
+  if (mode & kSavedHooks) [[unlikely]]
+    saved_hooks.before_change(t);
   if (!grad_enabled() || !t.requires_grad()) {
     if (!(grad_enabled() && t.is_view() && t.meta().base.requires_grad())) return;
   }
@@ -247,24 +249,27 @@ void check_inplace(const Tensor& t, const char* op) {
       std::string why;
       switch (meta.view_kind) {
         case ViewKind::MultiOutput:
-          why = view_error(t, "is being modified inplace. This view is the output of a function that returns multiple "
-                              "views. Such functions do not allow the output views to be modified inplace. You should "
-                              "replace the inplace operation by an out-of-place one.");
+          why = view_error(t,
+                           "is being modified inplace. This view is the output of a function that returns multiple "
+                           "views. Such functions do not allow the output views to be modified inplace. You should "
+                           "replace the inplace operation by an out-of-place one.");
           break;
         case ViewKind::CustomFunction:
-          why = view_error(t, "is being modified inplace. This view was created inside a custom Function (or because an "
-                              "input was returned as-is) and the autograd logic to handle view+inplace would override the "
-                              "custom backward associated with the custom Function, leading to incorrect gradients. This "
-                              "behavior is forbidden. You can fix this by cloning the output of the custom Function.");
+          why = view_error(t,
+                           "is being modified inplace. This view was created inside a custom Function (or because an "
+                           "input was returned as-is) and the autograd logic to handle view+inplace would override the "
+                           "custom backward associated with the custom Function, leading to incorrect gradients. This "
+                           "behavior is forbidden. You can fix this by cloning the output of the custom Function.");
           break;
         case ViewKind::Inference:
           why = "A view was created in inference mode and is being modified inplace in normal mode.";
           break;
         default:
-          why = "A view was created in no_grad mode and is being modified inplace with grad mode enabled. Given that this "
-                "use case is ambiguous and error-prone, it is forbidden. You can clarify your code by moving both the view "
-                "and the inplace either both inside the no_grad block (if you don't want the inplace to be tracked) or both "
-                "outside (if you want the inplace to be tracked).";
+          why =
+              "A view was created in no_grad mode and is being modified inplace with grad mode enabled. Given that this "
+              "use case is ambiguous and error-prone, it is forbidden. You can clarify your code by moving both the view "
+              "and the inplace either both inside the no_grad block (if you don't want the inplace to be tracked) or both "
+              "outside (if you want the inplace to be tracked).";
       }
       fail(ErrorKind::Runtime, why);
     }
@@ -276,7 +281,8 @@ void check_inplace(const Tensor& t, const char* op) {
 }
 
 void rebase_history(const Tensor& t, const Ptr<Node>& node) {
-  if (mode & kForward && is_inexact(t.dtype()) && !note_forward(t, node, 0, true)) [[unlikely]] return;
+  if (mode & kForward && is_inexact(t.dtype()) && !note_forward(t, node, 0, true)) [[unlikely]]
+    return;
   if (t.is_view()) {
     const Meta& meta = t.meta();
     auto slices = Ptr<Node>::adopt(new CopySlices(meta.base, t, node));
@@ -321,10 +327,8 @@ void take_layout(const Tensor& t, const Tensor& view) {
   DimArray sizes(view.sizes()), strides(view.strides());
   impl->set_dims(sizes, strides);
   t.bump_version();
-  if (t.is_view())
-    (void)grad_fn(t);  // made anew from the base, with the new layout
-  else if (Node* fn = view.impl()->grad_fn)
-    set_history(t, Ptr<Node>(fn), view.impl()->output_nr);
+  if (t.is_view()) (void)grad_fn(t);  // made anew from the base, with the new layout
+  else if (Node* fn = view.impl()->grad_fn) set_history(t, Ptr<Node>(fn), view.impl()->output_nr);
 }
 
 void set_data(const Tensor& t, const Tensor& source) {
@@ -332,8 +336,9 @@ void set_data(const Tensor& t, const Tensor& source) {
   FG_CHECK(!(t.requires_grad() && !is_inexact(source.dtype())), Runtime,
            "data set to a tensor that requires gradients must be floating point or complex dtype");
   if (t.is_same(source)) return;
-  FG_CHECK(t.is_leaf() || (same(t.sizes(), source.sizes()) && t.dtype() == source.dtype()), Runtime,
-           "data of another shape or dtype cannot be given to a tensor with a grad_fn: its gradient would not fit; use detach()");
+  FG_CHECK(
+      t.is_leaf() || (same(t.sizes(), source.sizes()) && t.dtype() == source.dtype()), Runtime,
+      "data of another shape or dtype cannot be given to a tensor with a grad_fn: its gradient would not fit; use detach()");
   uint32_t version = t.version();
   impl->set_storage(Ptr<Storage>(&source.storage()));
   impl->offset = source.offset();

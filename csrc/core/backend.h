@@ -41,7 +41,8 @@ struct Iter {
   int32_t inputs;
   int64_t numel;
   Compute compute;
-  uint32_t host;    // bit k: in[k].data is one value in host memory (a Python number), also on a device: read it at launch
+  uint32_t
+      host;  // bit k: in[k].data is one value in host memory (a Python number), also on a device: read it at launch
   Param params[2];  // p and q of a row
   Stream stream;
   int64_t sizes[kMaxDims];
@@ -49,8 +50,9 @@ struct Iter {
   Operand in[kMaxInputs];
 };
 
-// ---- elementwise rows -------------------------------------------------------------------------------------------------
-// One identifier per row of unary.def, binary.def and ternary.def.
+// ---- elementwise rows
+// ------------------------------------------------------------------------------------------------- One identifier per
+// row of unary.def, binary.def and ternary.def.
 enum class Op : uint16_t {
 #define UNARY_FLOAT(name, ...) name,
 #define UNARY_ANY(name, ...) name,
@@ -71,31 +73,33 @@ constexpr int kOps = static_cast<int>(Op::kCount);
 // nullptr. A TEST row writes 0 or 1; out.dtype is then Bool (or any dtype).
 using ElementwiseFn = void (*)(const Iter&);
 
-// ---- reductions -------------------------------------------------------------------------------------------------------
+// ---- reductions
+// -------------------------------------------------------------------------------------------------------
 enum class Reduce : uint8_t {
-  sum,       // of in; params unused
-  mean,      // sum / size
+  sum,   // of in; params unused
+  mean,  // sum / size
   prod,
-  amax,      // NaN wins
+  amax,  // NaN wins
   amin,
-  max,       // out and indices: the first extremum, NaN wins
+  max,  // out and indices: the first extremum, NaN wins
   min,
-  argmax,    // indices only, out == nullptr
+  argmax,  // indices only, out == nullptr
   argmin,
-  any,       // out Bool (or uint8)
+  any,  // out Bool (or uint8)
   all,
-  sum_abs,   // norm of order 1
-  norm2,     // sqrt(sum(x * x)), without avoidable overflow in the accumulator (accumulate float32 in double or scaled)
-  sum_pow,   // sum(|x| ^ p), p = params[0].f
+  sum_abs,  // norm of order 1
+  norm2,    // sqrt(sum(x * x)), without avoidable overflow in the accumulator (accumulate float32 in double or scaled)
+  sum_pow,  // sum(|x| ^ p), p = params[0].f
   count_nonzero,
-  var,       // two passes or Welford; divided by max(0, size - params[0].f); params[1].i != 0: square root of it (std)
+  var,  // two passes or Welford; divided by max(0, size - params[0].f); params[1].i != 0: square root of it (std)
   logsumexp,
   kCount
 };
 constexpr int kReduces = static_cast<int>(Reduce::kCount);
 
 // in: (outer, size, inner) contiguous; out, indices: (outer, inner) contiguous.
-// in_dtype is converted to `compute` on load, the result of compute type to out_dtype on store. indices are int64 along size.
+// in_dtype is converted to `compute` on load, the result of compute type to out_dtype on store. indices are int64 along
+// size.
 struct ReduceArgs {
   void* out;
   int64_t* indices;
@@ -108,8 +112,9 @@ struct ReduceArgs {
 };
 using ReduceFn = void (*)(const ReduceArgs&);
 
-// ---- row operations: softmax, cumulative, layer norm ------------------------------------------------------------------
-// All operands contiguous (outer, size, inner), of one floating dtype (cumulative: any dtype of `dtype`).
+// ---- row operations: softmax, cumulative, layer norm
+// ------------------------------------------------------------------ All operands contiguous (outer, size, inner), of
+// one floating dtype (cumulative: any dtype of `dtype`).
 struct RowArgs {
   void* out;
   const void* in;    // x, or y for gradients of softmax and log_softmax
@@ -117,11 +122,21 @@ struct RowArgs {
   int64_t* indices;  // cummax, cummin
   DType dtype;
   int64_t outer, size, inner;
-  int32_t reverse;   // cumulative: from the end
+  int32_t reverse;  // cumulative: from the end
   Stream stream;
 };
 using RowFn = void (*)(const RowArgs&);
-enum class Row : uint8_t { softmax, log_softmax, softmax_grad, log_softmax_grad, cumsum, cumprod, cummax, cummin, kCount };
+enum class Row : uint8_t {
+  softmax,
+  log_softmax,
+  softmax_grad,
+  log_softmax_grad,
+  cumsum,
+  cumprod,
+  cummax,
+  cummin,
+  kCount
+};
 constexpr int kRows = static_cast<int>(Row::kCount);
 
 // Layer norm over the last `size` elements of x: (outer, size), all contiguous. weight and bias may be null.
@@ -138,10 +153,11 @@ struct LayerNormArgs {
   Stream stream;
 };
 
-// The gates of one step of a recurrent network (ops/rnn.cpp), all (batch, hidden) times the number of gates, contiguous,
-// Float32 or Float64. gates: before activation, activated in place, and read by the gradient; from_hidden: the GRU's part
-// from the hidden state, of which hidden_new keeps the last third. The gradient of h_out is gh, that of c_out is in gc, which
-// becomes that of c; g_gates and the GRU's g_from_hidden are written, its direct gradient of h is added to g_h.
+// The gates of one step of a recurrent network (ops/rnn.cpp), all (batch, hidden) times the number of gates,
+// contiguous, Float32 or Float64. gates: before activation, activated in place, and read by the gradient; from_hidden:
+// the GRU's part from the hidden state, of which hidden_new keeps the last third. The gradient of h_out is gh, that of
+// c_out is in gc, which becomes that of c; g_gates and the GRU's g_from_hidden are written, its direct gradient of h is
+// added to g_h.
 enum class Rnn : uint8_t { tanh, relu, gru, lstm };
 struct RnnArgs {
   Rnn kind;
@@ -155,9 +171,9 @@ struct RnnArgs {
   Stream stream;
 };
 
-// Negative log likelihood. in: (batch, classes, spatial) log-probabilities; target: (batch, spatial) int64; weight: (classes)
-// of in's dtype or null. reduction 0 none: out (batch, spatial); 1 mean, 2 sum: out scalar, total_weight scalar.
-// Forward returns -1, or the flat position of a target outside [0, classes) that is not ignore_index.
+// Negative log likelihood. in: (batch, classes, spatial) log-probabilities; target: (batch, spatial) int64; weight:
+// (classes) of in's dtype or null. reduction 0 none: out (batch, spatial); 1 mean, 2 sum: out scalar, total_weight
+// scalar. Forward returns -1, or the flat position of a target outside [0, classes) that is not ignore_index.
 struct NllArgs {
   void* out;
   void* total_weight;
@@ -173,8 +189,9 @@ struct NllArgs {
   Stream stream;
 };
 
-// ---- matmul -----------------------------------------------------------------------------------------------------------
-// c[b] = alpha * a[b] @ b[b] + beta * c[b]   (m, k) @ (k, n); strides in elements, any of them; c has unit column stride.
+// ---- matmul
+// ----------------------------------------------------------------------------------------------------------- c[b] =
+// alpha * a[b] @ b[b] + beta * c[b]   (m, k) @ (k, n); strides in elements, any of them; c has unit column stride.
 // bias, when set, is added: element j of row i gets bias[i * bias_rs + j * bias_cs] (beta must then be 0).
 // dtype: every one but Bool; float16 and bfloat16 accumulate in float, small integers wrap.
 struct GemmArgs {
@@ -192,25 +209,27 @@ struct GemmArgs {
   Stream stream;
 };
 
-// ---- indexing ---------------------------------------------------------------------------------------------------------
-// gather:  out[i] = src[i][index[i] * stride]      iter.out, iter.in[0] = index (int64), iter.in[1] = src
-// scatter: dst[i][index[i] * stride] <mode>= src[i]   iter.out = dst, iter.in[0] = index, iter.in[1] = src
-// The strides of src (dst) along the indexed dimension are 0 in the Iter. Negative indices count from the end.
-// Values are moved as they are: src and out have one dtype. The return is -1, or an index value out of [-size, size) (as
-// `bad`, with the return 0); in that case scatter must not have written anything: check first.
-// Duplicate targets: `set` leaves the last in row-major order on CPU; add, mul, max, min are applied in a fixed order.
-// The Iter of gather and scatter is NOT sorted or collapsed over dimensions where the index differs; row-major order of the
-// logical elements is dimension ndim-1 outermost to 0 innermost.
+// ---- indexing
+// --------------------------------------------------------------------------------------------------------- gather:
+// out[i] = src[i][index[i] * stride]      iter.out, iter.in[0] = index (int64), iter.in[1] = src scatter:
+// dst[i][index[i] * stride] <mode>= src[i]   iter.out = dst, iter.in[0] = index, iter.in[1] = src The strides of src
+// (dst) along the indexed dimension are 0 in the Iter. Negative indices count from the end. Values are moved as they
+// are: src and out have one dtype. The return is -1, or an index value out of [-size, size) (as `bad`, with the return
+// 0); in that case scatter must not have written anything: check first. Duplicate targets: `set` leaves the last in
+// row-major order on CPU; add, mul, max, min are applied in a fixed order. The Iter of gather and scatter is NOT sorted
+// or collapsed over dimensions where the index differs; row-major order of the logical elements is dimension ndim-1
+// outermost to 0 innermost.
 enum class Scatter : uint8_t { set, add, mul, amax, amin };
 struct IndexArgs {
   Iter iter;
   int64_t size, stride;  // of the indexed dimension, stride in elements
   Scatter mode;
-  int64_t bad;           // out: the first index out of range
+  int64_t bad;  // out: the first index out of range
 };
 
-// ---- images -----------------------------------------------------------------------------------------------------------
-// Three spatial dimensions always; missing leading ones have size 1. All operands contiguous and of one dtype, Float32 or
+// ---- images
+// ----------------------------------------------------------------------------------------------------------- Three
+// spatial dimensions always; missing leading ones have size 1. All operands contiguous and of one dtype, Float32 or
 // Float64. With x: (batch, groups * in_channels, in), w: (groups * out_channels, in_channels, kernel) and
 // g: (batch, groups * out_channels, out), the trilinear form <g, convolution of x with w> has three gradients:
 //   output  out like g, from x, w and bias (groups * out_channels, or null)
@@ -228,9 +247,10 @@ struct ConvArgs {
 };
 
 // Largest element of each window of (planes, in), with its flat place in the plane. Any dtype but Bool and halves.
-// Regular windows: element k along a dimension is out * stride - padding + k * dilation where that lies inside. Or, when
-// begin[0] is set, window o is [begin[d][o], end[d][o]), with per_plane [begin[d][plane * out_size[d] + o], ...).
-// The gradient adds element i of g (planes, count of out) to gx (planes, count of in), zeroed by the kernel, at indices[i].
+// Regular windows: element k along a dimension is out * stride - padding + k * dilation where that lies inside. Or,
+// when begin[0] is set, window o is [begin[d][o], end[d][o]), with per_plane [begin[d][plane * out_size[d] + o], ...).
+// The gradient adds element i of g (planes, count of out) to gx (planes, count of in), zeroed by the kernel, at
+// indices[i].
 struct MaxPoolArgs {
   void* out;
   int64_t* indices;
@@ -256,11 +276,12 @@ struct ResampleArgs {
   Stream stream;
 };
 
-// x, g, out, gx: (batch, channels, spatial), contiguous. All others hold one number for each channel; everything is of one
-// dtype, Float32 or Float64. weight, bias, gx, gweight and gbias may be null. With xh = (x - mean) * rstd:
-//   forward   (out may be null) out = xh * weight + bias; with train it first writes mean, var (biased) and rstd = 1 / sqrt(var + eps) of x
-//   gradient  gweight = sum(g * xh), gbias = sum(g), and gx = weight * rstd * g, or with train
-//             weight * rstd * (g - mean of g - xh * mean of g * xh); train 2: gx alone, weight * rstd * g - bias - var * (x - mean)
+// x, g, out, gx: (batch, channels, spatial), contiguous. All others hold one number for each channel; everything is of
+// one dtype, Float32 or Float64. weight, bias, gx, gweight and gbias may be null. With xh = (x - mean) * rstd:
+//   forward   (out may be null) out = xh * weight + bias; with train it first writes mean, var (biased) and rstd = 1 /
+//   sqrt(var + eps) of x gradient  gweight = sum(g * xh), gbias = sum(g), and gx = weight * rstd * g, or with train
+//             weight * rstd * (g - mean of g - xh * mean of g * xh); train 2: gx alone, weight * rstd * g - bias - var
+//             * (x - mean)
 struct BatchNormArgs {
   DType dtype;
   int32_t train;
@@ -274,8 +295,9 @@ struct BatchNormArgs {
   Stream stream;
 };
 
-// ---- sorting and searching --------------------------------------------------------------------------------------------
-// in: (outer, size) contiguous. NaN counts as the largest value, -0 equals 0.
+// ---- sorting and searching
+// -------------------------------------------------------------------------------------------- in: (outer, size)
+// contiguous. NaN counts as the largest value, -0 equals 0.
 //   sort    values, indices (outer, size); stable; values may be null
 //   topk    values, indices (outer, k); largest: from the top; sorted: in order
 //   pick    values, indices (outer): the k-th smallest (k from 0), the median, the mode of each line; size > 0
@@ -290,8 +312,9 @@ struct SortArgs {
   Stream stream;
 };
 enum class Pick : uint8_t { kth, median, nanmedian, mode };
-// out: (rows, count) int64: where each of values (rows, count) belongs in its row of sorted (sorted_rows, size), sorted_rows
-// 1 or rows; behind equal elements when right != 0. sorter: (sorted_rows, size), the order of `sorted`, or null.
+// out: (rows, count) int64: where each of values (rows, count) belongs in its row of sorted (sorted_rows, size),
+// sorted_rows 1 or rows; behind equal elements when right != 0. sorter: (sorted_rows, size), the order of `sorted`, or
+// null.
 struct SearchArgs {
   int64_t* out;
   const void *sorted, *values;
@@ -302,28 +325,52 @@ struct SearchArgs {
   Stream stream;
 };
 
-// ---- random -----------------------------------------------------------------------------------------------------------
-enum class Random : uint8_t { uniform, normal, bernoulli, bernoulli_tensor, integers, exponential, geometric, cauchy, log_normal, full_range, kCount };
-// Fills n elements of out (contiguous, in memory order). a, b: bounds, mean and std, probability, ... as random-streams says.
-// serial != 0: take the serial path of normal although out is contiguous here (the destination was not).
+// ---- random
+// -----------------------------------------------------------------------------------------------------------
+enum class Random : uint8_t {
+  uniform,
+  normal,
+  bernoulli,
+  bernoulli_tensor,
+  integers,
+  exponential,
+  geometric,
+  cauchy,
+  log_normal,
+  full_range,
+  kCount
+};
+// Fills n elements of out (contiguous, in memory order). a, b: bounds, mean and std, probability, ... as random-streams
+// says. serial != 0: take the serial path of normal although out is contiguous here (the destination was not).
 struct RandomArgs {
   void* out;
   int64_t n;
   DType dtype;
   Random kind;
   double a, b;
-  int64_t lo, hi;       // integers: [lo, hi)
-  const void* probs;    // bernoulli_tensor: contiguous, of probs_dtype
+  int64_t lo, hi;     // integers: [lo, hi)
+  const void* probs;  // bernoulli_tensor: contiguous, of probs_dtype
   DType probs_dtype;
   int32_t serial;
-  void* generator;      // the device's own generator state
+  void* generator;  // the device's own generator state
   Stream stream;
 };
 
-// ---- optimizers -------------------------------------------------------------------------------------------------------
-// One call updates every parameter of a group. Arrays of `count` pointers; all contiguous and of one dtype per tensor.
-// The updates themselves, and what the numbers of a parameter are: ops/optim_rules.h.
-#define FG_OPTIMS(X) X(sgd) X(adam) X(rmsprop) X(adagrad) X(adadelta) X(adamax) X(nadam) X(radam) X(rprop) X(asgd)
+// ---- optimizers
+// ------------------------------------------------------------------------------------------------------- One call
+// updates every parameter of a group. Arrays of `count` pointers; all contiguous and of one dtype per tensor. The
+// updates themselves, and what the numbers of a parameter are: ops/optim_rules.h.
+#define FG_OPTIMS(X) \
+  X(sgd)             \
+  X(adam)            \
+  X(rmsprop)         \
+  X(adagrad)         \
+  X(adadelta)        \
+  X(adamax)          \
+  X(nadam)           \
+  X(radam)           \
+  X(rprop)           \
+  X(asgd)
 enum class Optim : uint8_t {
 #define FG_KIND(name) name,
   FG_OPTIMS(FG_KIND)
@@ -345,8 +392,9 @@ struct OptimArgs {
   Stream stream;
 };
 
-// ---- draws ------------------------------------------------------------------------------------------------------------
-// Random numbers whose count of words depends on the values, and the gradients of such numbers; elementwise.
+// ---- draws
+// ------------------------------------------------------------------------------------------------------------ Random
+// numbers whose count of words depends on the values, and the gradients of such numbers; elementwise.
 enum class Draw : uint8_t {
   gamma,           // a = concentration
   poisson,         // a = rate
@@ -364,7 +412,8 @@ struct DrawArgs {
   Stream stream;
 };
 
-// ---- memory -----------------------------------------------------------------------------------------------------------
+// ---- memory
+// -----------------------------------------------------------------------------------------------------------
 struct MemoryStats {
   int64_t allocated, reserved, peak_allocated, peak_reserved, blocks;
 };
@@ -387,10 +436,10 @@ struct Backend {
 
   ElementwiseFn elementwise[kOps][kComputes];
   ElementwiseFn elementwise_grad[kOps][3][kComputes];  // floating and complex ones only
-  ElementwiseFn copy;    // out <- in[0], any real dtype to any real dtype
+  ElementwiseFn copy;                                  // out <- in[0], any real dtype to any real dtype
   ElementwiseFn copy_complex;  // the same where one of them is complex; complex to real drops the imaginary part
-  ElementwiseFn fill;    // out <- params[0]: .i for integer dtypes, .f for floating ones
-  ElementwiseFn arange;  // out, 1-d: params[0] + i * params[1], computed in double or int64
+  ElementwiseFn fill;          // out <- params[0]: .i for integer dtypes, .f for floating ones
+  ElementwiseFn arange;        // out, 1-d: params[0] + i * params[1], computed in double or int64
 
   ReduceFn reduce[kReduces][kComputes];  // complex: prod only, ops/ brings the others back to real ones
   RowFn row[kRows];
@@ -412,9 +461,10 @@ struct Backend {
   int64_t (*gather)(IndexArgs&);
   int64_t (*scatter)(IndexArgs&);
   int64_t (*nonzero)(const uint8_t* mask, int64_t n, int64_t* out, Stream stream);  // out null: only count
-  // out <- in where keep, else 0: in is (batch, rows, cols) contiguous, bytes of one element given; upper 0: tril, 1: triu
-  void (*triangle)(void* out, const void* in, int64_t bytes, int64_t batch, int64_t rows, int64_t cols, int64_t diagonal,
-                   int upper, Stream stream);
+  // out <- in where keep, else 0: in is (batch, rows, cols) contiguous, bytes of one element given; upper 0: tril, 1:
+  // triu
+  void (*triangle)(void* out, const void* in, int64_t bytes, int64_t batch, int64_t rows, int64_t cols,
+                   int64_t diagonal, int upper, Stream stream);
 
   void (*sort)(const SortArgs&);
   void (*topk)(const SortArgs&);

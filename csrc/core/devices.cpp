@@ -1,4 +1,5 @@
-// Which table belongs to which device. CPU is inside; CUDA is a library that is opened when a CUDA device is first wanted.
+// Which table belongs to which device. CPU is inside; CUDA is a library that is opened when a CUDA device is first
+// wanted.
 #include <dlfcn.h>
 
 #include <mutex>

@@ -6,7 +6,15 @@
 
 namespace fg {
 
-enum class ErrorKind { Runtime, Type, Value, Index, NotImplemented, OutOfMemory, Pending /* a Python error is already set */ };
+enum class ErrorKind {
+  Runtime,
+  Type,
+  Value,
+  Index,
+  NotImplemented,
+  OutOfMemory,
+  Pending /* a Python error is already set */
+};
 
 class Error : public std::exception {
  public:
@@ -33,10 +41,10 @@ template <class... Parts>
 }
 
 // FG_CHECK(condition, Value, "softmax: dim ", dim, " ...");
-#define FG_CHECK(condition, kind, ...)                                        \
-  do {                                                                        \
-    if (!(condition)) [[unlikely]]                                            \
-      ::fg::fail(::fg::ErrorKind::kind, __VA_ARGS__);                         \
+#define FG_CHECK(condition, kind, ...)                \
+  do {                                                \
+    if (!(condition)) [[unlikely]]                    \
+      ::fg::fail(::fg::ErrorKind::kind, __VA_ARGS__); \
   } while (0)
 
 }  // namespace fg

@@ -11,8 +11,9 @@ DimArray broadcast_shapes(Dims a, Dims b, const char* op) {
   for (size_t i = 0; i < n; ++i) {  // from the last dimension
     int64_t x = i < a.size() ? a[a.size() - 1 - i] : 1;
     int64_t y = i < b.size() ? b[b.size() - 1 - i] : 1;
-    FG_CHECK(x == y || x == 1 || y == 1, Runtime, op, ": The size of tensor a (", x, ") must match the size of tensor b (", y,
-             ") at non-singleton dimension ", n - 1 - i, " (shapes ", shape_text(a), " and ", shape_text(b), ")");
+    FG_CHECK(x == y || x == 1 || y == 1, Runtime, op, ": The size of tensor a (", x,
+             ") must match the size of tensor b (", y, ") at non-singleton dimension ", n - 1 - i, " (shapes ",
+             shape_text(a), " and ", shape_text(b), ")");
     out.v[n - 1 - i] = x == 1 ? y : x;
   }
   return out;
@@ -28,7 +29,8 @@ void broadcast_strides(const Tensor& t, Dims sizes, int64_t* out) {
     out[skip + i] = ts[i] == 1 && sizes[skip + i] != 1 ? 0 : st[i];
   }
   // Ops have checked this; it guards against tensors that were given another shape since (x.data = ...).
-  FG_CHECK(fits, Runtime, "The expanded size ", size_text(sizes), " does not fit the size ", size_text(ts), " of an operand");
+  FG_CHECK(fits, Runtime, "The expanded size ", size_text(sizes), " does not fit the size ", size_text(ts),
+           " of an operand");
 }
 
 DimArray result_strides(Dims sizes, std::span<const Tensor* const> inputs) {
@@ -104,16 +106,14 @@ void make_iter(Iter& iter, const Tensor& out, std::span<const IterInput> inputs,
     iter.ndim = iter.numel == 1 ? 0 : 1;
     iter.sizes[0] = iter.numel;
     iter.out.strides[0] = 1;
-    for (int k = 0; k < count; ++k)
-      iter.in[k].strides[0] = inputs[k].tensor && inputs[k].tensor->numel() != 1 ? 1 : 0;
+    for (int k = 0; k < count; ++k) iter.in[k].strides[0] = inputs[k].tensor && inputs[k].tensor->numel() != 1 ? 1 : 0;
     return;
   }
   Dims sizes = out.sizes(), out_strides = out.strides();
   int n = out.dim();
   int64_t strides[kMaxInputs][kMaxDims];
   for (int k = 0; k < count; ++k) {
-    if (inputs[k].tensor && inputs[k].data)
-      broadcast_strides(*inputs[k].tensor, sizes, strides[k]);
+    if (inputs[k].tensor && inputs[k].data) broadcast_strides(*inputs[k].tensor, sizes, strides[k]);
     else
       for (int i = 0; i < n; ++i) strides[k][i] = 0;
   }
@@ -141,9 +141,10 @@ void make_iter(Iter& iter, const Tensor& out, std::span<const IterInput> inputs,
 }
 
 void check_writable_layout(const Tensor& out, const char* op) {
-  FG_CHECK(!out.has_internal_overlap(), Runtime, op,
-           ": unsupported operation: more than one element of the written-to tensor refers to a single memory location. "
-           "Please clone() the tensor before performing the operation.");
+  FG_CHECK(
+      !out.has_internal_overlap(), Runtime, op,
+      ": unsupported operation: more than one element of the written-to tensor refers to a single memory location. "
+      "Please clone() the tensor before performing the operation.");
 }
 
 bool overlaps_partly(const Tensor& out, const Tensor& in) {

@@ -1,4 +1,5 @@
-// From tensors to an Iter: broadcast, sort by memory order, collapse. All shape work of elementwise kernels happens here.
+// From tensors to an Iter: broadcast, sort by memory order, collapse. All shape work of elementwise kernels happens
+// here.
 #pragma once
 #include <span>
 
@@ -8,7 +9,7 @@ namespace fg {
 
 // An input: a tensor, or one number (`value` is read through stride 0).
 struct IterInput {
-  const void* data = nullptr;   // nullptr: not used by the kernel
+  const void* data = nullptr;  // nullptr: not used by the kernel
   DType dtype = DType::Float32;
   const Tensor* tensor = nullptr;  // layout; nullptr: a single value
 };

@@ -6,14 +6,14 @@
 namespace fg {
 
 enum ModeBit : uint8_t {
-  kNoGrad = 1,         // no_grad, and while the engine runs without create_graph
-  kInference = 2,      // inference_mode: implies no recording
-  kAnomaly = 4,        // remember the forward source line of each node
-  kSavedHooks = 8,     // saved_tensors_hooks are active
-  kTorchFunction = 16, // a __torch_function__ override may exist
-  kForward = 32,       // a forward-mode level is open: tensors may carry tangents
-  kAutocast = 64,      // operands of products and the like are cast to the dtype of the autocast region
-  kProfile = 128       // calls and backward steps are timed
+  kNoGrad = 1,          // no_grad, and while the engine runs without create_graph
+  kInference = 2,       // inference_mode: implies no recording
+  kAnomaly = 4,         // remember the forward source line of each node
+  kSavedHooks = 8,      // saved_tensors_hooks are active
+  kTorchFunction = 16,  // a __torch_function__ override may exist
+  kForward = 32,        // a forward-mode level is open: tensors may carry tangents
+  kAutocast = 64,       // operands of products and the like are cast to the dtype of the autocast region
+  kProfile = 128        // calls and backward steps are timed
 };
 
 extern thread_local uint8_t mode __attribute__((tls_model("initial-exec")));
@@ -35,7 +35,8 @@ struct NoGradGuard : ModeGuard {
   NoGradGuard() : ModeGuard(static_cast<uint8_t>((mode | kNoGrad) & ~kForward)) {}
 };
 
-// How many threads are inside a kernel without the interpreter lock. Storages that are exchanged meanwhile (x.data = ...) are given back when the last one is done.
+// How many threads are inside a kernel without the interpreter lock. Storages that are exchanged meanwhile (x.data =
+// ...) are given back when the last one is done.
 extern std::atomic<int> kernels_without_gil;
 void release_retired_storages();
 

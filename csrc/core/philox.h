@@ -1,5 +1,5 @@
-// The state of a counter-based generator: a device without a host generator (CUDA) numbers its draws, so two numbers are
-// all there is. The backend advances the offset, ops/ reads and writes both under the generator's lock.
+// The state of a counter-based generator: a device without a host generator (CUDA) numbers its draws, so two numbers
+// are all there is. The backend advances the offset, ops/ reads and writes both under the generator's lock.
 #pragma once
 #include <cstdint>
 

@@ -19,7 +19,8 @@ struct Recording {
 thread_local Recording recording;
 
 int64_t now_ns() {
-  return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now().time_since_epoch()).count();
+  return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now().time_since_epoch())
+      .count();
 }
 
 int64_t allocated() {
@@ -61,11 +62,13 @@ int profile_enter(ProfileEvent::Kind kind, const char* name) {
 }
 
 void profile_shape(int event, Dims sizes) {
-  if (event >= 0 && event < static_cast<int>(recording.events.size())) recording.events[event].shapes.emplace_back(sizes);
+  if (event >= 0 && event < static_cast<int>(recording.events.size()))
+    recording.events[event].shapes.emplace_back(sizes);
 }
 
 void profile_exit(int event) {
-  if (event >= static_cast<int>(recording.events.size()) || recording.events[event].end_ns >= 0) return;  // of a recording before
+  if (event >= static_cast<int>(recording.events.size()) || recording.events[event].end_ns >= 0)
+    return;  // of a recording before
   ProfileEvent& e = recording.events[event];
   e.end_ns = now_ns();
   e.bytes = allocated() - e.bytes;

@@ -1,15 +1,15 @@
 // The recording behind fastgrad.profiler: what ran, when, and with which shapes.
 //
-// A ProfileScope stands where Python calls an op (python/args.h, the operator slots), where the engine runs a node, and in
-// record_function. It looks at the mode byte and does nothing while kProfile is off. Events belong to the thread that
-// made them, like the mode.
+// A ProfileScope stands where Python calls an op (python/args.h, the operator slots), where the engine runs a node, and
+// in record_function. It looks at the mode byte and does nothing while kProfile is off. Events belong to the thread
+// that made them, like the mode.
 #pragma once
 #include <cstdint>
 #include <string>
 #include <vector>
 
-#include "core/tensor.h"
 #include "core/mode.h"
+#include "core/tensor.h"
 
 namespace fg {
 
@@ -26,9 +26,9 @@ struct ProfileOptions {
   bool shapes = false, memory = false;
 };
 
-void profile_start(ProfileOptions options);       // on this thread; what was recorded before is dropped
-std::vector<ProfileEvent> profile_stop();         // events in the order of their starts
-void profile_pause(bool paused);                  // recording goes on, or not, into the same list
+void profile_start(ProfileOptions options);  // on this thread; what was recorded before is dropped
+std::vector<ProfileEvent> profile_stop();    // events in the order of their starts
+void profile_pause(bool paused);             // recording goes on, or not, into the same list
 bool profile_wants_shapes();
 int profile_enter(ProfileEvent::Kind kind, const char* name);
 void profile_shape(int event, Dims sizes);

@@ -1,5 +1,6 @@
-// Bytes on a device with a reference count and a version. Small CPU storages carry their bytes behind the header (16-byte
-// aligned, one allocation); others come from the device's allocator (64-byte aligned) or belong to somebody else.
+// Bytes on a device with a reference count and a version. Small CPU storages carry their bytes behind the header
+// (16-byte aligned, one allocation); others come from the device's allocator (64-byte aligned) or belong to somebody
+// else.
 #pragma once
 #include "core/refcount.h"
 #include "core/types.h"

@@ -1,8 +1,9 @@
 // Streams of a CUDA device beside its default one. Work of one stream runs in order; which stream is the current one is
-// chosen for each thread and device. Streams come from a pool and are never destroyed: blocks of memory wait for theirs.
+// chosen for each thread and device. Streams come from a pool and are never destroyed: blocks of memory wait for
+// theirs.
 //
-// A backward pass runs in the current stream. It first waits for all others, and they wait for it afterwards: values that
-// were computed elsewhere are there, and memory that the pass frees may be used again where it came from.
+// A backward pass runs in the current stream. It first waits for all others, and they wait for it afterwards: values
+// that were computed elsewhere are there, and memory that the pass frees may be used again where it came from.
 #pragma once
 #include <atomic>
 
@@ -15,7 +16,8 @@ extern std::atomic<bool> streams_in_use;  // false until the first one is made: 
 void* current_stream_handle(int index);  // nullptr: the default stream
 void set_current_stream(Device device, void* stream);
 void* new_stream(Device device);
-void stream_wait(Device device, void* stream, void* other);  // later work of `stream` starts after present work of `other`
+void stream_wait(Device device, void* stream,
+                 void* other);  // later work of `stream` starts after present work of `other`
 void synchronize_stream(Device device, void* stream);
 void synchronize_device(Device device);  // all streams
 

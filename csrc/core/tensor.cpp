@@ -26,7 +26,8 @@ int64_t count_of(Dims dims) {
   int64_t n = 1;
   bool zero = false;
   for (int64_t d : dims) {
-    if (d < 0) [[unlikely]] fail(ErrorKind::Runtime, "a tensor cannot have the negative dimension ", d, ": ", size_text(dims));
+    if (d < 0) [[unlikely]]
+      fail(ErrorKind::Runtime, "a tensor cannot have the negative dimension ", d, ": ", size_text(dims));
     zero |= d == 0;
     if (d && __builtin_mul_overflow(n, d, &n)) {
       for (int64_t e : dims) zero |= e == 0;
@@ -66,7 +67,8 @@ TensorImpl* TensorImpl::make() { return new (allocate_object(sizeof(TensorImpl))
 
 void TensorImpl::set_dims(Dims sz, Dims st) {
   int n = static_cast<int>(sz.size());
-  if (n > kMaxDims) [[unlikely]] fail_dims(sz.size());
+  if (n > kMaxDims) [[unlikely]]
+    fail_dims(sz.size());
   int64_t count = count_of(sz);
   int64_t* heap = nullptr;
   if (n > 5) heap = static_cast<int64_t*>(allocate_object(sizeof(int64_t) * 2 * n));
@@ -165,7 +167,8 @@ Tensor Tensor::empty_strided(Dims sizes, Dims strides, DType dtype, Device devic
     elements = 1;
     for (size_t i = 0; i < sizes.size(); ++i) {
       int64_t span;
-      FG_CHECK(!__builtin_mul_overflow(sizes[i] - 1, strides[i], &span) && !__builtin_add_overflow(elements, span, &elements),
+      FG_CHECK(!__builtin_mul_overflow(sizes[i] - 1, strides[i], &span) &&
+                   !__builtin_add_overflow(elements, span, &elements),
                Runtime, "a tensor of shape ", shape_text(sizes), " and strides ", shape_text(strides), " is too large");
     }
   }
@@ -233,8 +236,7 @@ uint32_t Tensor::version() const {
 void Tensor::bump_version() const {
   if (impl_->meta && impl_->meta->own_version)
     impl_->meta->own_version->version.fetch_add(1, std::memory_order_relaxed);
-  else
-    impl_->storage->version().fetch_add(1, std::memory_order_relaxed);
+  else impl_->storage->version().fetch_add(1, std::memory_order_relaxed);
 }
 Meta& Tensor::meta() const {
   if (!impl_->meta) impl_->meta = new Meta;

@@ -25,12 +25,14 @@ struct DimArray {
   int64_t v[kMaxDims];
   DimArray() {}
   DimArray(Dims d) : n(static_cast<int>(d.size())) {
-    if (d.size() > kMaxDims) [[unlikely]] fail_dims(d.size());
+    if (d.size() > kMaxDims) [[unlikely]]
+      fail_dims(d.size());
     for (int i = 0; i < n; ++i) v[i] = d[i];
   }
   DimArray(std::initializer_list<int64_t> d) : DimArray(Dims(d.begin(), d.size())) {}
   void push(int64_t x) {
-    if (n == kMaxDims) [[unlikely]] fail_dims(kMaxDims + 1);
+    if (n == kMaxDims) [[unlikely]]
+      fail_dims(kMaxDims + 1);
     v[n++] = x;
   }
   operator Dims() const { return {v, static_cast<size_t>(n)}; }
@@ -63,9 +65,9 @@ class DimList {
   std::unique_ptr<int64_t[]> heap_;
 };
 
-std::string shape_text(Dims dims);         // "(2, 3)"
-std::string size_text(Dims dims);          // "[2, 3]", torch's spelling in errors
-int64_t count_of(Dims dims);               // product; throws on overflow
+std::string shape_text(Dims dims);                    // "(2, 3)"
+std::string size_text(Dims dims);                     // "[2, 3]", torch's spelling in errors
+int64_t count_of(Dims dims);                          // product; throws on overflow
 int wrap_dim(int64_t dim, int ndim, const char* op);  // negative dims; IndexError with torch's text
 bool same(Dims a, Dims b);
 
@@ -84,8 +86,8 @@ struct TensorImpl {
   bool contiguous = true;
   bool wrapped_number = false;  // made from a Python number: takes part in promotion by its category only
   bool inference = false;
-  bool owns_pyobj = false;      // the wrapper is kept alive by this object (nobody in Python holds it)
-  bool relaid = false;          // was given another shape or dtype in place: what was saved of it must be checked
+  bool owns_pyobj = false;  // the wrapper is kept alive by this object (nobody in Python holds it)
+  bool relaid = false;      // was given another shape or dtype in place: what was saved of it must be checked
   Storage* storage = nullptr;
   int64_t offset = 0;
   int64_t numel = 0;
@@ -143,14 +145,12 @@ class Tensor {
   int64_t stride(int d) const { return impl_->strides()[d]; }
   int64_t item_bytes() const { return item_size(dtype()); }
   bool is_contiguous() const { return impl_->contiguous; }
-  bool is_dense() const;         // non-overlapping and dense: some permutation is contiguous
+  bool is_dense() const;              // non-overlapping and dense: some permutation is contiguous
   bool has_internal_overlap() const;  // an expanded dimension: writing would hit one place twice
   Storage& storage() const { return *impl_->storage; }
   bool shares_storage(const Tensor& o) const { return impl_->storage == o.impl_->storage; }
 
-  const void* data() const {
-    return static_cast<const char*>(impl_->storage->data()) + impl_->offset * item_bytes();
-  }
+  const void* data() const { return static_cast<const char*>(impl_->storage->data()) + impl_->offset * item_bytes(); }
   void* mutable_data() const {
     return static_cast<char*>(impl_->storage->mutable_data()) + impl_->offset * item_bytes();
   }
@@ -164,14 +164,14 @@ class Tensor {
   bool is_leaf() const { return impl_->grad_fn == nullptr; }
   uint32_t version() const;
   void bump_version() const;
-  Meta& meta() const;                // made when absent
+  Meta& meta() const;  // made when absent
   Meta* meta_or_null() const { return impl_->meta; }
-  const Tensor& grad() const;        // undefined when there is none
+  const Tensor& grad() const;  // undefined when there is none
   void set_grad(Tensor g) const;
-  bool is_view() const;              // a differentiable view with a base
+  bool is_view() const;  // a differentiable view with a base
 
  private:
-  bool follows_base() const;         // a view whose base has got history in place since the view was made
+  bool follows_base() const;  // a view whose base has got history in place since the view was made
   Ptr<TensorImpl> impl_;
 };
 
@@ -197,13 +197,13 @@ struct Meta {
   Tensor grad;
   Node* accumulator = nullptr;  // weak: the AccumulateGrad node clears it
   Ptr<VersionCounter> own_version;
-  Tensor base;                  // of a view
+  Tensor base;  // of a view
   ViewKind view_kind = ViewKind::Normal;
-  uint32_t view_version = 0;    // version at which grad_fn was made; older than the base's: regenerate
+  uint32_t view_version = 0;  // version at which grad_fn was made; older than the base's: regenerate
   bool retains_grad = false;
-  bool tangent_apart = false;   // a view in the graph, but not of its base's tangent (make_dual, unpack_dual)
-  std::vector<Hook> hooks;              // register_hook
-  std::vector<Hook> post_accumulate;    // register_post_accumulate_grad_hook
+  bool tangent_apart = false;         // a view in the graph, but not of its base's tangent (make_dual, unpack_dual)
+  std::vector<Hook> hooks;            // register_hook
+  std::vector<Hook> post_accumulate;  // register_post_accumulate_grad_hook
   _object* name = nullptr;
   Ptr<HookHome> home;
   std::unique_ptr<TangentList> tangents;  // forward mode

@@ -26,13 +26,15 @@ inline bool is_floating(DType t) { return t >= DType::Float16 && t <= DType::Flo
 inline bool is_integral(DType t) { return t < DType::Float16; }  // bool included
 inline bool is_complex(DType t) { return t == DType::Complex64 || t == DType::Complex128; }
 inline bool is_inexact(DType t) { return is_floating(t) || is_complex(t); }  // what can have a gradient
-inline DType real_of(DType t) { return t == DType::Complex64 ? DType::Float32 : t == DType::Complex128 ? DType::Float64 : t; }
+inline DType real_of(DType t) {
+  return t == DType::Complex64 ? DType::Float32 : t == DType::Complex128 ? DType::Float64 : t;
+}
 inline DType complex_of(DType t) {  // integers: as their floating counterpart, the default one, has it
   return t == DType::Float64 || t == DType::Complex128 ? DType::Complex128 : DType::Complex64;
 }
-const char* dtype_name(DType t);                                 // "float32"
-DType promote(DType a, DType b);                                 // torch.promote_types
-bool can_cast(DType from, DType to);                             // torch.can_cast
+const char* dtype_name(DType t);      // "float32"
+DType promote(DType a, DType b);      // torch.promote_types
+bool can_cast(DType from, DType to);  // torch.can_cast
 DType default_dtype();
 void set_default_dtype(DType t);
 
@@ -47,8 +49,8 @@ std::string device_name(Device device);  // "cpu", "cuda:0"
 
 // The kernel table of a device. CUDA: opens the library at the first call, or fails with the reason.
 const Backend& backend(Device device);
-const char* cuda_unavailable_reason();                    // nullptr when it can be used; never throws
-void set_cuda_library(const std::string& path);           // where libfastgrad_cuda.so lies, if it was built
+const char* cuda_unavailable_reason();           // nullptr when it can be used; never throws
+void set_cuda_library(const std::string& path);  // where libfastgrad_cuda.so lies, if it was built
 
 // Where tensors are made when no device is given; for each thread.
 extern thread_local Device default_device_ __attribute__((tls_model("initial-exec")));

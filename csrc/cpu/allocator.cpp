@@ -4,11 +4,11 @@
 //
 // No memory means nullptr, never a later kill: blocks from 1 GB on are compared with what the machine has left.
 // Sanitizer builds pass everything on to the C library, so that an overrun is seen.
-#include <new>
 #include <algorithm>
 #include <atomic>
 #include <cstdlib>
 #include <mutex>
+#include <new>
 #include <unordered_map>
 #include <vector>
 

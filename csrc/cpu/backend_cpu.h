@@ -1,26 +1,26 @@
-// The CPU backend's entry points. Each instruction set fills the same table; detect.cpp calls them from the weakest to the
-// best one allowed, so that a set overwrites only what it has.
+// The CPU backend's entry points. Each instruction set fills the same table; detect.cpp calls them from the weakest to
+// the best one allowed, so that a set overwrites only what it has.
 #pragma once
 #include "core/backend.h"
 
 namespace fg::cpu {
 
-const Backend& backend();        // filled at the first call
-const char* active_isa();        // "baseline", "avx2" or "avx512"
-const char* available_isas();    // space separated, weakest first
+const Backend& backend();      // filled at the first call
+const char* active_isa();      // "baseline", "avx2" or "avx512"
+const char* available_isas();  // space separated, weakest first
 
 // kernels/<file>.cpp, once per instruction set (FG_ISA is baseline, avx2 or avx512)
-#define FG_FILLS(isa)                         \
-  namespace isa {                             \
-  void fill_elementwise(Backend& table);      \
-  void fill_copy(Backend& table);             \
-  void fill_reduce(Backend& table);           \
-  void fill_rows(Backend& table);             \
-  void fill_matmul(Backend& table);           \
-  void fill_index(Backend& table);            \
-  void fill_optim(Backend& table);            \
-  void fill_random(Backend& table);           \
-  void fill_images(Backend& table);           \
+#define FG_FILLS(isa)                    \
+  namespace isa {                        \
+  void fill_elementwise(Backend& table); \
+  void fill_copy(Backend& table);        \
+  void fill_reduce(Backend& table);      \
+  void fill_rows(Backend& table);        \
+  void fill_matmul(Backend& table);      \
+  void fill_index(Backend& table);       \
+  void fill_optim(Backend& table);       \
+  void fill_random(Backend& table);      \
+  void fill_images(Backend& table);      \
   }
 FG_FILLS(baseline)
 FG_FILLS(avx2)

@@ -57,9 +57,22 @@ template <class T> struct Cx {
 
 #define FG_WORD(word) \
   friend Cx word(Cx a) { return std::word(static_cast<std::complex<T>>(a)); }
-  FG_WORD(exp) FG_WORD(log) FG_WORD(log10) FG_WORD(sqrt) FG_WORD(sin) FG_WORD(cos) FG_WORD(tan)
-  FG_WORD(asin) FG_WORD(acos) FG_WORD(atan) FG_WORD(sinh) FG_WORD(cosh) FG_WORD(tanh)
-  FG_WORD(asinh) FG_WORD(acosh) FG_WORD(atanh)
+  FG_WORD(exp)
+  FG_WORD(log)
+  FG_WORD(log10)
+  FG_WORD(sqrt)
+  FG_WORD(sin)
+  FG_WORD(cos)
+  FG_WORD(tan)
+  FG_WORD(asin)
+  FG_WORD(acos)
+  FG_WORD(atan)
+  FG_WORD(sinh)
+  FG_WORD(cosh)
+  FG_WORD(tanh)
+  FG_WORD(asinh)
+  FG_WORD(acosh)
+  FG_WORD(atanh)
 #undef FG_WORD
   friend Cx exp2(Cx a) { return exp(a * Cx(0.693147180559945309417)); }
   friend Cx log2(Cx a) { return log(a) * Cx(1.442695040888963407360); }

@@ -6,7 +6,8 @@ namespace fg::cpu {
 namespace {
 
 void copy_complex(const Iter& iter) {
-  bool wide = iter.in[0].dtype == DType::Complex128 || iter.in[0].dtype == DType::Float64 || iter.in[0].dtype == DType::Int64;
+  bool wide =
+      iter.in[0].dtype == DType::Complex128 || iter.in[0].dtype == DType::Float64 || iter.in[0].dtype == DType::Int64;
   if (wide) run_complex<double>(iter, nullptr, 1);
   else run_complex<float>(iter, nullptr, 1);
 }
@@ -34,9 +35,8 @@ template <class T> void prod_line(const ReduceArgs& args, int64_t k) {
     auto* from = static_cast<const typename S::Type*>(args.in) + base;
     for (int64_t i = 0; i < args.size; ++i) product = product * S::template read<T>(from[i * args.inner]);
   });
-  visit_stored(args.out_dtype, [&]<class S>(S) {
-    static_cast<typename S::Type*>(args.out)[k] = S::template write<T>(product);
-  });
+  visit_stored(args.out_dtype,
+               [&]<class S>(S) { static_cast<typename S::Type*>(args.out)[k] = S::template write<T>(product); });
 }
 
 template <class T> void cumprod_line(const RowArgs& args, int64_t k) {

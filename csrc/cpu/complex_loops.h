@@ -1,5 +1,5 @@
-// The driver of the complex kernels: operands of any dtype and strides in, blocks of contiguous Cx<T> to the kernel, the
-// result out to any dtype. One block at a time, so that conversion never leaves the first cache.
+// The driver of the complex kernels: operands of any dtype and strides in, blocks of contiguous Cx<T> to the kernel,
+// the result out to any dtype. One block at a time, so that conversion never leaves the first cache.
 #pragma once
 #include "core/backend.h"
 #include "cpu/complex.h"
@@ -12,8 +12,8 @@
 namespace fg::cpu {
 namespace {
 
-constexpr int64_t kCxBlock = 256;    // numbers handed to a kernel at once
-constexpr int64_t kCxChunk = 8192;   // numbers of one piece of parallel work
+constexpr int64_t kCxBlock = 256;   // numbers handed to a kernel at once
+constexpr int64_t kCxChunk = 8192;  // numbers of one piece of parallel work
 
 // ---- numbers of any dtype from and to Cx<T>
 

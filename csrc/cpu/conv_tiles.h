@@ -55,10 +55,8 @@ template <class T, int M, int N, bool Part> __attribute__((noinline)) void multi
   for (int i = 0; i < M; ++i, c += tile.c_rs) {
 #pragma GCC unroll 4
     for (int j = 0; j < N; ++j) {
-      if (Part && j == N - 1)
-        store_part(c + j * L, sums[i][j], part);
-      else
-        store(c + j * L, sums[i][j]);
+      if (Part && j == N - 1) store_part(c + j * L, sums[i][j], part);
+      else store(c + j * L, sums[i][j]);
     }
   }
 }
@@ -114,10 +112,8 @@ template <class T, int M, int N, bool Part> __attribute__((noinline)) void multi
   for (int i = 0; i < M; ++i, c += tile.c_rs) {
 #pragma GCC unroll 4
     for (int j = 0; j < N; ++j) {
-      if (Part && j == N - 1)
-        store_part(c + j * L, sums[i][j], part);
-      else
-        store(c + j * L, sums[i][j]);
+      if (Part && j == N - 1) store_part(c + j * L, sums[i][j], part);
+      else store(c + j * L, sums[i][j]);
     }
   }
 }
@@ -245,10 +241,8 @@ template <class T> __attribute__((noinline)) void pad_plane(T* to, const T* plan
           }
           for (int64_t h = 0; h < p.extent[1]; ++h, to += row_size) {
             const int64_t y = h * p.stride[1] + fh - p.low[1];
-            if (y < 0 || y >= p.size[1])
-              zero_run(to, row_size);
-            else
-              pad_row(to, plane + (z * p.size[1] + y) * p.size[2], p.size[2], row_size, p.stride[2], fw - p.low[2]);
+            if (y < 0 || y >= p.size[1]) zero_run(to, row_size);
+            else pad_row(to, plane + (z * p.size[1] + y) * p.size[2], p.size[2], row_size, p.stride[2], fw - p.low[2]);
           }
         }
 }

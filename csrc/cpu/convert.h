@@ -121,12 +121,12 @@ using Float16_t = Float16Bits;
 using BFloat16_t = BFloat16Bits;
 using Float32_t = float;
 using Float64_t = double;
-#define FG_FROM(name, bytes, compute) \
+#define FG_FROM(name, bytes, compute)                                                        \
   {load_array<float, name##_t>, load_array<double, name##_t>, load_array<int32_t, name##_t>, \
    load_array<int64_t, name##_t>},
 constexpr ConvertFn kLoad[kRealDTypes][kRealComputes] = {FG_REAL_DTYPES(FG_FROM)};
 #undef FG_FROM
-#define FG_TO(name, bytes, compute) \
+#define FG_TO(name, bytes, compute)                                                             \
   {store_array<name##_t, float>, store_array<name##_t, double>, store_array<name##_t, int32_t>, \
    store_array<name##_t, int64_t>},
 constexpr ConvertFn kStore[kRealDTypes][kRealComputes] = {FG_REAL_DTYPES(FG_TO)};

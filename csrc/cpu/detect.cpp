@@ -15,17 +15,17 @@ int copy_bytes(void* to, const void* from, size_t bytes, CopyKind, Stream) {
 void synchronize(Stream) {}
 const char* take_error() { return nullptr; }
 
-#define FG_FILL_ALL(isa)        \
+#define FG_FILL_ALL(isa)            \
   void fill_##isa(Backend& table) { \
-    isa::fill_elementwise(table); \
-    isa::fill_copy(table);        \
-    isa::fill_reduce(table);      \
-    isa::fill_rows(table);        \
-    isa::fill_matmul(table);      \
-    isa::fill_index(table);       \
-    isa::fill_optim(table);       \
-    isa::fill_random(table);      \
-    isa::fill_images(table);      \
+    isa::fill_elementwise(table);   \
+    isa::fill_copy(table);          \
+    isa::fill_reduce(table);        \
+    isa::fill_rows(table);          \
+    isa::fill_matmul(table);        \
+    isa::fill_index(table);         \
+    isa::fill_optim(table);         \
+    isa::fill_random(table);        \
+    isa::fill_images(table);        \
   }
 FG_FILL_ALL(baseline)
 #if defined(FG_X86)

@@ -111,18 +111,10 @@ template <class T> void draw_as(const DrawArgs& args) {
         out[i] = x > least ? x : least;
         break;
       }
-      case Draw::poisson:
-        out[i] = static_cast<T>(poisson(a[i], g));
-        break;
-      case Draw::binomial:
-        out[i] = binomial(a[i], b[i], g);
-        break;
-      case Draw::gamma_grad:
-        out[i] = gamma_grad(a[i], b[i]);
-        break;
-      case Draw::dirichlet_grad:
-        out[i] = dirichlet_grad(a[i], b[i], c[i]);
-        break;
+      case Draw::poisson: out[i] = static_cast<T>(poisson(a[i], g)); break;
+      case Draw::binomial: out[i] = binomial(a[i], b[i], g); break;
+      case Draw::gamma_grad: out[i] = gamma_grad(a[i], b[i]); break;
+      case Draw::dirichlet_grad: out[i] = dirichlet_grad(a[i], b[i], c[i]); break;
     }
   }
 }

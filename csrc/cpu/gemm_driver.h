@@ -34,15 +34,15 @@ struct Block {
   T *packed_a, *packed_b;  // or null
   T* c;                    // where sums go: C itself, or a float copy of the block
   int64_t c_rs;
-  S* target;               // C, for types that sum elsewhere; null but in the last block of k
+  S* target;  // C, for types that sum elsewhere; null but in the last block of k
   int64_t target_rs;
-  Finish<T> finish;        // of the sums
+  Finish<T> finish;  // of the sums
   const T* bias;
-  Finish<T, S> last;       // of the conversion
+  Finish<T, S> last;  // of the conversion
   const S* last_bias;
-  int64_t rows, columns;   // of a tile
+  int64_t rows, columns;  // of a tile
   int64_t tiles_m, tiles_n;
-  int64_t a_rows;          // of A packed by one chunk
+  int64_t a_rows;  // of A packed by one chunk
   int64_t b_chunks;
 
   static void pack(void* context, int64_t index) {
@@ -139,8 +139,7 @@ __attribute__((noinline)) void blocked(const Problem<S, T>& q, bool serial) {
   constexpr int64_t N = kPanel<T>;
   bool pack_b = convert || q.b_cs != 1;
   if (!pack_b && q.m > 4 * kRows) {
-    pack_b = q.k > kDirect || (q.n > kDirect && q.m > kDirect / 2) ||
-             (q.n > N && q.k > 128 && rows_collide<T>(q.b_rs));
+    pack_b = q.k > kDirect || (q.n > kDirect && q.m > kDirect / 2) || (q.n > N && q.k > 128 && rows_collide<T>(q.b_rs));
   }
   const bool long_columns = q.a_cs != 1 && q.k > 64 && q.n > N;
   const bool pack_a = convert || long_columns || (pack_b && q.k > kDirect && q.n > 2 * N);
@@ -306,8 +305,8 @@ void gemm(const GemmArgs& g) {
   q.b = static_cast<const S*>(g.b), q.b_rs = g.b_rs, q.b_cs = g.b_cs;
   q.c = static_cast<S*>(g.c), q.c_rs = g.c_rs;
   const bool plain = g.alpha == 1 && g.beta == 0 && !g.bias;
-  q.finish = {static_cast<T>(g.alpha), static_cast<T>(g.beta), static_cast<const S*>(g.bias), g.bias_rs, g.bias_cs,
-              plain};
+  q.finish = {
+      static_cast<T>(g.alpha), static_cast<T>(g.beta), static_cast<const S*>(g.bias), g.bias_rs, g.bias_cs, plain};
   t.a_bs = g.a_bs, t.b_bs = g.b_bs, t.c_bs = g.c_bs, t.batch = g.batch;
 
   // A stride along one element means nothing: choose the one that opens the fast paths.

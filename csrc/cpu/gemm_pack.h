@@ -17,8 +17,7 @@ __attribute__((noinline)) void copy_block(T* out, int64_t out_rs, const S* in, i
 // out[p * pitch + j] = in[p * rs + j * cs] for p < k, j < columns; columns up to the next full vector become zero.
 // One panel of B: pitch = kPanel. Reads nothing outside the operand.
 template <class S, class T>
-__attribute__((noinline)) void pack_b(T* out, const S* in, int64_t rs, int64_t cs, int64_t k,
-                                      int64_t columns) {
+__attribute__((noinline)) void pack_b(T* out, const S* in, int64_t rs, int64_t cs, int64_t k, int64_t columns) {
   constexpr int L = kLanes<T>;
   constexpr int64_t pitch = kPanel<T>;
   const int64_t whole = columns / L * L, padded = ceil_div(columns, L) * L;
@@ -57,8 +56,7 @@ __attribute__((noinline)) void pack_b(T* out, const S* in, int64_t rs, int64_t c
 // The copy of a panel with contiguous k writes whole vectors over the following steps and lets these overwrite the
 // excess; the last steps are written one by one, so that nothing outside the panel is touched.
 template <class S, class T>
-__attribute__((noinline)) void pack_a(T* out, const S* in, int64_t rs, int64_t cs, int64_t rows,
-                                      int64_t k) {
+__attribute__((noinline)) void pack_a(T* out, const S* in, int64_t rs, int64_t cs, int64_t rows, int64_t k) {
   constexpr int L = kLanes<T> < 8 ? kLanes<T> : 8;  // kRows fits in one or two vectors of it
   constexpr int groups = (kRows + L - 1) / L;
   if (rs == 1) {  // along a row of the source, through all panels: its memory is read once and in order

@@ -143,8 +143,8 @@ struct Thin {
   int64_t x_rs, w_rs, w_cs;
   S* c;
   int64_t c_i, c_j;
-  Finish<T, S> finish;  // strides of bias along i and j
-  T* sums;              // [pieces][m][n]
+  Finish<T, S> finish;                   // strides of bias along i and j
+  T* sums;                               // [pieces][m][n]
   int64_t width, step, columns, pieces;  // of a chunk in n and k; number of chunks along n, k
 
   void end(int64_t j, int64_t count) const {

@@ -13,7 +13,7 @@ struct Generator {
   int32_t next;                 // index of the next word in the block, 0..624
   int32_t left;                 // 625 - next; 1 when the block is used up or just seeded: the next draw makes a new one
   uint64_t initial_seed;
-  double next_normal;           // second value of a pair of the serial normal path
+  double next_normal;  // second value of a pair of the serial normal path
   bool has_next_normal;
 };
 

@@ -248,9 +248,15 @@ struct Long {  // int64 that wraps
   FG_INLINE friend Long max(Long a, Long b) { return a.value > b.value ? a : b; }
   FG_INLINE friend Long min(Long a, Long b) { return a.value < b.value ? a : b; }
 };
-template <class T> struct WideOf { using type = Long; };
-template <> struct WideOf<float> { using type = double; };
-template <> struct WideOf<double> { using type = double; };
+template <class T> struct WideOf {
+  using type = Long;
+};
+template <> struct WideOf<float> {
+  using type = double;
+};
+template <> struct WideOf<double> {
+  using type = double;
+};
 template <class T> using Wide = typename WideOf<T>::type;
 
 FG_INLINE double max(double a, double b) { return a > b || a != a ? a : b; }

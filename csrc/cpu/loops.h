@@ -28,8 +28,8 @@ struct Kernel {
 constexpr int64_t kBufferBytes = 4096;
 constexpr int64_t kStreamBytes = int64_t{40} << 20;  // outputs from here on bypass the caches
 constexpr int64_t kTileWidth = 64;
-constexpr int64_t kTileRun = 512;                    // elements of the other dimension in one chunk of tiles
-constexpr int64_t kShortRow = 256;                   // shorter rows share a block
+constexpr int64_t kTileRun = 512;   // elements of the other dimension in one chunk of tiles
+constexpr int64_t kShortRow = 256;  // shorter rows share a block
 
 // The kernel on whole vectors, then on one padded vector.
 FG_INLINE void apply(const Kernel& kernel, int64_t n, char* out, const void* const* in, int inputs,
@@ -63,9 +63,12 @@ FG_INLINE void apply(const Kernel& kernel, int64_t n, char* out, const void* con
   unsigned char* result = padded[kMaxInputs];
   kernel.fn(lanes, result, pointers, params);
   char* to = out + whole * out_bytes;
-  if (out_bytes == 4) for (int64_t k = 0; k < rest; ++k) memcpy(to + 4 * k, result + 4 * k, 4);
-  else if (out_bytes == 8) for (int64_t k = 0; k < rest; ++k) memcpy(to + 8 * k, result + 8 * k, 8);
-  else for (int64_t k = 0; k < rest; ++k) to[k] = static_cast<char>(result[k]);
+  if (out_bytes == 4)
+    for (int64_t k = 0; k < rest; ++k) memcpy(to + 4 * k, result + 4 * k, 4);
+  else if (out_bytes == 8)
+    for (int64_t k = 0; k < rest; ++k) memcpy(to + 8 * k, result + 8 * k, 8);
+  else
+    for (int64_t k = 0; k < rest; ++k) to[k] = static_cast<char>(result[k]);
 }
 
 struct Plan {
@@ -77,7 +80,7 @@ struct Plan {
   int64_t block;     // elements of a buffer
   int64_t chunk;     // elements of a chunk
   bool stream;
-  int other;         // second dimension of tiles
+  int other;  // second dimension of tiles
   // [inputs] is the output
   bool used[kMaxInputs + 1], native[kMaxInputs + 1], dense[kMaxInputs + 1], constant[kMaxInputs + 1];
 };

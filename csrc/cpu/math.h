@@ -52,7 +52,8 @@ struct BaseE {
       // The rounding errors of the reduction and of 1 + r are put back: 0.68 ulp instead of 1.05.
       Vec<T> high = x - n * 0.693145751953125, r = high - n * 1.4286068203094172e-6;
       Vec<T> low = (high - r) - n * 1.4286068203094172e-6;
-      Vec<T> q = poly(r, 5.0000001201e-1, 1.6666665459e-1, 4.1665795894e-2, 8.3334519073e-3, 1.3981999507e-3, 1.9875691500e-4);
+      Vec<T> q =
+          poly(r, 5.0000001201e-1, 1.6666665459e-1, 4.1665795894e-2, 8.3334519073e-3, 1.3981999507e-3, 1.9875691500e-4);
       Vec<T> sum = 1 + r, lost = r - (sum - 1);
       return sum + (lost + ((r * r) * q + low));
     } else {
@@ -78,7 +79,8 @@ struct BaseTwo {
       return r * poly(r, 0.6931471805599453093, 0.2402265069591007123, 0.05550410866482162713, 0.009618129107628479497,
                       0.00133335581464064355, 0.0001540353039337071599, 0.00001525273384160181517,
                       1.321548680872785772e-6, 1.01780570645733588e-7, 7.054897292691627319e-9, 4.45582202501491514e-10,
-                      2.572934455378675413e-11) + 1;
+                      2.572934455378675413e-11) +
+             1;
   }
   template <class T> static constexpr T low = sizeof(T) == 4 ? -126 : -1022;
   template <class T> static constexpr T high = sizeof(T) == 4 ? 0x1.fffffep6f : 0x1.fffffffffffffp9;
@@ -106,7 +108,7 @@ template <class Base, class T> [[gnu::noinline]] Vec<T> power_denormal(Vec<T> x,
   Vec<T> t = Base::round(clamped);
   Vec<T> p = Base::power(clamped, Vec<T>(t - Limits<T>::kMagic));
   Vec<T> small = scale(p, Vec<T>(at_most(t, Limits<T>::kMagic) + 64)) * 0x1p-64;
-  return where((x < Base::template low<T>) & (x > Base::template none<T>), small, y);
+  return where((x < Base::template low<T>)&(x > Base::template none<T>), small, y);
 }
 
 template <class Base, class T> FG_INLINE Vec<T> power_of(Vec<T> x) {
@@ -232,8 +234,9 @@ FG_INLINE VD log2_wide(VD x) {
   VD f = parts.m - 1;
   VD s = f / (2 + f);
   VD z = s * s;
-  VD log_m = s * (z * poly(z, 0.6666666666737868566, 0.3999999879244168858, 0.2857175553503294241, 
-                           0.2219133742806578375, 0.1936388498663319922) + 2);
+  VD log_m = s * (z * poly(z, 0.6666666666737868566, 0.3999999879244168858, 0.2857175553503294241,
+                           0.2219133742806578375, 0.1936388498663319922) +
+                  2);
   VD y = log_m * 1.4426950408889634074 + parts.e;
   y = where(x == 0, -Limits<double>::kInf, y);
   return where(x > Limits<double>::kMax, x, where(x >= 0, y, __builtin_nan("")));
@@ -244,7 +247,8 @@ FG_INLINE VD exp2_wide(VD x) {
   VD r = clamped - (t - Limits<double>::kMagic);
   VD p = r * poly(r, 0.6931471805599453581, 0.2402265069581275243, 0.05550410866475249468, 0.009618129159496845154,
                   0.00133335581809687359, 0.0001540345576196397342, 0.0000152526853966613988, 1.325524900210536233e-6,
-                  1.020345437591527756e-7) + 1;
+                  1.020345437591527756e-7) +
+         1;
   VD y = scale(p, t);
   return where(x == x, y, x);
 }
@@ -274,8 +278,7 @@ template <class T> FG_INLINE Vec<T> tanh_any(Vec<T> x) {
   Vec<T> big = 1 - 2 / (exp_in_range(Vec<T>(2 * at_most(a, 20))) + 1);
   Vec<T> z = a * a;
   Vec<T> p;
-  if constexpr (sizeof(T) == 4)
-    p = poly(z, -0.3333332894, 0.1333276974, -0.05385090958, 0.020997179, -0.006096714166);
+  if constexpr (sizeof(T) == 4) p = poly(z, -0.3333332894, 0.1333276974, -0.05385090958, 0.020997179, -0.006096714166);
   else
     p = poly(z, -0.3333333333333333294, 0.133333333333330416, -0.05396825396789699169, 0.02186948851900830576,
              -0.008863235103240877925, 0.003592121751154962269, -0.00145577541204780551, 0.0005896606577757043347,
@@ -310,17 +313,21 @@ FG_INLINE VF erf(VF x) {
   VF big = 1 - exp_in_range(VF(-q));
   VF z = a * a;
   VF small = a * poly(z, 0.1283791666, -0.3761263352, 0.1128369152, -0.02685915147, 0.005200368587, -0.0008134709332,
-                      8.334718615e-5) + a;
+                      8.334718615e-5) +
+             a;
   return copysign(where(a < 0.921875, small, big), x);
 }
 
 // ---- sine and cosine ----
 
 template <class T, bool is_cos> [[gnu::noinline]] Vec<T> circular_huge(Vec<T> x, Vec<T> y, Mask<T> huge) {
-  return where(huge, each(x, [](T a) -> T {
-                 if constexpr (sizeof(T) == 4) return is_cos ? ::cosf(a) : ::sinf(a);
-                 else return is_cos ? ::cos(a) : ::sin(a);
-               }), y);
+  return where(huge,
+               each(x,
+                    [](T a) -> T {
+                      if constexpr (sizeof(T) == 4) return is_cos ? ::cosf(a) : ::sinf(a);
+                      else return is_cos ? ::cos(a) : ::sin(a);
+                    }),
+               y);
 }
 template <class T, bool is_cos> FG_INLINE Vec<T> circular(Vec<T> x) {
   constexpr T limit = sizeof(T) == 4 ? 10000 : 1000000;
@@ -340,12 +347,14 @@ template <class T, bool is_cos> FG_INLINE Vec<T> circular(Vec<T> x) {
     r = rest - part;
     r = r + (((rest - r) - part) - n * 0x1.3198a2e037073p-69);
     Vec<T> z = r * r;
-    s = r * z * poly(z, -0.166666666666666646, 0.008333333333330929118, -0.000198412698367292982,
-                     2.755731608737887145e-6, -2.505112868515550268e-8, 1.591790182459687653e-10) + r;
+    s = r * z *
+            poly(z, -0.166666666666666646, 0.008333333333330929118, -0.000198412698367292982, 2.755731608737887145e-6,
+                 -2.505112868515550268e-8, 1.591790182459687653e-10) +
+        r;
     Vec<T> half = 0.5 * z, w = 1 - half;
-    c = w + (((1 - w) - half) + z * z * poly(z, 0.04166666666666666538, -0.001388888888888738512,
-                                             0.00002480158729874737352, -2.755731726223748363e-7,
-                                             2.087614429164219664e-9, -1.138249012200027941e-11));
+    c = w + (((1 - w) - half) + z * z *
+                                    poly(z, 0.04166666666666666538, -0.001388888888888738512, 0.00002480158729874737352,
+                                         -2.755731726223748363e-7, 2.087614429164219664e-9, -1.138249012200027941e-11));
   }
   auto quadrant = bits(t) + (is_cos ? 1 : 0);
   Vec<T> y = where(Mask<T>{(bit_and(quadrant, 1) != 0).v}, c, s);

@@ -21,9 +21,9 @@ FG_INLINE VD atan2_wide(VD y, VD x) {
   VD::M upper = t > 0.41421356237309503;
   VD u = where(upper, (t - 1) / (t + 1), t);
   VD z = u * u;
-  VD r = u + u * z * poly(z, -0.3333333333326597399, 0.1999999994970928375, -0.1428570809520680831, 
-                        0.1111081913139345335, -0.09084091224602405212, 0.07604700938027886325, -0.06026853912961641795,
-                        0.03294868583918391998);
+  VD r = u + u * z *
+                 poly(z, -0.3333333333326597399, 0.1999999994970928375, -0.1428570809520680831, 0.1111081913139345335,
+                      -0.09084091224602405212, 0.07604700938027886325, -0.06026853912961641795, 0.03294868583918391998);
   r = where(upper, r + half_pi / 2, r);
   r = where(steep, half_pi - r, r);
   r = where(copysign(VD(1), x) < 0, 2 * half_pi - r, r);
@@ -75,21 +75,45 @@ FG_NOINLINE VF atanh(VF x) {
 
 // ---- lane by lane ----
 
-#define FG_LANES1(word) \
-  FG_NOINLINE VD word(VD x) { return each(x, [](double a) { return ::word(a); }); }
-FG_LANES1(tan) FG_LANES1(asin) FG_LANES1(acos) FG_LANES1(atan) FG_LANES1(sinh) FG_LANES1(cosh) FG_LANES1(asinh)
-FG_LANES1(acosh) FG_LANES1(atanh) FG_LANES1(erfc)
+#define FG_LANES1(word)                                 \
+  FG_NOINLINE VD word(VD x) {                           \
+    return each(x, [](double a) { return ::word(a); }); \
+  }
+FG_LANES1(tan)
+FG_LANES1(asin)
+FG_LANES1(acos)
+FG_LANES1(atan)
+FG_LANES1(sinh)
+FG_LANES1(cosh)
+FG_LANES1(asinh)
+FG_LANES1(acosh)
+FG_LANES1(atanh)
+FG_LANES1(erfc)
 #undef FG_LANES1
 FG_NOINLINE VF erfc(VF x) {
   return each(x, [](float a) { return static_cast<float>(::erfc(static_cast<double>(a))); });
 }
-FG_NOINLINE VD erf(VD x) { return each(x, [](double a) { return ::erf(a); }); }
-FG_NOINLINE VD log2(VD x) { return each(x, [](double a) { return ::log2(a); }); }
-FG_NOINLINE VD log10(VD x) { return each(x, [](double a) { return ::log10(a); }); }
-FG_NOINLINE VD pow(VD a, VD b) { return each(a, b, [](double x, double y) { return ::pow(x, y); }); }
-FG_NOINLINE VD hypot(VD a, VD b) { return each(a, b, [](double x, double y) { return ::hypot(x, y); }); }
-FG_NOINLINE VD atan2(VD a, VD b) { return each(a, b, [](double x, double y) { return ::atan2(x, y); }); }
-FG_NOINLINE VD fmod(VD a, VD b) { return each(a, b, [](double x, double y) { return ::fmod(x, y); }); }
+FG_NOINLINE VD erf(VD x) {
+  return each(x, [](double a) { return ::erf(a); });
+}
+FG_NOINLINE VD log2(VD x) {
+  return each(x, [](double a) { return ::log2(a); });
+}
+FG_NOINLINE VD log10(VD x) {
+  return each(x, [](double a) { return ::log10(a); });
+}
+FG_NOINLINE VD pow(VD a, VD b) {
+  return each(a, b, [](double x, double y) { return ::pow(x, y); });
+}
+FG_NOINLINE VD hypot(VD a, VD b) {
+  return each(a, b, [](double x, double y) { return ::hypot(x, y); });
+}
+FG_NOINLINE VD atan2(VD a, VD b) {
+  return each(a, b, [](double x, double y) { return ::atan2(x, y); });
+}
+FG_NOINLINE VD fmod(VD a, VD b) {
+  return each(a, b, [](double x, double y) { return ::fmod(x, y); });
+}
 FG_NOINLINE VF hypot(VF a, VF b) {
   VD2 x = widen(a), y = widen(b);
   VF r = narrow({sqrt(x.low * x.low + y.low * y.low), sqrt(x.high * x.high + y.high * y.high)});
@@ -99,23 +123,37 @@ FG_NOINLINE VF hypot(VF a, VF b) {
 
 // ---- special functions: float in double as well ----
 
-#define FG_SPECIAL1(word) \
-  template <class T> FG_NOINLINE Vec<T> word(Vec<T> x) { \
+#define FG_SPECIAL1(word)                                                                      \
+  template <class T> FG_NOINLINE Vec<T> word(Vec<T> x) {                                       \
     return each(x, [](T a) { return static_cast<T>(special::word(static_cast<double>(a))); }); \
   }
-FG_SPECIAL1(lgamma) FG_SPECIAL1(digamma) FG_SPECIAL1(erfinv) FG_SPECIAL1(erfcx) FG_SPECIAL1(i0) FG_SPECIAL1(i0e)
-FG_SPECIAL1(i1) FG_SPECIAL1(i1e) FG_SPECIAL1(ndtri) FG_SPECIAL1(log_ndtr)
+FG_SPECIAL1(lgamma)
+FG_SPECIAL1(digamma)
+FG_SPECIAL1(erfinv)
+FG_SPECIAL1(erfcx)
+FG_SPECIAL1(i0)
+FG_SPECIAL1(i0e)
+FG_SPECIAL1(i1)
+FG_SPECIAL1(i1e)
+FG_SPECIAL1(ndtri)
+FG_SPECIAL1(log_ndtr)
 #undef FG_SPECIAL1
-#define FG_SPECIAL2(word) \
-  template <class T> FG_NOINLINE Vec<T> word(Vec<T> a, Vec<T> x) { \
-    return each(a, x, [](T n, T b) { return static_cast<T>(special::word(static_cast<double>(n), static_cast<double>(b))); }); \
-  } \
+#define FG_SPECIAL2(word)                                                                                              \
+  template <class T> FG_NOINLINE Vec<T> word(Vec<T> a, Vec<T> x) {                                                     \
+    return each(                                                                                                       \
+        a, x, [](T n, T b) { return static_cast<T>(special::word(static_cast<double>(n), static_cast<double>(b))); }); \
+  }                                                                                                                    \
   template <class T> FG_INLINE Vec<T> word(double a, Vec<T> x) { return word(Vec<T>(static_cast<T>(a)), x); }
-FG_SPECIAL2(polygamma) FG_SPECIAL2(zeta) FG_SPECIAL2(igamma) FG_SPECIAL2(igammac) FG_SPECIAL2(plain_function)
+FG_SPECIAL2(polygamma)
+FG_SPECIAL2(zeta)
+FG_SPECIAL2(igamma)
+FG_SPECIAL2(igammac)
+FG_SPECIAL2(plain_function)
 #undef FG_SPECIAL2
 template <class T> FG_NOINLINE Vec<T> polynomial(Vec<T> kind, Vec<T> x, Vec<T> n) {
   return each(x, n, [&](T a, T b) {
-    return static_cast<T>(special::polynomial(static_cast<double>(kind.v[0]), static_cast<double>(a), static_cast<double>(b)));
+    return static_cast<T>(
+        special::polynomial(static_cast<double>(kind.v[0]), static_cast<double>(a), static_cast<double>(b)));
   });
 }
 

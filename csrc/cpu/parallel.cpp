@@ -58,8 +58,9 @@ struct Pool {
   std::atomic<int> threads{0};  // 0: not asked yet
   int workers = 0;              // started; only the owner of `busy` looks at these
   uint32_t generation = 0;
-  int64_t missed_ns = 0, missed_at = 0;  // regions in a row that were too small to wake anyone for: cost, time of the last
-  int caller_cpu = 0;  // plus 1
+  int64_t missed_ns = 0,
+          missed_at = 0;  // regions in a row that were too small to wake anyone for: cost, time of the last
+  int caller_cpu = 0;     // plus 1
   pthread_t handles[kMaxThreads] = {};
 };
 constinit Pool pool;
@@ -222,8 +223,8 @@ void serial(int64_t chunks, void (*fn)(void*, int64_t), void* context) {
   for (int64_t i = 0; i < chunks; ++i) fn(context, i);
 }
 
-// Whether a region that is too small to wake workers for is part of a stream of such regions: together they are worth it,
-// and workers that are awake find the next ones without sleeping in between.
+// Whether a region that is too small to wake workers for is part of a stream of such regions: together they are worth
+// it, and workers that are awake find the next ones without sleeping in between.
 bool is_stream(int64_t cost_ns) {
   int64_t now = now_ns();
   if (now - pool.missed_at > kPauseNs) pool.missed_ns = 0;

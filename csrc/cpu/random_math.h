@@ -20,9 +20,7 @@ inline double double_of(uint64_t x) { return __builtin_bit_cast(double, x); }
 
 inline float unit24(uint32_t w) { return static_cast<float>(static_cast<int32_t>(w & 0xffffffu)) * 0x1p-24f; }
 
-inline uint64_t word64(const uint32_t* words, int64_t i) {
-  return uint64_t{words[2 * i]} << 32 | words[2 * i + 1];
-}
+inline uint64_t word64(const uint32_t* words, int64_t i) { return uint64_t{words[2 * i]} << 32 | words[2 * i + 1]; }
 
 // 53 bits over 2^53. The halves become doubles by their place in a mantissa: every step is exact and has a vector form.
 inline double unit53(const uint32_t* words, int64_t i) {

@@ -24,7 +24,7 @@ struct Fill {
   double (*value)(const Fill& fill, double u);
   uint64_t range, reciprocal;  // integers
   int64_t lo;
-  uint64_t one;       // bernoulli: the bits of 1 in the output
+  uint64_t one;  // bernoulli: the bits of 1 in the output
   const void* probs;
   DType probs_dtype;
 };

@@ -14,8 +14,8 @@ namespace fg::cpu::FG_ISA {
 namespace {
 
 template <class T> constexpr int64_t kTile = 8192 / static_cast<int64_t>(sizeof(T));  // columns
-constexpr int64_t kStateBytes = 16384;  // of a tile: up to two T a column
-constexpr int64_t kAccBytes = 24;       // of one accumulator, at most
+constexpr int64_t kStateBytes = 16384;                                                // of a tile: up to two T a column
+constexpr int64_t kAccBytes = 24;                                                     // of one accumulator, at most
 
 // Accumulators are known by their size only; acc points to n of them.
 template <class T> struct RuleOf {
@@ -117,10 +117,10 @@ template <class T> FG_NOINLINE void reduce_rows(const ReduceArgs& a, const RuleO
 
 // ---- columns --------------------------------------------------------------------------------------------------------
 struct ColumnPlan {
-  int64_t fold;    // rows of memory that count as one
-  int64_t width;   // columns then
-  int64_t rows;    // and rows
-  int64_t tail;    // columns of the incomplete last row
+  int64_t fold;   // rows of memory that count as one
+  int64_t width;  // columns then
+  int64_t rows;   // and rows
+  int64_t tail;   // columns of the incomplete last row
   int64_t tile, tiles;
   int64_t part_rows, parts;
 };
@@ -259,8 +259,8 @@ template <class Rule> struct Erased {
   static void finish(const void* acc, const ReduceArgs& a, int64_t i, int64_t n) {
     for (int64_t j = 0; j < n; ++j) Rule::finish(static_cast<const Acc*>(acc)[j], a, i + j);
   }
-  static constexpr RuleOf<T> rule = {sizeof(Acc), Rule::kRows, Rule::kCost, empty,  add,
-                                     short_rows,  rows,        gather,      merge,  finish};
+  static constexpr RuleOf<T> rule = {sizeof(Acc), Rule::kRows, Rule::kCost, empty, add,
+                                     short_rows,  rows,        gather,      merge, finish};
 };
 template <class Rule> void reduce(const ReduceArgs& a) { reduce_any(a, Erased<Rule>::rule); }
 

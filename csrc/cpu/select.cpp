@@ -1,7 +1,8 @@
 // The k largest or smallest, the k-th, the median and the mode of lines, without sorting them whole.
 //
-// Which of several equal elements is taken is not promised anywhere, but programs see it. So topk, kthvalue and mode take
-// the steps of the standard library's algorithms on (value, place) compared by value alone, which is what torch does.
+// Which of several equal elements is taken is not promised anywhere, but programs see it. So topk, kthvalue and mode
+// take the steps of the standard library's algorithms on (value, place) compared by value alone, which is what torch
+// does.
 #include "cpu/sort_keys.h"
 
 namespace fg::cpu {

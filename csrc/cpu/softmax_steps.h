@@ -25,8 +25,7 @@ template <class T> FG_INLINE T block_max(const T* x, int64_t n) {
 }
 template <class T> FG_INLINE T block_exp_sum(const T* x, int64_t n, T shift) {
   using V = Vec<T>;
-  return fold_block<T, 2>(
-      x, n, 0, [shift](V a) { return exp_or_zero(a - V(shift)); }, [](V a, V b) { return a + b; });
+  return fold_block<T, 2>(x, n, 0, [shift](V a) { return exp_or_zero(a - V(shift)); }, [](V a, V b) { return a + b; });
 }
 
 // Adds rows to a row of (largest so far, sum of exp relative to it). Groups of rows share one correction of the sum.

@@ -5,8 +5,8 @@
 namespace fg::cpu {
 namespace {
 
-constexpr int64_t kShort = 100;               // below, comparison wins
-constexpr int64_t kLong = int64_t{1} << 17;   // above, the passes over one line are shared by the threads
+constexpr int64_t kShort = 100;              // below, comparison wins
+constexpr int64_t kLong = int64_t{1} << 17;  // above, the passes over one line are shared by the threads
 constexpr int kMaxBuckets = 1 << 11;
 
 // Digits of `bits` bits: long lines take fewer and wider ones, short lines small tables.

@@ -1,5 +1,5 @@
-// Elements as unsigned keys whose order is that of sorting: NaN last, -0 equal to 0. With the place beside it, a key is a
-// record; the same code then serves every dtype. For files of cpu/ that are compiled once.
+// Elements as unsigned keys whose order is that of sorting: NaN last, -0 equal to 0. With the place beside it, a key is
+// a record; the same code then serves every dtype. For files of cpu/ that are compiled once.
 #pragma once
 #include <algorithm>
 #include <cstdint>
@@ -59,7 +59,9 @@ struct Pair {
   static Pair of(uint64_t key, int64_t place) { return {key, static_cast<uint64_t>(place)}; }
   uint64_t key() const { return key_; }
   int64_t place() const { return static_cast<int64_t>(place_); }
-  friend bool operator<(const Pair& a, const Pair& b) { return a.key_ != b.key_ ? a.key_ < b.key_ : a.place_ < b.place_; }
+  friend bool operator<(const Pair& a, const Pair& b) {
+    return a.key_ != b.key_ ? a.key_ < b.key_ : a.place_ < b.place_;
+  }
 };
 template <class Record> bool key_less(const Record& a, const Record& b) { return a.key() < b.key(); }
 

@@ -15,11 +15,22 @@ namespace math {
 
 #define FG_ONE(name) \
   double name(double x) { return math::name(x); }
-FG_ONE(digamma) FG_ONE(erfinv) FG_ONE(erfcx) FG_ONE(i0) FG_ONE(i0e) FG_ONE(i1) FG_ONE(i1e) FG_ONE(ndtri) FG_ONE(log_ndtr)
+FG_ONE(digamma)
+FG_ONE(erfinv)
+FG_ONE(erfcx)
+FG_ONE(i0)
+FG_ONE(i0e)
+FG_ONE(i1)
+FG_ONE(i1e)
+FG_ONE(ndtri)
+FG_ONE(log_ndtr)
 #undef FG_ONE
 #define FG_TWO(name) \
   double name(double a, double x) { return math::name(a, x); }
-FG_TWO(polygamma) FG_TWO(zeta) FG_TWO(igamma) FG_TWO(igammac)
+FG_TWO(polygamma)
+FG_TWO(zeta)
+FG_TWO(igamma)
+FG_TWO(igammac)
 #undef FG_TWO
 double lgamma(double x) { return math::log_gamma(x); }
 double plain_function(double kind, double x) { return math::plain_function(static_cast<int>(kind), x); }

@@ -1,5 +1,5 @@
-// The special functions of ops/special_math.h as plain calls: compiled once, called lane by lane from the kernels. Calls
-// cost little beside what they do, and results have the same bits for every instruction set.
+// The special functions of ops/special_math.h as plain calls: compiled once, called lane by lane from the kernels.
+// Calls cost little beside what they do, and results have the same bits for every instruction set.
 #pragma once
 
 namespace fg::cpu::special {

@@ -32,10 +32,22 @@ constexpr int kVecBytes = 16;
 #endif
 
 template <class T> struct Lane;
-template <> struct Lane<float> { using Int = int32_t; using Unsigned = uint32_t; };
-template <> struct Lane<double> { using Int = int64_t; using Unsigned = uint64_t; };
-template <> struct Lane<int32_t> { using Int = int32_t; using Unsigned = uint32_t; };
-template <> struct Lane<int64_t> { using Int = int64_t; using Unsigned = uint64_t; };
+template <> struct Lane<float> {
+  using Int = int32_t;
+  using Unsigned = uint32_t;
+};
+template <> struct Lane<double> {
+  using Int = int64_t;
+  using Unsigned = uint64_t;
+};
+template <> struct Lane<int32_t> {
+  using Int = int32_t;
+  using Unsigned = uint32_t;
+};
+template <> struct Lane<int64_t> {
+  using Int = int64_t;
+  using Unsigned = uint64_t;
+};
 template <class T> constexpr bool kIsFloat = false;
 template <> constexpr bool kIsFloat<float> = true;
 template <> constexpr bool kIsFloat<double> = true;
@@ -49,9 +61,13 @@ template <> constexpr bool kIsNumber<long long> = true;
 template <> constexpr bool kIsNumber<float> = true;
 template <> constexpr bool kIsNumber<double> = true;
 template <bool> struct EnableIf {};
-template <> struct EnableIf<true> { using type = int; };
+template <> struct EnableIf<true> {
+  using type = int;
+};
 
-template <class T, int bytes> struct Raw { typedef T type __attribute__((vector_size(bytes))); };
+template <class T, int bytes> struct Raw {
+  typedef T type __attribute__((vector_size(bytes)));
+};
 
 template <class T> struct Mask {
   using V = typename Raw<typename Lane<T>::Int, kVecBytes>::type;  // every lane 0 or -1
@@ -202,29 +218,37 @@ template <class T, class F> FG_INLINE Vec<T> each(Vec<T> a, Vec<T> b, F f) {
 
 // ---- rounding and square root ----
 #if defined(__AVX512F__)
-#define FG_ROUND(word, mode, scalar)                                                               \
-  FG_INLINE VF word(VF a) { return (VF::V)_mm512_roundscale_ps((__m512)a.v, mode | 8); }           \
+#define FG_ROUND(word, mode, scalar)                                                     \
+  FG_INLINE VF word(VF a) { return (VF::V)_mm512_roundscale_ps((__m512)a.v, mode | 8); } \
   FG_INLINE VD word(VD a) { return (VD::V)_mm512_roundscale_pd((__m512d)a.v, mode | 8); }
 FG_INLINE VF sqrt(VF a) { return (VF::V)_mm512_sqrt_ps((__m512)a.v); }
 FG_INLINE VD sqrt(VD a) { return (VD::V)_mm512_sqrt_pd((__m512d)a.v); }
 #elif defined(__AVX2__)
-#define FG_ROUND(word, mode, scalar)                                                               \
-  FG_INLINE VF word(VF a) { return (VF::V)_mm256_round_ps((__m256)a.v, mode | 8); }                \
+#define FG_ROUND(word, mode, scalar)                                                \
+  FG_INLINE VF word(VF a) { return (VF::V)_mm256_round_ps((__m256)a.v, mode | 8); } \
   FG_INLINE VD word(VD a) { return (VD::V)_mm256_round_pd((__m256d)a.v, mode | 8); }
 FG_INLINE VF sqrt(VF a) { return (VF::V)_mm256_sqrt_ps((__m256)a.v); }
 FG_INLINE VD sqrt(VD a) { return (VD::V)_mm256_sqrt_pd((__m256d)a.v); }
 #elif defined(__SSE4_1__)
-#define FG_ROUND(word, mode, scalar)                                                               \
-  FG_INLINE VF word(VF a) { return (VF::V)_mm_round_ps((__m128)a.v, mode | 8); }                   \
+#define FG_ROUND(word, mode, scalar)                                             \
+  FG_INLINE VF word(VF a) { return (VF::V)_mm_round_ps((__m128)a.v, mode | 8); } \
   FG_INLINE VD word(VD a) { return (VD::V)_mm_round_pd((__m128d)a.v, mode | 8); }
 FG_INLINE VF sqrt(VF a) { return (VF::V)_mm_sqrt_ps((__m128)a.v); }
 FG_INLINE VD sqrt(VD a) { return (VD::V)_mm_sqrt_pd((__m128d)a.v); }
 #else
-#define FG_ROUND(word, mode, scalar)                                                               \
-  FG_INLINE VF word(VF a) { return each(a, [](float x) { return ::scalar##f(x); }); }              \
-  FG_INLINE VD word(VD a) { return each(a, [](double x) { return ::scalar(x); }); }
-FG_INLINE VF sqrt(VF a) { return each(a, [](float x) { return ::sqrtf(x); }); }
-FG_INLINE VD sqrt(VD a) { return each(a, [](double x) { return ::sqrt(x); }); }
+#define FG_ROUND(word, mode, scalar)                        \
+  FG_INLINE VF word(VF a) {                                 \
+    return each(a, [](float x) { return ::scalar##f(x); }); \
+  }                                                         \
+  FG_INLINE VD word(VD a) {                                 \
+    return each(a, [](double x) { return ::scalar(x); });   \
+  }
+FG_INLINE VF sqrt(VF a) {
+  return each(a, [](float x) { return ::sqrtf(x); });
+}
+FG_INLINE VD sqrt(VD a) {
+  return each(a, [](double x) { return ::sqrt(x); });
+}
 #endif
 FG_ROUND(round, 0, rint)  // half to even
 FG_ROUND(floor, 1, floor)
@@ -234,7 +258,10 @@ FG_ROUND(trunc, 3, trunc)
 #define FG_ROUND(word)                  \
   FG_INLINE VI word(VI a) { return a; } \
   FG_INLINE VL word(VL a) { return a; }
-FG_ROUND(round) FG_ROUND(floor) FG_ROUND(ceil) FG_ROUND(trunc)
+FG_ROUND(round)
+FG_ROUND(floor)
+FG_ROUND(ceil)
+FG_ROUND(trunc)
 #undef FG_ROUND
 
 // ---- between lane widths: a vector of 32-bit lanes is two of 64-bit lanes ----

@@ -19,14 +19,10 @@ struct Fill {
 // Same dtype: the bits are moved as they are, so an integer type of the same width stands for it.
 DType bits_dtype(DType t) {
   switch (item_size(t)) {
-    case 1:
-      return DType::UInt8;
-    case 2:
-      return DType::Int16;
-    case 4:
-      return DType::Int32;
-    default:
-      return DType::Int64;
+    case 1: return DType::UInt8;
+    case 2: return DType::Int16;
+    case 4: return DType::Int32;
+    default: return DType::Int64;
   }
 }
 
@@ -79,14 +75,10 @@ bool is_transpose(const Iter& it) {
 void copy(const Iter& given) {
   if (given.out.dtype != given.in[0].dtype || given.host) {
     switch (compute_of(given.in[0].dtype)) {
-      case Compute::F32:
-        return launch_elementwise<Identity, float>(given);
-      case Compute::F64:
-        return launch_elementwise<Identity, double>(given);
-      case Compute::I32:
-        return launch_elementwise<Identity, int32_t>(given);
-      default:
-        return launch_elementwise<Identity, int64_t>(given);
+      case Compute::F32: return launch_elementwise<Identity, float>(given);
+      case Compute::F64: return launch_elementwise<Identity, double>(given);
+      case Compute::I32: return launch_elementwise<Identity, int32_t>(given);
+      default: return launch_elementwise<Identity, int64_t>(given);
     }
   }
   if (given.numel == 0) return;
@@ -101,14 +93,10 @@ void copy(const Iter& given) {
   }
   if (is_transpose(it)) {
     switch (bytes) {
-      case 1:
-        return transpose<uint8_t>(it);
-      case 2:
-        return transpose<uint16_t>(it);
-      case 4:
-        return transpose<uint32_t>(it);
-      default:
-        return transpose<uint64_t>(it);
+      case 1: return transpose<uint8_t>(it);
+      case 2: return transpose<uint16_t>(it);
+      case 4: return transpose<uint32_t>(it);
+      default: return transpose<uint64_t>(it);
     }
   }
   return bytes == 8 ? launch_elementwise<Identity, int64_t>(it) : launch_elementwise<Identity, int32_t>(it);
@@ -119,15 +107,12 @@ void fill(const Iter& given) {
   it.inputs = 0;
   it.host = 0;
   switch (compute_of(it.out.dtype)) {
-    case Compute::F32:
-      return launch_elementwise<Fill, float>(it);
-    case Compute::F64:
-      return launch_elementwise<Fill, double>(it);
+    case Compute::F32: return launch_elementwise<Fill, float>(it);
+    case Compute::F64: return launch_elementwise<Fill, double>(it);
     case Compute::I32:
       if (it.out.dtype == DType::Bool) it.params[0].i = it.params[0].i != 0;
       return launch_elementwise<Fill, int32_t>(it);
-    default:
-      return launch_elementwise<Fill, int64_t>(it);
+    default: return launch_elementwise<Fill, int64_t>(it);
   }
 }
 

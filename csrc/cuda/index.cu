@@ -83,14 +83,10 @@ int64_t gather(IndexArgs& args) {
   if (args.iter.numel == 0) return -1;
   args.iter.inputs = 2;
   switch (item_size(args.iter.out.dtype)) {
-    case 1:
-      return gather_as<uint8_t>(args);
-    case 2:
-      return gather_as<uint16_t>(args);
-    case 4:
-      return gather_as<uint32_t>(args);
-    default:
-      return gather_as<uint64_t>(args);
+    case 1: return gather_as<uint8_t>(args);
+    case 2: return gather_as<uint16_t>(args);
+    case 4: return gather_as<uint32_t>(args);
+    default: return gather_as<uint64_t>(args);
   }
 }
 
@@ -284,14 +280,10 @@ void triangle(void* out, const void* in, int64_t bytes, int64_t batch, int64_t r
   int64_t n = batch * rows * cols;
   if (n == 0) return;
   switch (bytes) {
-    case 1:
-      return triangle_as<uint8_t>(out, in, n, rows, cols, diagonal, upper, stream);
-    case 2:
-      return triangle_as<uint16_t>(out, in, n, rows, cols, diagonal, upper, stream);
-    case 4:
-      return triangle_as<uint32_t>(out, in, n, rows, cols, diagonal, upper, stream);
-    default:
-      return triangle_as<uint64_t>(out, in, n, rows, cols, diagonal, upper, stream);
+    case 1: return triangle_as<uint8_t>(out, in, n, rows, cols, diagonal, upper, stream);
+    case 2: return triangle_as<uint16_t>(out, in, n, rows, cols, diagonal, upper, stream);
+    case 4: return triangle_as<uint32_t>(out, in, n, rows, cols, diagonal, upper, stream);
+    default: return triangle_as<uint64_t>(out, in, n, rows, cols, diagonal, upper, stream);
   }
 }
 

@@ -162,22 +162,14 @@ template <class Fn> void split(const Iter& it, Fn&& fn) {
 // A number in host memory, by the rules of convert() for what a number can be: bool, int64, float or double.
 template <class T> T host_value(const Operand& operand) {
   switch (operand.dtype) {
-    case DType::Bool:
-      return static_cast<T>(*static_cast<const uint8_t*>(operand.data) != 0);
-    case DType::UInt8:
-      return static_cast<T>(*static_cast<const uint8_t*>(operand.data));
-    case DType::Int8:
-      return static_cast<T>(*static_cast<const int8_t*>(operand.data));
-    case DType::Int16:
-      return static_cast<T>(*static_cast<const int16_t*>(operand.data));
-    case DType::Int32:
-      return static_cast<T>(*static_cast<const int32_t*>(operand.data));
-    case DType::Int64:
-      return static_cast<T>(*static_cast<const int64_t*>(operand.data));
-    case DType::Float32:
-      return static_cast<T>(*static_cast<const float*>(operand.data));
-    case DType::Float64:
-      return static_cast<T>(*static_cast<const double*>(operand.data));
+    case DType::Bool: return static_cast<T>(*static_cast<const uint8_t*>(operand.data) != 0);
+    case DType::UInt8: return static_cast<T>(*static_cast<const uint8_t*>(operand.data));
+    case DType::Int8: return static_cast<T>(*static_cast<const int8_t*>(operand.data));
+    case DType::Int16: return static_cast<T>(*static_cast<const int16_t*>(operand.data));
+    case DType::Int32: return static_cast<T>(*static_cast<const int32_t*>(operand.data));
+    case DType::Int64: return static_cast<T>(*static_cast<const int64_t*>(operand.data));
+    case DType::Float32: return static_cast<T>(*static_cast<const float*>(operand.data));
+    case DType::Float64: return static_cast<T>(*static_cast<const double*>(operand.data));
     case DType::BFloat16: {
       uint32_t bits = uint32_t(*static_cast<const uint16_t*>(operand.data)) << 16;
       float value;

@@ -209,14 +209,9 @@ bool try_library(const GemmArgs& args) {
     return false;
   if (!args.bias) return cublas_gemm(args);
   switch (item_size(args.dtype)) {
-    case 2:
-      spread_bias<uint16_t>(args);
-      break;
-    case 4:
-      spread_bias<int32_t>(args);
-      break;
-    default:
-      spread_bias<int64_t>(args);
+    case 2: spread_bias<uint16_t>(args); break;
+    case 4: spread_bias<int32_t>(args); break;
+    default: spread_bias<int64_t>(args);
   }
   GemmArgs with = args;
   with.beta = 1;
@@ -227,26 +222,16 @@ void gemm(const GemmArgs& args) {
   if (args.m == 0 || args.n == 0 || args.batch == 0) return;
   if (try_library(args)) return;
   switch (args.dtype) {
-    case DType::UInt8:
-      return gemm_as<uint8_t>(args);
-    case DType::Int8:
-      return gemm_as<int8_t>(args);
-    case DType::Int16:
-      return gemm_as<int16_t>(args);
-    case DType::Int32:
-      return gemm_as<int32_t>(args);
-    case DType::Int64:
-      return gemm_as<int64_t>(args);
-    case DType::Float16:
-      return gemm_as<Half>(args);
-    case DType::BFloat16:
-      return gemm_as<BHalf>(args);
-    case DType::Float32:
-      return gemm_as<float>(args);
-    case DType::Float64:
-      return gemm_as<double>(args);
-    default:
-      set_error("matmul", "dtype not supported");
+    case DType::UInt8: return gemm_as<uint8_t>(args);
+    case DType::Int8: return gemm_as<int8_t>(args);
+    case DType::Int16: return gemm_as<int16_t>(args);
+    case DType::Int32: return gemm_as<int32_t>(args);
+    case DType::Int64: return gemm_as<int64_t>(args);
+    case DType::Float16: return gemm_as<Half>(args);
+    case DType::BFloat16: return gemm_as<BHalf>(args);
+    case DType::Float32: return gemm_as<float>(args);
+    case DType::Float64: return gemm_as<double>(args);
+    default: set_error("matmul", "dtype not supported");
   }
 }
 

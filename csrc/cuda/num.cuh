@@ -36,9 +36,10 @@ template <class T> struct Num {
 #define FG_OP(op) \
   friend FG_DEVICE Num operator op(Num a, Num b) { return static_cast<T>(static_cast<U>(a.v) op static_cast<U>(b.v)); }
   FG_OP(+)
-  FG_OP(-) FG_OP(*)
+  FG_OP(-)
+  FG_OP(*)
 #undef FG_OP
-      friend FG_DEVICE Num operator/(Num a, Num b) {
+  friend FG_DEVICE Num operator/(Num a, Num b) {
     if constexpr (kFloat) return a.v / b.v;
     return trunc_divide(a, b);
   }
@@ -49,11 +50,13 @@ template <class T> struct Num {
 #define FG_OP(op) \
   friend FG_DEVICE Mask operator op(Num a, Num b) { return {a.v op b.v}; }
   FG_OP(<)
-  FG_OP(<=) FG_OP(>) FG_OP(>=) FG_OP(==) FG_OP(!=)
+  FG_OP(<=)
+  FG_OP(>)
+  FG_OP(>=)
+  FG_OP(==)
+  FG_OP(!=)
 #undef FG_OP
-      friend FG_DEVICE Num where(Mask m, Num a, Num b) {
-    return m.v ? a.v : b.v;
-  }
+  friend FG_DEVICE Num where(Mask m, Num a, Num b) { return m.v ? a.v : b.v; }
   friend FG_DEVICE Num zero(Num) { return T(0); }
   friend FG_DEVICE Num conj(Num a) { return a; }
 
@@ -66,15 +69,29 @@ template <class T> struct Num {
     }                                \
   }
   FG_WORD(exp, exp)
-  FG_WORD(exp2, exp2) FG_WORD(expm1, expm1) FG_WORD(log, log) FG_WORD(log2, log2) FG_WORD(log10, log10)
-      FG_WORD(log1p, log1p) FG_WORD(sqrt, sqrt) FG_WORD(sin, sin) FG_WORD(cos, cos) FG_WORD(tan, tan)
-          FG_WORD(asin, asin) FG_WORD(acos, acos) FG_WORD(atan, atan) FG_WORD(sinh, sinh) FG_WORD(cosh, cosh)
-              FG_WORD(asinh, asinh) FG_WORD(acosh, acosh) FG_WORD(atanh, atanh) FG_WORD(tanh, tanh) FG_WORD(erf, erf)
-                  FG_WORD(erfc, erfc)
+  FG_WORD(exp2, exp2)
+  FG_WORD(expm1, expm1)
+  FG_WORD(log, log)
+  FG_WORD(log2, log2)
+  FG_WORD(log10, log10)
+  FG_WORD(log1p, log1p)
+  FG_WORD(sqrt, sqrt)
+  FG_WORD(sin, sin)
+  FG_WORD(cos, cos)
+  FG_WORD(tan, tan)
+  FG_WORD(asin, asin)
+  FG_WORD(acos, acos)
+  FG_WORD(atan, atan)
+  FG_WORD(sinh, sinh)
+  FG_WORD(cosh, cosh)
+  FG_WORD(asinh, asinh)
+  FG_WORD(acosh, acosh)
+  FG_WORD(atanh, atanh)
+  FG_WORD(tanh, tanh)
+  FG_WORD(erf, erf)
+  FG_WORD(erfc, erfc)
 #undef FG_WORD
-                      friend FG_DEVICE Num sigmoid(Num a) {
-    return 1 / (1 + exp(-a));
-  }
+  friend FG_DEVICE Num sigmoid(Num a) { return 1 / (1 + exp(-a)); }
 
   // Words that are the identity on integers.
 #define FG_WORD(word, fn)                  \
@@ -88,9 +105,11 @@ template <class T> struct Num {
     }                                      \
   }
   FG_WORD(floor, floor)
-  FG_WORD(ceil, ceil) FG_WORD(round, rint) FG_WORD(trunc, trunc)
+  FG_WORD(ceil, ceil)
+  FG_WORD(round, rint)
+  FG_WORD(trunc, trunc)
 #undef FG_WORD
-      friend FG_DEVICE Num abs(Num a) {
+  friend FG_DEVICE Num abs(Num a) {
     if constexpr (!kFloat) {
       return a.v < 0 ? -a : a;
     } else if constexpr (sizeof(T) == 4) {
@@ -112,9 +131,12 @@ template <class T> struct Num {
     }                                       \
   }
   FG_WORD(atan2, atan2)
-  FG_WORD(hypot, hypot) FG_WORD(copysign, copysign) FG_WORD(float_pow, pow) FG_WORD(float_fmod, fmod)
+  FG_WORD(hypot, hypot)
+  FG_WORD(copysign, copysign)
+  FG_WORD(float_pow, pow)
+  FG_WORD(float_fmod, fmod)
 #undef FG_WORD
-      friend FG_DEVICE Num pow(Num a, Num b) {
+  friend FG_DEVICE Num pow(Num a, Num b) {
     if constexpr (kFloat) {
       return float_pow(a, b);
     } else {
@@ -168,14 +190,24 @@ template <class T> struct Num {
 #define FG_WORD(word, fn) \
   friend FG_DEVICE Num word(Num a) { return static_cast<T>(special::fn(static_cast<double>(a.v))); }
   FG_WORD(lgamma, log_gamma)
-  FG_WORD(digamma, digamma) FG_WORD(erfinv, erfinv) FG_WORD(erfcx, erfcx) FG_WORD(i0, i0) FG_WORD(i0e, i0e)
-      FG_WORD(i1, i1) FG_WORD(i1e, i1e) FG_WORD(ndtri, ndtri) FG_WORD(log_ndtr, log_ndtr)
+  FG_WORD(digamma, digamma)
+  FG_WORD(erfinv, erfinv)
+  FG_WORD(erfcx, erfcx)
+  FG_WORD(i0, i0)
+  FG_WORD(i0e, i0e)
+  FG_WORD(i1, i1)
+  FG_WORD(i1e, i1e)
+  FG_WORD(ndtri, ndtri)
+  FG_WORD(log_ndtr, log_ndtr)
 #undef FG_WORD
-#define FG_WORD(word)                              \
-  friend FG_DEVICE Num word(Num a, Num b) {        \
+#define FG_WORD(word)                                                                         \
+  friend FG_DEVICE Num word(Num a, Num b) {                                                   \
     return static_cast<T>(special::word(static_cast<double>(a.v), static_cast<double>(b.v))); \
   }
-          FG_WORD(polygamma) FG_WORD(zeta) FG_WORD(igamma) FG_WORD(igammac)
+  FG_WORD(polygamma)
+  FG_WORD(zeta)
+  FG_WORD(igamma)
+  FG_WORD(igammac)
 #undef FG_WORD
   friend FG_DEVICE Num plain_function(Num kind, Num x) {
     return static_cast<T>(special::plain_function(static_cast<int>(kind.v), static_cast<double>(x.v)));

@@ -51,8 +51,7 @@ template <class T> FG_DEVICE void update(const Rule& options, const Entry& e, in
   const Cell<T> at{e, i};
   switch (options.kind) {
 #define FG_KIND(name) \
-  case Optim::name:   \
-    return name(rule, at);
+  case Optim::name: return name(rule, at);
     FG_OPTIMS(FG_KIND)
 #undef FG_KIND
   }

@@ -86,18 +86,14 @@ template <class T, int kWords> FG_DEVICE T draw(const RandomOperands& p, const u
       T y = rounded(u * (b - a) + a, p.dtype);
       return y >= rounded(b, p.dtype) ? a : y;
     }
-    case Random::bernoulli:
-      return static_cast<T>(w[0] < p.threshold);
-    case Random::bernoulli_tensor:
-      return static_cast<T>(u < load<T>(p.probs, i, p.probs_dtype));
-    case Random::exponential:
-      return -log1p_of(-(u > 0 ? u : kLeast)) / a;  // never 0: quotients by it are common
+    case Random::bernoulli: return static_cast<T>(w[0] < p.threshold);
+    case Random::bernoulli_tensor: return static_cast<T>(u < load<T>(p.probs, i, p.probs_dtype));
+    case Random::exponential: return -log1p_of(-(u > 0 ? u : kLeast)) / a;  // never 0: quotients by it are common
     case Random::geometric: {
       T y = ceil_of(log_of(u > 0 ? u : kLeast) / log1p_of(-a));
       return y >= 1 ? y : T(1);
     }
-    case Random::cauchy:
-      return a + b * tan_of(kPi * (u - T(0.5)));
+    case Random::cauchy: return a + b * tan_of(kPi * (u - T(0.5)));
     default:
       if constexpr (kWords * sizeof(T) >= 8 && kWords >= 2) {
         T v = u;
@@ -153,26 +149,16 @@ template <class T, int kWords> void launch_random(const RandomOperands& p, const
 // random_(): from 0 to the largest number up to which the dtype has every integer.
 uint64_t natural_range(DType t) {
   switch (t) {
-    case DType::Bool:
-      return 2;
-    case DType::UInt8:
-      return 256;
-    case DType::Int8:
-      return 128;
-    case DType::Int16:
-      return 32768;
-    case DType::Int32:
-      return uint64_t(1) << 31;
-    case DType::Int64:
-      return uint64_t(1) << 63;
-    case DType::Float16:
-      return 2049;
-    case DType::BFloat16:
-      return 257;
-    case DType::Float32:
-      return (uint64_t(1) << 24) + 1;
-    default:
-      return (uint64_t(1) << 53) + 1;
+    case DType::Bool: return 2;
+    case DType::UInt8: return 256;
+    case DType::Int8: return 128;
+    case DType::Int16: return 32768;
+    case DType::Int32: return uint64_t(1) << 31;
+    case DType::Int64: return uint64_t(1) << 63;
+    case DType::Float16: return 2049;
+    case DType::BFloat16: return 257;
+    case DType::Float32: return (uint64_t(1) << 24) + 1;
+    default: return (uint64_t(1) << 53) + 1;
   }
 }
 
@@ -230,9 +216,7 @@ void randperm(int64_t* out, int64_t n, void* generator, Stream stream) {
   FG_LAUNCH_FREE(widen_kernel, grid, kThreads, 0, stream, values, out, n);
 }
 
-void* generator_create(int64_t seed) {
-  return new PhiloxState{static_cast<uint64_t>(seed), 0};
-}
+void* generator_create(int64_t seed) { return new PhiloxState{static_cast<uint64_t>(seed), 0}; }
 void generator_destroy(void* generator) { delete static_cast<PhiloxState*>(generator); }
 void generator_seed(void* generator, int64_t seed) {
   *static_cast<PhiloxState*>(generator) = {static_cast<uint64_t>(seed), 0};

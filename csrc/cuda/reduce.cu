@@ -24,14 +24,12 @@ template <class T> FG_DEVICE T abs_of(T x) { return x < 0 ? -x : x == 0 ? T(0) :
 template <class T> FG_DEVICE T plus(T a, T b) {
   if constexpr (std::is_integral_v<T>)
     return static_cast<T>(static_cast<std::make_unsigned_t<T>>(a) + static_cast<std::make_unsigned_t<T>>(b));
-  else
-    return a + b;
+  else return a + b;
 }
 template <class T> FG_DEVICE T times(T a, T b) {
   if constexpr (std::is_integral_v<T>)
     return static_cast<T>(static_cast<std::make_unsigned_t<T>>(a) * static_cast<std::make_unsigned_t<T>>(b));
-  else
-    return a * b;
+  else return a * b;
 }
 template <class T> struct Limits;
 template <> struct Limits<float> {

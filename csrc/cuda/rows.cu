@@ -183,16 +183,12 @@ template <template <class> class Monoid, class T> void scan_as(const RowArgs& ar
 template <template <class> class Monoid> void scan(const RowArgs& args) {
   if (args.outer * args.inner == 0 || args.size == 0) return;
   switch (args.dtype) {
-    case DType::Float64:
-      return scan_as<Monoid, double>(args);
-    case DType::Int64:
-      return scan_as<Monoid, int64_t>(args);
+    case DType::Float64: return scan_as<Monoid, double>(args);
+    case DType::Int64: return scan_as<Monoid, int64_t>(args);
     case DType::Float32:
     case DType::Float16:
-    case DType::BFloat16:
-      return scan_as<Monoid, float>(args);
-    default:
-      return scan_as<Monoid, int32_t>(args);
+    case DType::BFloat16: return scan_as<Monoid, float>(args);
+    default: return scan_as<Monoid, int32_t>(args);
   }
 }
 

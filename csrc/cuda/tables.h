@@ -3,10 +3,20 @@
 #include "core/backend.h"
 
 namespace fg::cuda {
-#define FG_CUDA_FAMILIES(X)                                                                                         \
-  X(memory)                                                                                                         \
-  X(elementwise_unary) X(elementwise_binary) X(elementwise_grad_unary) X(elementwise_grad_binary) X(copy) X(reduce) \
-      X(rows) X(norm) X(matmul) X(index) X(random) X(optim)
+#define FG_CUDA_FAMILIES(X)  \
+  X(memory)                  \
+  X(elementwise_unary)       \
+  X(elementwise_binary)      \
+  X(elementwise_grad_unary)  \
+  X(elementwise_grad_binary) \
+  X(copy)                    \
+  X(reduce)                  \
+  X(rows)                    \
+  X(norm)                    \
+  X(matmul)                  \
+  X(index)                   \
+  X(random)                  \
+  X(optim)
 #define X(family) void fill_##family(Backend& table);
 FG_CUDA_FAMILIES(X)
 #undef X

@@ -46,7 +46,7 @@ struct StridedAdjoint;
 
 struct AsStridedBackward0 final : Node {
   DimList base_sizes, base_strides, sizes, strides;
-  int64_t offset;  // from the base's first element
+  int64_t offset;                                   // from the base's first element
   bool complex_base = false, complex_view = false;  // the other one is real: both are laid out as reals
   const char* name() const override { return "AsStridedBackward0"; }
   void apply(Tensor* g, Tensor* gx) override;
@@ -80,12 +80,13 @@ struct StridedAdjoint final : Node {
   }
 };
 
-// Elements of the base that share a place share the gradient: each gets its part, and who expanded the base adds them up.
-// Of recorded ops, so it has every derivative.
+// Elements of the base that share a place share the gradient: each gets its part, and who expanded the base adds them
+// up. Of recorded ops, so it has every derivative.
 Tensor shared_adjoint(const Tensor& g, const AsStridedBackward0& at, int64_t extent, int64_t shift) {
   Tensor into = places(extent, at.sizes, at.strides, at.offset + shift, g.device());
   Tensor from = places(extent, at.base_sizes, at.base_strides, shift, g.device());
-  Tensor flat = index_add(zeros(DimArray{extent}, g.dtype(), g.device()), 0, into, reshape(g, DimArray{-1}), Scalar::of_int(1));
+  Tensor flat =
+      index_add(zeros(DimArray{extent}, g.dtype(), g.device()), 0, into, reshape(g, DimArray{-1}), Scalar::of_int(1));
   Tensor ones = full(from.sizes(), Scalar::of(1), g.dtype(), g.device());
   Tensor sharers = index_add(zeros(DimArray{extent}, g.dtype(), g.device()), 0, from, ones, Scalar::of_int(1));
   return reshape(index_select(div(flat, clamp(sharers, Arg(1.0), {})), 0, from), at.base_sizes);
@@ -118,17 +119,20 @@ Tensor as_strided(const Tensor& t, Dims sizes, Dims strides, int64_t offset) {
   int64_t reach = offset + 1;
   for (size_t i = 0; i < sizes.size(); ++i) {
     FG_CHECK(sizes[i] >= 0, Runtime, "as_strided: negative size ", sizes[i]);
-    FG_CHECK(strides[i] >= 0, Runtime, "as_strided: Negative strides are not supported at the moment, got strides: ",
-             size_text(strides));
+    FG_CHECK(strides[i] >= 0, Runtime,
+             "as_strided: Negative strides are not supported at the moment, got strides: ", size_text(strides));
     int64_t span = 0;
     bool bad = __builtin_mul_overflow(sizes[i] - 1, strides[i], &span) || __builtin_add_overflow(reach, span, &reach);
-    FG_CHECK(!bad, Runtime, "as_strided: sizes ", size_text(sizes), " and strides ", size_text(strides), " are too large");
+    FG_CHECK(!bad, Runtime, "as_strided: sizes ", size_text(sizes), " and strides ", size_text(strides),
+             " are too large");
   }
   FG_CHECK(offset >= 0, Runtime, "Tensor: invalid storage offset ", offset);
   int64_t available = static_cast<int64_t>(t.storage().bytes()) / t.item_bytes();
-  FG_CHECK(count_of(sizes) == 0 || reach <= available, Runtime, "as_strided: setStorage: sizes ", size_text(sizes), ", strides ",
-           size_text(strides), ", storage offset ", offset, " requiring a storage of ", reach, " elements are out of bounds for "
-           "storage of size ", t.storage().bytes(), " bytes (", available, " elements)");
+  FG_CHECK(count_of(sizes) == 0 || reach <= available, Runtime, "as_strided: setStorage: sizes ", size_text(sizes),
+           ", strides ", size_text(strides), ", storage offset ", offset, " requiring a storage of ", reach,
+           " elements are out of bounds for "
+           "storage of size ",
+           t.storage().bytes(), " bytes (", available, " elements)");
   auto node = view_node<AsStridedBackward0>(t);
   if (node) {
     node->base_sizes = t.sizes(), node->base_strides = t.strides();

@@ -30,10 +30,12 @@ Tensor to_autocast(const Tensor& t) {
   if (!t.defined() || !is_floating(t.dtype()) || t.dtype() == DType::Float64) return t;
   DType dtype = autocast_state.dtype[static_cast<int>(t.device().type)];
   if (t.dtype() == dtype) return t;
-  bool keep = autocast_state.cache && t.dtype() == DType::Float32 && t.requires_grad() && t.is_leaf() && !t.is_view() && grad_enabled();
+  bool keep = autocast_state.cache && t.dtype() == DType::Float32 && t.requires_grad() && t.is_leaf() && !t.is_view() &&
+              grad_enabled();
   if (!keep) return to_dtype(t, dtype);
   auto found = casts.find(t.impl());
-  if (found != casts.end() && found->second.to.dtype() == dtype && found->second.version == t.version()) return found->second.to;
+  if (found != casts.end() && found->second.to.dtype() == dtype && found->second.version == t.version())
+    return found->second.to;
   Tensor to = to_dtype(t, dtype);
   casts[t.impl()] = {t, to, t.version()};
   return to;

@@ -9,9 +9,9 @@
 namespace fg {
 
 struct AutocastState {
-  bool on[2] = {false, false};                              // by DeviceType
+  bool on[2] = {false, false};  // by DeviceType
   DType dtype[2] = {DType::BFloat16, DType::Float16};
-  bool cache = true;                                        // casts of leaves that require a gradient are kept
+  bool cache = true;  // casts of leaves that require a gradient are kept
 };
 extern thread_local AutocastState autocast_state;
 

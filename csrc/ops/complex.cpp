@@ -1,5 +1,5 @@
-// Complex tensors and their parts. The parts are views (pairs of reals in one more dimension); conj() is made at once, there
-// is no lazy conjugate bit.
+// Complex tensors and their parts. The parts are views (pairs of reals in one more dimension); conj() is made at once,
+// there is no lazy conjugate bit.
 #include "ops/view.h"
 
 namespace fg {
@@ -83,9 +83,10 @@ Tensor complex(const Tensor& re, const Tensor& im) {
            "complex: complex32, the complex dtype of float16 numbers, is not supported");
   for (const Tensor* t : {&re, &im})
     FG_CHECK(t->dtype() == DType::Float32 || t->dtype() == DType::Float64, Runtime,
-             "Expected both inputs to be Float or Double tensors but got ", dtype_name(re.dtype()), " and ", dtype_name(im.dtype()));
-  FG_CHECK(re.dtype() == im.dtype(), Runtime, "Expected object of scalar type ", dtype_name(re.dtype()), " but got scalar type ",
-           dtype_name(im.dtype()), " for second argument");
+             "Expected both inputs to be Float or Double tensors but got ", dtype_name(re.dtype()), " and ",
+             dtype_name(im.dtype()));
+  FG_CHECK(re.dtype() == im.dtype(), Runtime, "Expected object of scalar type ", dtype_name(re.dtype()),
+           " but got scalar type ", dtype_name(im.dtype()), " for second argument");
   FG_CHECK(re.device() == im.device(), Runtime, "complex: Expected all tensors to be on the same device, but found ",
            device_name(re.device()), " and ", device_name(im.device()));
   DimArray shape = broadcast_shapes(re.sizes(), im.sizes(), "complex");

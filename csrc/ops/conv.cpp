@@ -28,8 +28,13 @@ namespace {
 
 enum Role { X = 0, W = 1, G = 2 };
 
-Role role_of(Conv wanted) { return wanted == Conv::output ? G : wanted == Conv::input ? X : W; }
-Conv form_for(Role role) { return role == G ? Conv::output : role == X ? Conv::input : Conv::weight; }
+Role role_of(Conv wanted) {
+  return wanted == Conv::output ? G : wanted == Conv::input ? X : W;
+}
+Conv form_for(Role role) {
+  return role == G ? Conv::output : role == X
+  ? Conv::input : Conv::weight;
+}
 // The two roles that are given when one is wanted.
 Role first_role(Conv wanted) { return wanted == Conv::input ? W : X; }
 Role second_role(Conv wanted) { return wanted == Conv::output ? W : G; }
@@ -40,12 +45,9 @@ struct Channels {
 
 Channels channels_of(Conv wanted, const ConvShape& s, const Tensor& a, const Tensor& b) {
   switch (wanted) {
-    case Conv::output:
-      return {a.size(0), b.size(1), b.size(0) / s.groups};
-    case Conv::input:
-      return {b.size(0), a.size(1), a.size(0) / s.groups};
-    default:
-      return {a.size(0), a.size(1) / s.groups, b.size(1) / s.groups};
+    case Conv::output: return {a.size(0), b.size(1), b.size(0) / s.groups};
+    case Conv::input: return {b.size(0), a.size(1), a.size(0) / s.groups};
+    default: return {a.size(0), a.size(1) / s.groups, b.size(1) / s.groups};
   }
 }
 
@@ -53,7 +55,8 @@ DimArray sizes_of(Role role, const ConvShape& s, const Channels& c) {
   DimArray sizes;
   sizes.push(role == W ? s.groups * c.out : c.batch);
   sizes.push(role == W ? c.in : role == X ? s.groups * c.in : s.groups * c.out);
-  const int64_t* extent = role == X ? s.in : role == W ? s.kernel : s.out;
+  const int64_t* extent = role == X
+  ? s.in : role == W ? s.kernel : s.out;
   for (int d = 3 - s.dims; d < 3; ++d) sizes.push(extent[d]);
   return sizes;
 }
@@ -161,16 +164,11 @@ void check_positive(const int64_t (&values)[3], int64_t least, const char* name,
 
 const char* plain_type(DType t) {
   switch (t) {
-    case DType::Float32:
-      return "float";
-    case DType::Float64:
-      return "double";
-    case DType::Float16:
-      return "c10::Half";
-    case DType::BFloat16:
-      return "c10::BFloat16";
-    default:
-      return dtype_name(t);
+    case DType::Float32: return "float";
+    case DType::Float64: return "double";
+    case DType::Float16: return "c10::Half";
+    case DType::BFloat16: return "c10::BFloat16";
+    default: return dtype_name(t);
   }
 }
 
@@ -181,7 +179,8 @@ void check_tensors(const Tensor& x, const Tensor& w, const Tensor& bias, const C
            plain_type(w.dtype()), ") should be the same");
   FG_CHECK(!bias.defined() || bias.dtype() == x.dtype(), Runtime, name, ": Input type (", plain_type(x.dtype()),
            ") and bias type (", plain_type(bias.defined() ? bias.dtype() : x.dtype()), ") should be the same");
-  FG_CHECK(x.dtype() != DType::Bool && !is_complex(x.dtype()), NotImplemented, "\"", name, "\" not implemented for '", dtype_name(x.dtype()), "'");
+  FG_CHECK(x.dtype() != DType::Bool && !is_complex(x.dtype()), NotImplemented, "\"", name, "\" not implemented for '",
+           dtype_name(x.dtype()), "'");
   FG_CHECK(o.groups > 0, Runtime, name, ": non-positive groups is not supported");
   FG_CHECK(w.size(0) >= o.groups, Runtime, name, ": Given groups=", o.groups, ", expected weight to be at least ",
            o.groups, " at dimension 0, but got weight of size ", size_text(w.sizes()), " instead");

@@ -98,7 +98,10 @@ void raw_copy(const Tensor& out, const Tensor& in) {
     bool two_gpus = !to_host && !in.device().is_cpu();
     if (two_gpus) table.synchronize(Storage::current_stream(in.device()));
     table.copy_bytes(target.mutable_data(), source.data(), out.numel() * out.item_bytes(),
-                     to_host ? CopyKind::to_host : two_gpus ? CopyKind::within : CopyKind::to_device, stream);
+                     to_host    ? CopyKind::to_host
+                     : two_gpus ? CopyKind::within
+                                : CopyKind::to_device,
+                     stream);
     if (two_gpus) table.synchronize(stream);
   }
   check_error(table, "copy");
@@ -115,8 +118,8 @@ Tensor copy_with_strides(const Tensor& t, Dims strides) {
 Tensor clone(const Tensor& t) { return copy_with_strides(t, kept_strides(t)); }
 
 Tensor clone_like(const Tensor& t, const Tensor& like) {
-  return copy_with_strides(t, like.is_dense() && same(like.sizes(), t.sizes()) ? DimArray(like.strides())
-                                                                              : contiguous_strides(t.sizes()));
+  return copy_with_strides(
+      t, like.is_dense() && same(like.sizes(), t.sizes()) ? DimArray(like.strides()) : contiguous_strides(t.sizes()));
 }
 
 Tensor contiguous(const Tensor& t) {
@@ -160,8 +163,8 @@ Tensor to_device(const Tensor& t, Device device, bool copy) {
 void copy_(const Tensor& self, const Tensor& source) {
   check_inplace(self, "copy_");
   if (self.is_same(source)) return;
-  FG_CHECK(source.dim() <= self.dim() || source.numel() == 1, Runtime, "copy_: output with shape ", size_text(self.sizes()),
-           " doesn't match the broadcast shape ", size_text(source.sizes()));
+  FG_CHECK(source.dim() <= self.dim() || source.numel() == 1, Runtime, "copy_: output with shape ",
+           size_text(self.sizes()), " doesn't match the broadcast shape ", size_text(source.sizes()));
   if (!same(self.sizes(), source.sizes())) {
     DimArray shape = broadcast_shapes(self.sizes(), source.sizes(), "copy_");
     FG_CHECK(same(shape, self.sizes()), Runtime, "copy_: The expanded size of the tensor ", size_text(self.sizes()),
@@ -233,10 +236,8 @@ void fill_tensor_(const Tensor& self, const Tensor& value) {
     connect(*node, 0, self);
     connect(*node, 1, value);
   }
-  if (self.shares_storage(value))
-    raw_fill(self, item(value));
-  else
-    raw_copy(self, value.device() == self.device() ? value : to_device(value, self.device()));
+  if (self.shares_storage(value)) raw_fill(self, item(value));
+  else raw_copy(self, value.device() == self.device() ? value : to_device(value, self.device()));
   self.bump_version();
   if (node) rebase_history(self, node);
 }
@@ -258,7 +259,8 @@ Scalar item(const Tensor& t) {
     case DType::Float32: return Scalar::of(*static_cast<const float*>(p));
     case DType::Float64: return Scalar::of(*static_cast<const double*>(p));
     case DType::Complex64: return Scalar::of_complex(static_cast<const float*>(p)[0], static_cast<const float*>(p)[1]);
-    case DType::Complex128: return Scalar::of_complex(static_cast<const double*>(p)[0], static_cast<const double*>(p)[1]);
+    case DType::Complex128:
+      return Scalar::of_complex(static_cast<const double*>(p)[0], static_cast<const double*>(p)[1]);
     default: {
       NoGradGuard guard;
       return item(to_dtype(t, DType::Float32));
@@ -269,8 +271,8 @@ Scalar item(const Tensor& t) {
 Tensor resize_out(const Tensor& out, Dims sizes) {
   FG_CHECK(out.storage().writable(), Runtime, "out: the memory of this tensor is read-only");
   if (same(out.sizes(), sizes)) return out;
-  FG_CHECK(out.is_leaf(), Runtime, "out: a tensor of shape ", shape_text(out.sizes()), " that a recorded op made cannot take the shape ",
-           shape_text(sizes));
+  FG_CHECK(out.is_leaf(), Runtime, "out: a tensor of shape ", shape_text(out.sizes()),
+           " that a recorded op made cannot take the shape ", shape_text(sizes));
   TensorImpl* impl = out.impl();
   int64_t bytes = count_of(sizes) * out.item_bytes();
   if (static_cast<int64_t>(impl->storage->bytes()) < bytes + out.offset() * out.item_bytes()) {

@@ -67,7 +67,8 @@ static void run_arange(const Tensor& out, Param start, Param step) {
 Tensor arange(Scalar start, Scalar end, Scalar step, DType dtype, Device device) {
   FG_CHECK(!is_complex(dtype), NotImplemented, "\"arange_cpu\" not implemented for '", dtype_name(dtype), "'");
   FG_CHECK(step.f != 0, Runtime, "arange: step must be nonzero");
-  FG_CHECK(std::isfinite(start.f) && std::isfinite(end.f), Runtime, "arange: unsupported range: ", start.f, " -> ", end.f);
+  FG_CHECK(std::isfinite(start.f) && std::isfinite(end.f), Runtime, "arange: unsupported range: ", start.f, " -> ",
+           end.f);
   FG_CHECK((step.f > 0 && end.f >= start.f) || (step.f < 0 && end.f <= start.f), Runtime,
            "arange: upper bound and lower bound inconsistent with step sign");
   int64_t n;

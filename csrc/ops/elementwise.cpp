@@ -1,7 +1,8 @@
 // Every elementwise op, forward and gradient, from its row.
 //
-// elementwise(): dtype rule -> shape -> output -> kernel -> node. The node saves what the row's gradient reads (RowInfo::uses)
-// and either runs the fused gradient kernel or, when the gradient itself is recorded, evaluates the row on tensors.
+// elementwise(): dtype rule -> shape -> output -> kernel -> node. The node saves what the row's gradient reads
+// (RowInfo::uses) and either runs the fused gradient kernel or, when the gradient itself is recorded, evaluates the row
+// on tensors.
 #include <limits>
 
 #include "autograd/forward.h"
@@ -49,8 +50,7 @@ IterInput input_of(const Arg& a, Number& number, Compute compute, DType dtype) {
 }
 
 void run(ElementwiseFn kernel, const char* name, const Iter& iter, Device device) {
-  if (!kernel)
-    fail(ErrorKind::NotImplemented, name, ": no kernel for this dtype on ", device_name(device));
+  if (!kernel) fail(ErrorKind::NotImplemented, name, ": no kernel for this dtype on ", device_name(device));
   GilRelease release(iter.numel);
   kernel(iter);
 }
@@ -76,13 +76,8 @@ void launch(Op op, const Tensor& out, Args args, DType dtype, Scalar p, Scalar q
 
 // Rows that torch's autocast keeps in float32 on CUDA.
 bool float_on_cuda(Op op) {
-  switch (op) {
-    case Op::acos: case Op::asin: case Op::cosh: case Op::exp: case Op::expm1: case Op::log: case Op::log10: case Op::log2:
-    case Op::log1p: case Op::pow: case Op::reciprocal: case Op::rsqrt: case Op::sinh: case Op::softplus: case Op::tan:
-      return true;
-    default:
-      return false;
-  }
+  return one_of(op, {Op::acos, Op::asin, Op::cosh, Op::exp, Op::expm1, Op::log, Op::log10, Op::log2, Op::log1p, Op::pow,
+                     Op::reciprocal, Op::rsqrt, Op::sinh, Op::softplus, Op::tan});
 }
 
 // ---- the node
@@ -91,7 +86,7 @@ template <int N>
 struct ElementwiseNode final : Node {
   Op op;
   uint8_t number_mask = 0;  // inputs that were Python numbers
-  DType out_dtype;  // that the row was computed in
+  DType out_dtype;          // that the row was computed in
   DType dtypes[N];
   Scalar p, q;
   Scalar numbers[N];
@@ -109,8 +104,14 @@ struct ElementwiseNode final : Node {
       case Op::remainder: return second ? "RemainderBackward0" : "RemainderBackward1";
       case Op::fmod: return second ? "FmodBackward0" : "FmodBackward1";
       case Op::pow: return first ? "PowBackward2" : "PowBackward1";
-      case Op::special_xlog1py: if (first) return "SpecialXlog1PyBackward1"; if (second) return "SpecialXlog1PyBackward2"; break;
-      case Op::special_zeta: if (first) return "SpecialZetaBackward1"; if (second) return "SpecialZetaBackward2"; break;
+      case Op::special_xlog1py:
+        if (first) return "SpecialXlog1PyBackward1";
+        if (second) return "SpecialXlog1PyBackward2";
+        break;
+      case Op::special_zeta:
+        if (first) return "SpecialZetaBackward1";
+        if (second) return "SpecialZetaBackward2";
+        break;
       case Op::xlogy: return first ? "XlogyBackward1" : second ? "XlogyBackward2" : "XlogyBackward0";
       case Op::copysign: return second ? "CopysignBackward1" : "CopysignBackward0";
       case Op::floor_divide: return p.i ? "DivBackward2" : "NotImplemented";
@@ -129,7 +130,8 @@ struct ElementwiseNode final : Node {
   void apply(Tensor* g_in, Tensor* gx) override {
     const Tensor& g = g_in[0];
     const RowInfo& info = row_info(op);
-    if (op == Op::floor_divide && !p.i) fail(ErrorKind::Runtime, "derivative for aten::floor_divide is not implemented");
+    if (op == Op::floor_divide && !p.i)
+      fail(ErrorKind::Runtime, "derivative for aten::floor_divide is not implemented");
     unsigned uses = 0;
     for (int i = 0; i < N; ++i)
       if (wants(i)) uses |= info.uses[i];
@@ -139,14 +141,10 @@ struct ElementwiseNode final : Node {
     if (uses & 16u) result = y.unpack(this);
     for (int i = 0; i < N; ++i) {
       if (!wants(i)) continue;
-      if (info.identity[i])
-        gx[i] = g;
-      else if (info.zero[i] || !info.differentiable)
-        gx[i] = zeros_like(g);
-      else if (records_gradient())
-        gx[i] = recorded(info, i, g, x, result);
-      else
-        gx[i] = fused(info, i, g, x, result);
+      if (info.identity[i]) gx[i] = g;
+      else if (info.zero[i] || !info.differentiable) gx[i] = zeros_like(g);
+      else if (records_gradient()) gx[i] = recorded(info, i, g, x, result);
+      else gx[i] = fused(info, i, g, x, result);
       if (shapes[i]) gx[i] = sum_to(gx[i], *shapes[i]);
       if (gx[i].dtype() != dtypes[i]) gx[i] = to_dtype(gx[i], dtypes[i]);
     }
@@ -161,7 +159,8 @@ struct ElementwiseNode final : Node {
     for (DType dtype : dtypes)
       if (is_complex(dtype)) return false;
     if (op == Op::floor_divide && !p.i)
-      fail(ErrorKind::NotImplemented, "Trying to use forward AD with floor_divide that does not support it because it has not been "
+      fail(ErrorKind::NotImplemented,
+           "Trying to use forward AD with floor_divide that does not support it because it has not been "
            "implemented yet.");
     const Tensor& out = results[0];
     unsigned uses = 0;
@@ -175,7 +174,9 @@ struct ElementwiseNode final : Node {
       if (!t[i].defined() || info.zero[i]) continue;
       Tensor g = t[i].dtype() == out_dtype ? t[i] : to_dtype(t[i], out_dtype);
       if (!same(g.sizes(), out.sizes())) g = expand(g, out.sizes());
-      Tensor part = info.identity[i] ? g : records_gradient() ? recorded(info, i, g, x, result) : fused(info, i, g, x, result);
+      Tensor part = info.identity[i]     ? g
+                    : records_gradient() ? recorded(info, i, g, x, result)
+                                         : fused(info, i, g, x, result);
       y_out[0] = y_out[0].defined() ? add(y_out[0], part) : part;
     }
     return true;
@@ -218,7 +219,8 @@ struct ElementwiseNode final : Node {
     make_iter(iter, out, inputs, compute);
     iter.params[0] = p.param();
     iter.params[1] = q.param();
-    run(backend(g.device()).elementwise_grad[static_cast<int>(op)][i][static_cast<int>(compute)], name(), iter, g.device());
+    run(backend(g.device()).elementwise_grad[static_cast<int>(op)][i][static_cast<int>(compute)], name(), iter,
+        g.device());
     return out;
   }
 };
@@ -300,12 +302,10 @@ Device common_device(const RowInfo& info, Args args, Arg* moved, Tensor* copies)
     const Tensor* t = args[i].tensor;
     if (!t || t->device() == device) continue;
     FG_CHECK(t->dim() == 0 && t->device().is_cpu(), Runtime, info.name,
-             ": Expected all tensors to be on the same device, but found at least two devices, ", device_name(device), " and ",
-             device_name(t->device()), "!");
-    if (is_recorded(*t))
-      moved[i] = Arg(copies[i] = to_device(*t, device));
-    else
-      moved[i] = Arg(item(*t));
+             ": Expected all tensors to be on the same device, but found at least two devices, ", device_name(device),
+             " and ", device_name(t->device()), "!");
+    if (is_recorded(*t)) moved[i] = Arg(copies[i] = to_device(*t, device));
+    else moved[i] = Arg(item(*t));
   }
   return device;
 }
@@ -316,15 +316,17 @@ void check_out(const RowInfo& info, const Tensor& out, DType result, Args args) 
   check_writable_layout(out, info.name);
   for (const Arg& a : args)
     if (a.tensor && overlaps_partly(out, *a.tensor))
-      fail(ErrorKind::Runtime, info.name,
-           ": unsupported operation: some elements of the input tensor and the written-to tensor refer to a single memory "
-           "location. Please clone() the tensor before performing the operation.");
+      fail(
+          ErrorKind::Runtime, info.name,
+          ": unsupported operation: some elements of the input tensor and the written-to tensor refer to a single memory "
+          "location. Please clone() the tensor before performing the operation.");
 }
 
 DimArray common_shape(const RowInfo& info, Args args) {
   DimArray shape;
   for (const Arg& a : args)
-    if (a.tensor) shape = shape.n == 0 ? DimArray(a.tensor->sizes()) : broadcast_shapes(shape, a.tensor->sizes(), info.name);
+    if (a.tensor)
+      shape = shape.n == 0 ? DimArray(a.tensor->sizes()) : broadcast_shapes(shape, a.tensor->sizes(), info.name);
   return shape;
 }
 
@@ -343,13 +345,15 @@ Tensor row_gradient(Op op, int i, const Tensor& g, const Tensor* x, Scalar p) {
     if (info.uses[i] & (2u << k)) inputs[1 + k] = {x[k].data(), x[k].dtype(), &x[k]};
     layout[k] = &x[k];
   }
-  Tensor out = Tensor::empty_strided(shape, result_strides(shape, {layout, static_cast<size_t>(n)}), x[i].dtype(), g.device());
+  Tensor out =
+      Tensor::empty_strided(shape, result_strides(shape, {layout, static_cast<size_t>(n)}), x[i].dtype(), g.device());
   if (out.numel() == 0) return out;
   Compute compute = compute_of(out.dtype());
   Iter iter;
   make_iter(iter, out, {inputs, static_cast<size_t>(n + 2)}, compute);
   iter.params[0] = p.param();
-  run(backend(g.device()).elementwise_grad[static_cast<int>(op)][i][static_cast<int>(compute)], info.name, iter, g.device());
+  run(backend(g.device()).elementwise_grad[static_cast<int>(op)][i][static_cast<int>(compute)], info.name, iter,
+      g.device());
   return out;
 }
 
@@ -366,9 +370,10 @@ Tensor elementwise(Op op, Args args, Scalar p, Scalar q, const Tensor* out) {
   bool plain = lead && !out && lead->is_contiguous() && !lead->impl()->wrapped_number && is_floating(lead->dtype());
   if (plain)
     for (const Arg& a : args)
-      plain &= a.tensor ? a.tensor == lead || (a.tensor->dtype() == lead->dtype() && a.tensor->device() == lead->device() &&
-                                               a.tensor->is_contiguous() && same(a.tensor->sizes(), lead->sizes()))
-                        : !a.scalar.is_complex();
+      plain &= a.tensor
+                   ? a.tensor == lead || (a.tensor->dtype() == lead->dtype() && a.tensor->device() == lead->device() &&
+                                          a.tensor->is_contiguous() && same(a.tensor->sizes(), lead->sizes()))
+                   : !a.scalar.is_complex();
   if (plain) {
     dtype = working_dtype(op, info, lead->dtype(), args);
     check_dtype(op, info, dtype, args);
@@ -401,11 +406,13 @@ Tensor elementwise(Op op, Args args, Scalar p, Scalar q, const Tensor* out) {
         if (a.tensor) refuse_forward_out(info.name, *a.tensor);
       refuse_forward_out(info.name, *out);
     }
-    FG_CHECK(!any_wants_grad(info, args) && !(grad_enabled() && out->requires_grad()), Runtime, info.name,
-             "(): functions with out=... arguments don't support automatic differentiation, but one of the arguments requires "
-             "grad.");
-    FG_CHECK(out->device() == device, Runtime, info.name, ": Expected all tensors to be on the same device, but out is on ",
-             device_name(out->device()), " and the inputs are on ", device_name(device));
+    FG_CHECK(
+        !any_wants_grad(info, args) && !(grad_enabled() && out->requires_grad()), Runtime, info.name,
+        "(): functions with out=... arguments don't support automatic differentiation, but one of the arguments requires "
+        "grad.");
+    FG_CHECK(out->device() == device, Runtime, info.name,
+             ": Expected all tensors to be on the same device, but out is on ", device_name(out->device()),
+             " and the inputs are on ", device_name(device));
     result = resize_out(*out, shape);
     check_out(info, result, given_dtype, args);
     if (result.dtype() != given_dtype) {  // found in its own dtype, then cast
@@ -420,10 +427,8 @@ Tensor elementwise(Op op, Args args, Scalar p, Scalar q, const Tensor* out) {
     result = Tensor::empty_strided(shape, result_strides(shape, {layout, static_cast<size_t>(n)}), given_dtype, device);
   }
   if (result.numel() != 0) launch(op, result, args, dtype, p, q);
-  if (out)
-    result.bump_version();
-  else if (any_wants_grad(info, args))
-    record_any(op, info, args, result, p, q);
+  if (out) result.bump_version();
+  else if (any_wants_grad(info, args)) record_any(op, info, args, result, p, q);
   return result;
 }
 

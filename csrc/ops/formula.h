@@ -1,5 +1,5 @@
-// The words a row may use, and the helper formulas built from them. One text, many meanings: a row is a template, and its
-// argument type says what happens.
+// The words a row may use, and the helper formulas built from them. One text, many meanings: a row is a template, and
+// its argument type says what happens.
 //
 //   Vec<T>   cpu/vec.h          SIMD lanes, once per instruction set
 //   Num<T>   cuda/num.cuh       one number in a CUDA kernel
@@ -9,15 +9,16 @@
 //
 // All of them are class types, so every word is found by argument-dependent lookup at instantiation. Words:
 //   + - * / unary-   < <= > >= == !=  (give a mask: & | ^)   where(mask, v, v)   with number literals on either side
-//   exp exp2 expm1 log log2 log10 log1p sqrt sin cos tan asin acos atan sinh cosh tanh asinh acosh atanh sigmoid erf erfc
-//   abs sign floor ceil round (half to even) trunc   max min (NaN wins)   pow atan2 hypot copysign logaddexp
+//   exp exp2 expm1 log log2 log10 log1p sqrt sin cos tan asin acos atan sinh cosh tanh asinh acosh atanh sigmoid erf
+//   erfc abs sign floor ceil round (half to even) trunc   max min (NaN wins)   pow atan2 hypot copysign logaddexp
 //   floor_divide trunc_divide remainder (sign of b) fmod (sign of a)   zero (0 of the same kind)
 //   conj (the identity on reals: free)   real (of complex numbers: the imaginary part set to 0)
 //   bit_and bit_or bit_xor shift_left shift_right gcd lcm (integers)
-//   lgamma digamma polygamma zeta igamma igammac erfinv erfcx ndtri log_ndtr i0 i0e i1 i1e   plain_function polynomial by number
+//   lgamma digamma polygamma zeta igamma igammac erfinv erfcx ndtri log_ndtr i0 i0e i1 i1e   plain_function polynomial
+//   by number
 //
-// FG_HD is empty, or __host__ __device__. Kernel files include this inside their own per-ISA namespace, after the words, and
-// define FG_FORMULA_NESTED; elsewhere it opens namespace fg.
+// FG_HD is empty, or __host__ __device__. Kernel files include this inside their own per-ISA namespace, after the
+// words, and define FG_FORMULA_NESTED; elsewhere it opens namespace fg.
 #ifndef FG_HD
 #define FG_HD
 #endif

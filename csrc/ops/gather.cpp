@@ -20,15 +20,16 @@ IndexPlan along(const Tensor& t, int dim, const Tensor& index, const char* op) {
     refuse_negative(plan, op);
     return plan;
   }
-  FG_CHECK(index.dim() == t.dim() || (index.dim() == 0 && t.dim() == 1), Runtime,
-           op, ": Index tensor must have the same number of dimensions as input tensor");
+  FG_CHECK(index.dim() == t.dim() || (index.dim() == 0 && t.dim() == 1), Runtime, op,
+           ": Index tensor must have the same number of dimensions as input tensor");
   plan.size = t.size(dim), plan.stride = t.stride(dim);
   plan.place_strides = DimArray(t.strides());
   plan.place_strides.n = index.dim();
   if (index.dim()) plan.place_strides.v[dim] = 0;
   for (int i = 0; i < index.dim(); ++i)
-    FG_CHECK(i == dim || index.size(i) <= t.size(i), Runtime, op, ": Size does not match at dimension ", i, " expected index ",
-             size_text(index.sizes()), " to be no larger than self ", size_text(t.sizes()), " apart from dimension ", dim);
+    FG_CHECK(i == dim || index.size(i) <= t.size(i), Runtime, op, ": Size does not match at dimension ", i,
+             " expected index ", size_text(index.sizes()), " to be no larger than self ", size_text(t.sizes()),
+             " apart from dimension ", dim);
   refuse_negative(plan, op);
   return plan;
 }
@@ -40,7 +41,8 @@ struct GatherBackward0 final : Node {
   const char* name() const override { return "GatherBackward0"; }
   void release_saved() override { index.clear(); }
   void apply(Tensor* g, Tensor* gx) override {
-    if (wants(0)) gx[0] = scatter(zeros(sizes, g[0].dtype(), g[0].device()), dim, index.unpack(this), g[0], Scatter::add);
+    if (wants(0))
+      gx[0] = scatter(zeros(sizes, g[0].dtype(), g[0].device()), dim, index.unpack(this), g[0], Scatter::add);
   }
 };
 
@@ -54,8 +56,9 @@ struct ScatterNode final : Node {
   void apply(Tensor* g, Tensor* gx) override {
     Tensor at = index.unpack(this);
     if (wants(0))
-      gx[0] = mode == Scatter::add ? g[0]
-                                   : scatter(g[0], dim, at, zeros(at.sizes(), g[0].dtype(), g[0].device()), Scatter::set);
+      gx[0] = mode == Scatter::add
+                  ? g[0]
+                  : scatter(g[0], dim, at, zeros(at.sizes(), g[0].dtype(), g[0].device()), Scatter::set);
     if (wants(1)) {
       Tensor got = gather(g[0], dim, at);
       if (got.numel() == 1 && count_of(source_sizes) == 1) {
@@ -76,7 +79,8 @@ Tensor source_view(const Tensor& source, const Tensor& index) {
   Tensor part = source;
   FG_CHECK(source.dim() == index.dim() || source.numel() == 1, Runtime,
            "Index tensor must have the same number of dimensions as src tensor");
-  if (source.dim() != index.dim()) return index.numel() == 1 ? part.alias(index.sizes(), contiguous_strides(index.sizes()), part.offset()) : part;
+  if (source.dim() != index.dim())
+    return index.numel() == 1 ? part.alias(index.sizes(), contiguous_strides(index.sizes()), part.offset()) : part;
   for (int i = 0; i < index.dim(); ++i)
     FG_CHECK(index.size(i) <= source.size(i), Runtime, "Expected index ", size_text(index.sizes()),
              " to be no larger than src ", size_text(source.sizes()));

@@ -27,7 +27,8 @@ std::vector<Tensor> expand_masks(const Tensor& t, const std::vector<Tensor>& ind
     if (i.dtype() == DType::Bool || i.dtype() == DType::UInt8) {
       for (int k = 0; k < i.dim(); ++k)
         FG_CHECK(at + k < t.dim() && i.size(k) == t.size(at + k), Index, "The shape of the mask ", size_text(i.sizes()),
-                 " at index ", k, " does not match the shape of the indexed tensor ", size_text(t.sizes()), " at index ", at + k);
+                 " at index ", k, " does not match the shape of the indexed tensor ", size_text(t.sizes()),
+                 " at index ", at + k);
       for (Tensor& c : coordinates(flat_nonzero(i), i.sizes())) out.push_back(c);
       if (i.dim() == 0) fail(ErrorKind::Index, "index: a 0-d mask is handled before");
       at += i.dim();
@@ -65,7 +66,8 @@ IndexPlan advanced_plan(const Tensor& t, const std::vector<Tensor>& given) {
       last = d;
       ++count;
     }
-  FG_CHECK(count > 0, Runtime, "index: at least one index tensor is needed for a tensor of shape ", shape_text(t.sizes()));
+  FG_CHECK(count > 0, Runtime, "index: at least one index tensor is needed for a tensor of shape ",
+           shape_text(t.sizes()));
   FG_CHECK(count > 0, Runtime, "index: at least one index tensor must be provided");
   bool together = last - first + 1 == count;
   int64_t wide[kMaxDims];

@@ -8,13 +8,14 @@ namespace fg {
 }
 
 Tensor as_index(const Tensor& t, const char* op) {
-  FG_CHECK(t.dtype() == DType::Int64 || t.dtype() == DType::Int32, Runtime, op, "(): Expected dtype int32/int64 for index");
+  FG_CHECK(t.dtype() == DType::Int64 || t.dtype() == DType::Int32, Runtime, op,
+           "(): Expected dtype int32/int64 for index");
   NoGradGuard guard;
   return to_dtype(t, DType::Int64);
 }
 
-static void fill_iter(Iter& iter, const IndexPlan& plan, void* out, const int64_t* out_strides, DType dtype, const void* place_data,
-               bool scatter_mode, const void* source, const int64_t* source_strides) {
+static void fill_iter(Iter& iter, const IndexPlan& plan, void* out, const int64_t* out_strides, DType dtype,
+                      const void* place_data, bool scatter_mode, const void* source, const int64_t* source_strides) {
   int n = plan.sizes.n;
   iter.ndim = n;
   iter.inputs = 2;
@@ -62,8 +63,10 @@ Tensor take(const Tensor& t, const IndexPlan& plan, const char* op) {
 }
 
 void check_index_device(const Tensor& t, const Tensor& other, const char* op) {
-  FG_CHECK(t.device() == other.device(), Runtime, op, ": Expected all tensors to be on the same device, but found at least two "
-           "devices, ", device_name(t.device()), " and ", device_name(other.device()), "!");
+  FG_CHECK(t.device() == other.device(), Runtime, op,
+           ": Expected all tensors to be on the same device, but found at least two "
+           "devices, ",
+           device_name(t.device()), " and ", device_name(other.device()), "!");
 }
 
 void put(const Tensor& t, const IndexPlan& plan, const Tensor& source, Scatter mode, const char* op) {
@@ -71,8 +74,8 @@ void put(const Tensor& t, const IndexPlan& plan, const Tensor& source, Scatter m
   if (count_of(plan.sizes) == 0) return;
   Tensor from = source.dtype() == t.dtype() ? source : to_dtype(source, t.dtype());
   if (is_complex(t.dtype())) {
-    FG_CHECK(mode == Scatter::set || mode == Scatter::add, NotImplemented, op, ": this reduction is not implemented for '",
-             dtype_name(t.dtype()), "'");
+    FG_CHECK(mode == Scatter::set || mode == Scatter::add, NotImplemented, op,
+             ": this reduction is not implemented for '", dtype_name(t.dtype()), "'");
     return put(pairs_of(t), paired(plan), pairs_of(from), mode, op);
   }
   int64_t strides[kMaxDims];

@@ -5,7 +5,8 @@ namespace fg {
 
 namespace {
 
-IndexPlan rows_plan(const Tensor& t, int dim, const Tensor& index, const char* op, ErrorKind kind = ErrorKind::Runtime) {
+IndexPlan rows_plan(const Tensor& t, int dim, const Tensor& index, const char* op,
+                    ErrorKind kind = ErrorKind::Runtime) {
   FG_CHECK(index.dim() <= 1, Index, op, "(): Index is supposed to be a vector");
   check_index_device(t, index, op);
   IndexPlan plan;
@@ -57,7 +58,8 @@ struct IndexAddBackward0 final : Node {
   }
 };
 
-Ptr<IndexAddBackward0> index_add_node(const Tensor& t, int dim, const Tensor& index, const Tensor& source, Scalar alpha) {
+Ptr<IndexAddBackward0> index_add_node(const Tensor& t, int dim, const Tensor& index, const Tensor& source,
+                                      Scalar alpha) {
   if (!is_inexact(t.dtype()) || !should_record(t, source)) return {};
   auto node = make_node<IndexAddBackward0>(t, source);
   node->dim = dim;
@@ -73,8 +75,10 @@ void check_index_add(const Tensor& t, int dim, const Tensor& index, const Tensor
            "index_add_(): Number of indices (", n, ") should be equal to source.size(dim): (",
            source.dim() ? source.size(std::min(dim, source.dim() - 1)) : 1, "), for dim: ", dim);
   for (int i = 0; i < t.dim(); ++i)
-    FG_CHECK(i == dim || source.size(i) == t.size(i), Runtime, "source tensor shape must match self tensor shape, excluding the "
-             "specified dimension. Got self.shape = ", size_text(t.sizes()), " source.shape = ", size_text(source.sizes()));
+    FG_CHECK(i == dim || source.size(i) == t.size(i), Runtime,
+             "source tensor shape must match self tensor shape, excluding the "
+             "specified dimension. Got self.shape = ",
+             size_text(t.sizes()), " source.shape = ", size_text(source.sizes()));
 }
 
 }  // namespace
@@ -99,7 +103,8 @@ Tensor index_add(const Tensor& t, int64_t dim, const Tensor& index, const Tensor
   {
     NoGradGuard guard;
     out = clone_contiguous(t);
-    put(out, rows_plan(out, d, index, "index_add"), alpha.f == 1 && alpha.imaginary == 0 ? source : mul(source, alpha), Scatter::add, "index_add");
+    put(out, rows_plan(out, d, index, "index_add"), alpha.f == 1 && alpha.imaginary == 0 ? source : mul(source, alpha),
+        Scatter::add, "index_add");
   }
   if (auto node = index_add_node(t, d, index, source, alpha)) set_history(out, node);
   return out;
@@ -113,7 +118,8 @@ void index_add_(const Tensor& t, int64_t dim, const Tensor& index, const Tensor&
   auto node = index_add_node(t, d, index, source, alpha);
   {
     NoGradGuard guard;
-    put(t, rows_plan(t, d, index, "index_add_"), alpha.f == 1 && alpha.imaginary == 0 ? apart(source, t) : mul(source, alpha), Scatter::add, "index_add_");
+    put(t, rows_plan(t, d, index, "index_add_"),
+        alpha.f == 1 && alpha.imaginary == 0 ? apart(source, t) : mul(source, alpha), Scatter::add, "index_add_");
   }
   t.bump_version();
   if (node) rebase_history(t, node);

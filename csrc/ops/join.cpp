@@ -85,8 +85,9 @@ DType joined_dtype(Tensors tensors, const char* op) {
     dtype = result_type(args);
   }
   for (const Tensor& t : tensors)
-    FG_CHECK(t.device() == tensors[0].device(), Runtime, op, ": Expected all tensors to be on the same device, but found ",
-             device_name(t.device()), " and ", device_name(tensors[0].device()));
+    FG_CHECK(t.device() == tensors[0].device(), Runtime, op,
+             ": Expected all tensors to be on the same device, but found ", device_name(t.device()), " and ",
+             device_name(tensors[0].device()));
   return dtype;
 }
 
@@ -102,7 +103,8 @@ Tensor cat(Tensors tensors, int64_t dim) {
   DType dtype = joined_dtype(tensors, "torch.cat");
   const Tensor* first = nullptr;
   for (const Tensor& t : tensors) {
-    FG_CHECK(t.dim() > 0, Runtime, "zero-dimensional tensor (at position ", &t - tensors.data(), ") cannot be concatenated");
+    FG_CHECK(t.dim() > 0, Runtime, "zero-dimensional tensor (at position ", &t - tensors.data(),
+             ") cannot be concatenated");
     if (!first && !legacy_empty(t)) first = &t;
   }
   Tensor out;
@@ -116,11 +118,12 @@ Tensor cat(Tensors tensors, int64_t dim) {
     int at = 0;
     for (const Tensor& t : tensors) {
       if (!legacy_empty(t)) {
-        FG_CHECK(t.dim() == first->dim(), Runtime, "cat: Tensors must have same number of dimensions: got ", first->dim(), " and ",
-                 t.dim());
+        FG_CHECK(t.dim() == first->dim(), Runtime, "cat: Tensors must have same number of dimensions: got ",
+                 first->dim(), " and ", t.dim());
         for (int i = 0; i < t.dim(); ++i)
           FG_CHECK(i == d || t.size(i) == sizes[i], Runtime, "cat: Sizes of tensors must match except in dimension ", d,
-                   ". Expected size ", sizes[i], " but got size ", t.size(i), " for tensor number ", at, " in the list.");
+                   ". Expected size ", sizes[i], " but got size ", t.size(i), " for tensor number ", at,
+                   " in the list.");
         sizes.v[d] += t.size(d);
       }
       ++at;
@@ -205,7 +208,8 @@ Tensor flip(const Tensor& t, Dims dims) {
 
 Tensor roll(const Tensor& t, Dims shifts, Dims dims) {
   if (dims.empty()) {
-    FG_CHECK(shifts.size() == 1, Runtime, "roll: shifts and dimensions must align. shifts: ", shifts.size(), ", dims:0");
+    FG_CHECK(shifts.size() == 1, Runtime, "roll: shifts and dimensions must align. shifts: ", shifts.size(),
+             ", dims:0");
     Tensor out;
     {
       NoGradGuard guard;
@@ -221,8 +225,8 @@ Tensor roll(const Tensor& t, Dims shifts, Dims dims) {
     return out;
   }
   FG_CHECK(t.dim() > 0, Index, "roll: Dimension specified as ", dims[0], " but tensor has no dimensions");
-  FG_CHECK(shifts.size() == dims.size(), Runtime, "roll: shifts and dimensions must align. shifts: ", shifts.size(), ", dims:",
-           dims.size());
+  FG_CHECK(shifts.size() == dims.size(), Runtime, "roll: shifts and dimensions must align. shifts: ", shifts.size(),
+           ", dims:", dims.size());
   Tensor now = t;
   {
     NoGradGuard guard;
@@ -254,8 +258,8 @@ Tensor repeat(const Tensor& t, Dims repeats) {
     FG_CHECK(repeats[i] >= 0, Runtime, "repeat: Trying to create tensor with negative dimension ", repeats[i]);
     int64_t size = i < skip ? 1 : t.size(i - skip);
     int64_t whole;
-    FG_CHECK(!__builtin_mul_overflow(size, repeats[i], &whole), Runtime, "repeat: shape ", shape_text(t.sizes()), " repeated ",
-             size_text(repeats), " times has more elements than 64 bits can count");
+    FG_CHECK(!__builtin_mul_overflow(size, repeats[i], &whole), Runtime, "repeat: shape ", shape_text(t.sizes()),
+             " repeated ", size_text(repeats), " times has more elements than 64 bits can count");
     sizes.push(whole);
     wide.push(repeats[i]), wide_strides.push(0);
     wide.push(size), wide_strides.push(i < skip ? 0 : t.stride(i - skip));

@@ -119,10 +119,8 @@ Lu lu_factor(const Tensor& a) {
     for (int64_t i = 0; i < batch; ++i) info[i] = factor(data + i * m * n, pivots + i * depth, m, n);
   };
   GilRelease release(out.packed.numel() * depth);
-  if (a.dtype() == DType::Float32)
-    run(out.packed.mutable_data<float>());
-  else
-    run(out.packed.mutable_data<double>());
+  if (a.dtype() == DType::Float32) run(out.packed.mutable_data<float>());
+  else run(out.packed.mutable_data<double>());
   return out;
 }
 
@@ -140,10 +138,8 @@ Tensor triangular_solve(const Tensor& a, const Tensor& b, bool upper, bool unit)
     for (int64_t i = 0; i < batch; ++i) solve_triangle(matrix + i * n * n, data + i * n * k, n, k, upper, unit);
   };
   GilRelease release(x.numel() * n);
-  if (a.dtype() == DType::Float32)
-    run(ac.data<float>(), x.mutable_data<float>());
-  else
-    run(ac.data<double>(), x.mutable_data<double>());
+  if (a.dtype() == DType::Float32) run(ac.data<float>(), x.mutable_data<float>());
+  else run(ac.data<double>(), x.mutable_data<double>());
   return x;
 }
 

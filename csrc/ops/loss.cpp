@@ -32,7 +32,8 @@ struct LossNode final : Node {
 }  // namespace
 
 Tensor pointwise_loss(Op op, const Tensor& input, const Tensor& target, int reduction, double p) {
-  if (autocasting(input)) return without_autocast([&] { return pointwise_loss(op, to_float(input), to_float(target), reduction, p); });
+  if (autocasting(input))
+    return without_autocast([&] { return pointwise_loss(op, to_float(input), to_float(target), reduction, p); });
   Tensor out;
   int64_t count;
   {
@@ -70,8 +71,8 @@ NllShape nll_shape(const Tensor& input, const Tensor& target) {
   FG_CHECK(input.dim() > 0, Value, "Expected 1 or more dimensions (got 0)");
   if (input.dim() == 1) {
     s.classes = input.size(0);
-    FG_CHECK(target.dim() <= 1 && target.numel() == 1, Value, "Expected input batch_size (1) to match target batch_size (",
-             target.dim() ? target.size(0) : 0, ").");
+    FG_CHECK(target.dim() <= 1 && target.numel() == 1, Value,
+             "Expected input batch_size (1) to match target batch_size (", target.dim() ? target.size(0) : 0, ").");
     s.target = DimArray(target.sizes());
     return s;
   }
@@ -104,7 +105,8 @@ struct NllNode final : Node {
   void release_saved() override { input.clear(), target.clear(), weight.clear(), total_weight.clear(); }
   void apply(Tensor* g_in, Tensor* gx) override {
     if (!wants(0)) return;
-    Tensor g = g_in[0], x = input.unpack(this), at = target.unpack(this), w = has_weight ? weight.unpack(this) : Tensor();
+    Tensor g = g_in[0], x = input.unpack(this), at = target.unpack(this),
+           w = has_weight ? weight.unpack(this) : Tensor();
     Tensor total = total_weight.unpack(this);
     if (records_gradient()) {
       gx[0] = recorded(g, x, at, w, total);
@@ -150,26 +152,33 @@ struct NllNode final : Node {
 
 }  // namespace
 
-Tensor nll_loss(const Tensor& input, const Tensor& target_in, const Tensor& weight, int reduction, int64_t ignore_index) {
+Tensor nll_loss(const Tensor& input, const Tensor& target_in, const Tensor& weight, int reduction,
+                int64_t ignore_index) {
   if (autocasting(input))
-    return without_autocast([&] { return nll_loss(to_float(input), target_in, to_float(weight), reduction, ignore_index); });
-  FG_CHECK(is_floating(input.dtype()), NotImplemented, "\"nll_loss_out_frame\" not implemented for '", dtype_name(input.dtype()),
-           "'");
+    return without_autocast(
+        [&] { return nll_loss(to_float(input), target_in, to_float(weight), reduction, ignore_index); });
+  FG_CHECK(is_floating(input.dtype()), NotImplemented, "\"nll_loss_out_frame\" not implemented for '",
+           dtype_name(input.dtype()), "'");
   FG_CHECK(target_in.dtype() == DType::Int64 || target_in.dtype() == DType::UInt8, Runtime,
            "expected scalar type Long but found ", dtype_name(target_in.dtype()), " (nll_loss: target)");
-  FG_CHECK(input.device() == target_in.device(), Runtime, "nll_loss: Expected all tensors to be on the same device, but found ",
-           device_name(input.device()), " and ", device_name(target_in.device()));
+  FG_CHECK(input.device() == target_in.device(), Runtime,
+           "nll_loss: Expected all tensors to be on the same device, but found ", device_name(input.device()), " and ",
+           device_name(target_in.device()));
   NllShape shape = nll_shape(input, target_in);
   if (weight.defined()) {
     FG_CHECK(weight.dim() == 1 && weight.size(0) == shape.classes, Runtime,
-             "weight tensor should be defined either for all ", shape.classes, " classes or no classes but got weight tensor of "
-             "shape: ", size_text(weight.sizes()));
-    FG_CHECK(weight.device() == input.device(), Runtime, "nll_loss: Expected all tensors to be on the same device, but found ",
-             device_name(input.device()), " and ", device_name(weight.device()));
+             "weight tensor should be defined either for all ", shape.classes,
+             " classes or no classes but got weight tensor of "
+             "shape: ",
+             size_text(weight.sizes()));
+    FG_CHECK(weight.device() == input.device(), Runtime,
+             "nll_loss: Expected all tensors to be on the same device, but found ", device_name(input.device()),
+             " and ", device_name(weight.device()));
     FG_CHECK(weight.dtype() == input.dtype(), Runtime, "nll_loss: expected scalar type ", dtype_name(input.dtype()),
              " but found ", dtype_name(weight.dtype()), " (weight)");
   }
-  Tensor x = plain(input), at = plain(target_in.dtype() == DType::Int64 ? target_in : to_dtype(target_in, DType::Int64));
+  Tensor x = plain(input),
+         at = plain(target_in.dtype() == DType::Int64 ? target_in : to_dtype(target_in, DType::Int64));
   Tensor w = weight.defined() ? plain(weight) : weight;
   Tensor out = Tensor::empty(reduction == 0 ? shape.target : DimArray(), x.dtype(), x.device());
   Tensor total = zeros({}, x.dtype(), x.device());

@@ -64,8 +64,9 @@ void check_mask(const Tensor& t, const Tensor& mask, Arg value) {
   FG_CHECK(mask.dtype() == DType::Bool, Runtime, "masked_fill only supports boolean masks, but got mask with dtype ",
            dtype_name(mask.dtype()));
   if (value.tensor)
-    FG_CHECK(value.tensor->dim() == 0, Runtime, "masked_fill only supports a 0-dimensional value tensor, but got tensor with ",
-             value.tensor->dim(), " dimension(s).");
+    FG_CHECK(value.tensor->dim() == 0, Runtime,
+             "masked_fill only supports a 0-dimensional value tensor, but got tensor with ", value.tensor->dim(),
+             " dimension(s).");
   FG_CHECK(!value.tensor || t.dtype() == DType::Bool || can_cast(value.tensor->dtype(), t.dtype()), Runtime,
            "masked_fill: value cannot be converted to type ", dtype_name(t.dtype()), " without overflow");
   (void)broadcast_shapes(t.sizes(), mask.sizes(), "masked_fill");

@@ -7,10 +7,13 @@ namespace fg {
 namespace {
 
 void check_pair(const Tensor& a, const Tensor& b, const char* op) {
-  FG_CHECK(a.dtype() == b.dtype(), Runtime, op, ": expected m1 and m2 to have the same dtype, but got: ", dtype_name(a.dtype()),
+  FG_CHECK(a.dtype() == b.dtype(), Runtime, op,
+           ": expected m1 and m2 to have the same dtype, but got: ", dtype_name(a.dtype()),
            " != ", dtype_name(b.dtype()));
-  FG_CHECK(a.device() == b.device(), Runtime, op, ": Expected all tensors to be on the same device, but found at least two "
-           "devices, ", device_name(a.device()), " and ", device_name(b.device()), "!");
+  FG_CHECK(a.device() == b.device(), Runtime, op,
+           ": Expected all tensors to be on the same device, but found at least two "
+           "devices, ",
+           device_name(a.device()), " and ", device_name(b.device()), "!");
   FG_CHECK(a.dtype() != DType::Bool, NotImplemented, "\"addmm_impl_cpu_\" not implemented for 'Bool'");
 }
 
@@ -73,8 +76,8 @@ Tensor complex_product(const Tensor& a, const Tensor& b) {
   return complex_over(view(out, out_sizes));
 }
 
-// g @ b^T and a^T @ g; the second in the layout that makes its transpose contiguous when b itself is a transpose (a weight).
-// Complex ones take the conjugate.
+// g @ b^T and a^T @ g; the second in the layout that makes its transpose contiguous when b itself is a transpose (a
+// weight). Complex ones take the conjugate.
 Tensor left_gradient(const Tensor& g, const Tensor& b_in) {
   Tensor b = conj(b_in);
   return b.dim() == 2 ? mm(g, t(b)) : bmm(g, transpose(b, 1, 2));
@@ -153,8 +156,8 @@ Tensor mm(const Tensor& a, const Tensor& b) {
   if (autocasting(a)) return without_autocast([&] { return mm(to_autocast(a), to_autocast(b)); });
   FG_CHECK(a.dim() == 2, Runtime, "mm: self must be a matrix, got shape ", shape_text(a.sizes()));
   FG_CHECK(b.dim() == 2, Runtime, "mm: mat2 must be a matrix, got shape ", shape_text(b.sizes()));
-  FG_CHECK(a.size(1) == b.size(0), Runtime, "mm: mat1 and mat2 shapes cannot be multiplied (", a.size(0), "x", a.size(1), " and ",
-           b.size(0), "x", b.size(1), ")");
+  FG_CHECK(a.size(1) == b.size(0), Runtime, "mm: mat1 and mat2 shapes cannot be multiplied (", a.size(0), "x",
+           a.size(1), " and ", b.size(0), "x", b.size(1), ")");
   check_pair(a, b, "mm");
   Tensor out = product(a, b);
   if (should_record(a, b)) {
@@ -171,8 +174,10 @@ Tensor bmm(const Tensor& a, const Tensor& b) {
   if (autocasting(a)) return without_autocast([&] { return bmm(to_autocast(a), to_autocast(b)); });
   FG_CHECK(a.dim() == 3 && b.dim() == 3, Runtime, "bmm: batch1 and batch2 must be 3D tensors, got shapes ",
            shape_text(a.sizes()), " and ", shape_text(b.sizes()));
-  FG_CHECK(a.size(0) == b.size(0) && a.size(2) == b.size(1), Runtime, "bmm: Expected size for first two dimensions of batch2 "
-           "tensor to be: [", a.size(0), ", ", a.size(2), "] but got: [", b.size(0), ", ", b.size(1), "].");
+  FG_CHECK(a.size(0) == b.size(0) && a.size(2) == b.size(1), Runtime,
+           "bmm: Expected size for first two dimensions of batch2 "
+           "tensor to be: [",
+           a.size(0), ", ", a.size(2), "] but got: [", b.size(0), ", ", b.size(1), "].");
   check_pair(a, b, "bmm");
   Tensor out = product(a, b);
   if (should_record(a, b)) {
@@ -185,9 +190,10 @@ Tensor bmm(const Tensor& a, const Tensor& b) {
 }
 
 Tensor mv(const Tensor& a, const Tensor& b) {
-  FG_CHECK(a.dim() == 2 && b.dim() == 1, Runtime, "mv: vector + matrix @ vector expected, got ", a.dim(), ", ", b.dim());
-  FG_CHECK(a.size(1) == b.size(0), Runtime, "mv: size mismatch, got input (", a.size(0), "), mat (", a.size(0), "x", a.size(1),
-           "), vec (", b.size(0), ")");
+  FG_CHECK(a.dim() == 2 && b.dim() == 1, Runtime, "mv: vector + matrix @ vector expected, got ", a.dim(), ", ",
+           b.dim());
+  FG_CHECK(a.size(1) == b.size(0), Runtime, "mv: size mismatch, got input (", a.size(0), "), mat (", a.size(0), "x",
+           a.size(1), "), vec (", b.size(0), ")");
   check_pair(a, b, "mv");
   Tensor column = b.alias(DimArray{b.size(0), 1}, DimArray{b.stride(0), 1}, b.offset());
   Tensor out = product(a, column);
@@ -201,12 +207,13 @@ Tensor mv(const Tensor& a, const Tensor& b) {
 }
 
 Tensor dot(const Tensor& a, const Tensor& b) {
-  FG_CHECK(a.dim() == 1 && b.dim() == 1, Runtime, "dot: 1D tensors expected, but got ", a.dim(), "D and ", b.dim(), "D tensors");
-  FG_CHECK(a.dtype() == b.dtype(), Runtime, "dot : expected both vectors to have same dtype, but found ", dtype_name(a.dtype()),
-           " and ", dtype_name(b.dtype()));
-  FG_CHECK(a.size(0) == b.size(0), Runtime, "dot: inconsistent tensor size, expected tensor ", size_text(a.sizes()), " and src ",
-           size_text(b.sizes()), " to have the same number of elements, but got ", a.size(0), " and ", b.size(0),
-           " elements respectively");
+  FG_CHECK(a.dim() == 1 && b.dim() == 1, Runtime, "dot: 1D tensors expected, but got ", a.dim(), "D and ", b.dim(),
+           "D tensors");
+  FG_CHECK(a.dtype() == b.dtype(), Runtime, "dot : expected both vectors to have same dtype, but found ",
+           dtype_name(a.dtype()), " and ", dtype_name(b.dtype()));
+  FG_CHECK(a.size(0) == b.size(0), Runtime, "dot: inconsistent tensor size, expected tensor ", size_text(a.sizes()),
+           " and src ", size_text(b.sizes()), " to have the same number of elements, but got ", a.size(0), " and ",
+           b.size(0), " elements respectively");
   check_pair(a, b, "dot");
   Tensor row = a.alias(DimArray{1, a.size(0)}, DimArray{0, a.stride(0)}, a.offset());
   Tensor column = b.alias(DimArray{b.size(0), 1}, DimArray{b.stride(0), 1}, b.offset());
@@ -221,11 +228,12 @@ Tensor dot(const Tensor& a, const Tensor& b) {
 }
 
 Tensor addmm(const Tensor& c, const Tensor& a, const Tensor& b, Scalar beta, Scalar alpha) {
-  if (autocasting(a)) return without_autocast([&] { return addmm(to_autocast(c), to_autocast(a), to_autocast(b), beta, alpha); });
-  FG_CHECK(a.dim() == 2 && b.dim() == 2, Runtime, "addmm: mat1 and mat2 must be matrices, got shapes ", shape_text(a.sizes()),
-           " and ", shape_text(b.sizes()));
-  FG_CHECK(a.size(1) == b.size(0), Runtime, "addmm: mat1 and mat2 shapes cannot be multiplied (", a.size(0), "x", a.size(1), " and ",
-           b.size(0), "x", b.size(1), ")");
+  if (autocasting(a))
+    return without_autocast([&] { return addmm(to_autocast(c), to_autocast(a), to_autocast(b), beta, alpha); });
+  FG_CHECK(a.dim() == 2 && b.dim() == 2, Runtime, "addmm: mat1 and mat2 must be matrices, got shapes ",
+           shape_text(a.sizes()), " and ", shape_text(b.sizes()));
+  FG_CHECK(a.size(1) == b.size(0), Runtime, "addmm: mat1 and mat2 shapes cannot be multiplied (", a.size(0), "x",
+           a.size(1), " and ", b.size(0), "x", b.size(1), ")");
   check_pair(a, b, "addmm");
   check_pair(c, a, "addmm");
   DimArray shape{a.size(0), b.size(1)};
@@ -256,10 +264,11 @@ Tensor addmm(const Tensor& c, const Tensor& a, const Tensor& b, Scalar beta, Sca
 }
 
 Tensor baddbmm(const Tensor& c, const Tensor& a, const Tensor& b, Scalar beta, Scalar alpha) {
-  if (autocasting(a)) return without_autocast([&] { return baddbmm(to_autocast(c), to_autocast(a), to_autocast(b), beta, alpha); });
+  if (autocasting(a))
+    return without_autocast([&] { return baddbmm(to_autocast(c), to_autocast(a), to_autocast(b), beta, alpha); });
   FG_CHECK(a.dim() == 3 && b.dim() == 3 && a.size(0) == b.size(0) && a.size(2) == b.size(1), Runtime,
-           "baddbmm: batch1 and batch2 must be 3D tensors that can be multiplied, got shapes ", shape_text(a.sizes()), " and ",
-           shape_text(b.sizes()));
+           "baddbmm: batch1 and batch2 must be 3D tensors that can be multiplied, got shapes ", shape_text(a.sizes()),
+           " and ", shape_text(b.sizes()));
   check_pair(a, b, "baddbmm");
   Tensor out;
   {
@@ -301,7 +310,8 @@ Tensor fold_rows(const Tensor& x, int64_t k) {
 Tensor matmul(const Tensor& a, const Tensor& b) {
   if (autocasting(a)) return without_autocast([&] { return matmul(to_autocast(a), to_autocast(b)); });
   int da = a.dim(), db = b.dim();
-  FG_CHECK(da > 0 && db > 0, Runtime, "both arguments to matmul need to be at least 1D, but they are ", da, "D and ", db, "D");
+  FG_CHECK(da > 0 && db > 0, Runtime, "both arguments to matmul need to be at least 1D, but they are ", da, "D and ",
+           db, "D");
   if (da == 1 && db == 1) return dot(a, b);
   if (da == 2 && db == 2) return mm(a, b);
   if (da == 2 && db == 1) return mv(a, b);
@@ -309,8 +319,8 @@ Tensor matmul(const Tensor& a, const Tensor& b) {
   check_pair(a, b, "matmul");
   int64_t k = a.size(da - 1), kb = db == 1 ? b.size(0) : b.size(db - 2);
   if (da >= 3 && db <= 2) {
-    FG_CHECK(k == kb, Runtime, "matmul: mat1 and mat2 shapes cannot be multiplied (", k ? a.numel() / k : 0, "x", k, " and ", kb, "x",
-             db == 2 ? b.size(1) : 1, ")");
+    FG_CHECK(k == kb, Runtime, "matmul: mat1 and mat2 shapes cannot be multiplied (", k ? a.numel() / k : 0, "x", k,
+             " and ", kb, "x", db == 2 ? b.size(1) : 1, ")");
     Tensor rows = fold_rows(a, k);
     if (db == 1) return unsafe_view(mv(rows, b), a.sizes().first(da - 1));
     return unsafe_view(mm(rows, b), with_last(a, b.size(1)));
@@ -319,8 +329,9 @@ Tensor matmul(const Tensor& a, const Tensor& b) {
   Tensor left = da == 1 ? unsqueeze(a, 0) : a, right = db == 1 ? unsqueeze(b, 1) : b;
   int64_t m = left.size(left.dim() - 2), n = right.size(right.dim() - 1);
   DimArray batch = broadcast_shapes(left.sizes().first(left.dim() - 2), right.sizes().first(right.dim() - 2), "matmul");
-  FG_CHECK(k == kb, Runtime, "matmul: Expected size for first two dimensions of batch2 tensor to be: [", count_of(batch), ", ", k,
-           "] but got: [", count_of(batch), ", ", kb, "]. (shapes ", shape_text(a.sizes()), " and ", shape_text(b.sizes()), ")");
+  FG_CHECK(k == kb, Runtime, "matmul: Expected size for first two dimensions of batch2 tensor to be: [",
+           count_of(batch), ", ", k, "] but got: [", count_of(batch), ", ", kb, "]. (shapes ", shape_text(a.sizes()),
+           " and ", shape_text(b.sizes()), ")");
   auto batched = [&](const Tensor& x) {
     DimArray wide = batch;
     int64_t r = x.size(x.dim() - 2), c = x.size(x.dim() - 1);
@@ -336,7 +347,8 @@ Tensor matmul(const Tensor& a, const Tensor& b) {
 }
 
 Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias) {
-  if (autocasting(x)) return without_autocast([&] { return linear(to_autocast(x), to_autocast(weight), to_autocast(bias)); });
+  if (autocasting(x))
+    return without_autocast([&] { return linear(to_autocast(x), to_autocast(weight), to_autocast(bias)); });
   FG_CHECK(weight.dim() == 2 || weight.dim() == 1, Runtime, "linear: weight must have 1 or 2 dimensions, got shape ",
            shape_text(weight.sizes()));
   FG_CHECK(x.dim() > 0, Runtime, "both arguments to linear need to be at least 1D, but they are ", x.dim(), "D and ",
@@ -346,8 +358,8 @@ Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias) {
     return bias.defined() ? add(out, bias) : out;
   }
   FG_CHECK(x.size(x.dim() - 1) == weight.size(1), Runtime, "linear: mat1 and mat2 shapes cannot be multiplied (",
-           x.size(x.dim() - 1) ? x.numel() / x.size(x.dim() - 1) : 0, "x", x.size(x.dim() - 1), " and ", weight.size(1), "x",
-           weight.size(0), "): input ", shape_text(x.sizes()), ", weight ", shape_text(weight.sizes()));
+           x.size(x.dim() - 1) ? x.numel() / x.size(x.dim() - 1) : 0, "x", x.size(x.dim() - 1), " and ", weight.size(1),
+           "x", weight.size(0), "): input ", shape_text(x.sizes()), ", weight ", shape_text(weight.sizes()));
   Tensor wt = t(weight);
   if (!bias.defined()) return matmul(x, wt);
   if (bias.dim() > 1 || (bias.dim() == 1 && bias.size(0) != weight.size(0))) return add(matmul(x, wt), bias);

@@ -1,5 +1,5 @@
-// Every op that C++ code and the Python boundary may call. Each records its node when a gradient is wanted; in-place ones
-// end in an underscore, check torch's rules first and change nothing when they fail.
+// Every op that C++ code and the Python boundary may call. Each records its node when a gradient is wanted; in-place
+// ones end in an underscore, check torch's rules first and change nothing when they fail.
 #pragma once
 #include <optional>
 #include <span>
@@ -27,11 +27,17 @@ struct RowInfo;
 const RowInfo& row_info(Op op);
 Tensor elementwise(Op op, Args args, Scalar p = {}, Scalar q = {}, const Tensor* out = nullptr);
 void elementwise_(Op op, const Tensor& self, Args rest, Scalar p = {}, Scalar q = {});
-// A flag in an unused parameter: the op was called under a second name of the row (clamp_min of a tensor, sub with alpha,
-// div with rounding_mode), which shows in the name of its node.
+// A flag in an unused parameter: the op was called under a second name of the row (clamp_min of a tensor, sub with
+// alpha, div with rounding_mode), which shows in the name of its node.
 inline const Scalar kCalledAs = Scalar::of_int(1);
-inline Tensor unary(Op op, const Tensor& x, Scalar p = {}, Scalar q = {}) { Arg a[] = {x}; return elementwise(op, a, p, q); }
-inline Tensor binary(Op op, Arg a, Arg b, Scalar p = {}, Scalar q = {}) { Arg v[] = {a, b}; return elementwise(op, v, p, q); }
+inline Tensor unary(Op op, const Tensor& x, Scalar p = {}, Scalar q = {}) {
+  Arg a[] = {x};
+  return elementwise(op, a, p, q);
+}
+inline Tensor binary(Op op, Arg a, Arg b, Scalar p = {}, Scalar q = {}) {
+  Arg v[] = {a, b};
+  return elementwise(op, v, p, q);
+}
 inline Tensor add(Arg a, Arg b) { return binary(Op::add, a, b); }
 inline Tensor sub(Arg a, Arg b) { return binary(Op::sub, a, b); }
 inline Tensor mul(Arg a, Arg b) { return binary(Op::mul, a, b); }
@@ -43,14 +49,15 @@ Tensor pow(Arg base, Arg exponent, const Tensor* out = nullptr);
 void pow_(const Tensor& self, Arg exponent);
 Tensor where(const Tensor& condition, Arg a, Arg b, const Tensor* out = nullptr);
 // one_sided: called as clamp_min or clamp_max
-Tensor clamp(const Tensor& x, std::optional<Arg> low, std::optional<Arg> high, const Tensor* out = nullptr, bool one_sided = false);
+Tensor clamp(const Tensor& x, std::optional<Arg> low, std::optional<Arg> high, const Tensor* out = nullptr,
+             bool one_sided = false);
 void clamp_(const Tensor& x, std::optional<Arg> low, std::optional<Arg> high, bool one_sided = false);
 bool any_nan(const Tensor& t);
 bool any_zero(const Arg& t);
 DType result_type(Args args);
 
 // ---- copy.cpp
-Tensor clone(const Tensor& t);                       // keeps dense strides
+Tensor clone(const Tensor& t);                           // keeps dense strides
 Tensor clone_like(const Tensor& t, const Tensor& like);  // with the strides of `like` when that is dense
 Tensor contiguous(const Tensor& t);
 Tensor copy_with_strides(const Tensor& t, Dims strides);  // a clone
@@ -62,13 +69,13 @@ void copy_(const Tensor& self, const Tensor& source);  // broadcast, dtype and d
 void fill_(const Tensor& self, Scalar value);
 void fill_tensor_(const Tensor& self, const Tensor& value);
 void zero_(const Tensor& self);
-void raw_fill(const Tensor& out, Scalar value);     // likewise
+void raw_fill(const Tensor& out, Scalar value);      // likewise
 void raw_copy(const Tensor& out, const Tensor& in);  // no recording, no checks; in is broadcast
 Scalar item(const Tensor& t);                        // the one element, as a number
-Tensor resize_out(const Tensor& out, Dims sizes);    // out= of other shapes: gives `out` that shape, a warning by Python
+Tensor resize_out(const Tensor& out, Dims sizes);  // out= of other shapes: gives `out` that shape, a warning by Python
 
 // ---- create.cpp
-Scalar number_for(Scalar value, DType dtype);       // as it is written into `dtype`; RuntimeError when it does not fit
+Scalar number_for(Scalar value, DType dtype);  // as it is written into `dtype`; RuntimeError when it does not fit
 Tensor full(Dims sizes, Scalar value, DType dtype, Device device);
 Tensor zeros(Dims sizes, DType dtype, Device device);
 Tensor zeros_like(const Tensor& t);
@@ -77,14 +84,14 @@ Tensor arange(Scalar start, Scalar end, Scalar step, DType dtype, Device device)
 Tensor linspace(double start, double end, int64_t steps, DType dtype, Device device, double base = 0);
 Tensor eye(int64_t n, int64_t m, DType dtype, Device device);
 Tensor scalar_tensor(Scalar value, DType dtype, Device device = {});
-Tensor wrapped(Scalar value, Device device = {});    // a number as a 0-d tensor that promotes like a number
+Tensor wrapped(Scalar value, Device device = {});  // a number as a 0-d tensor that promotes like a number
 
 // ---- complex.cpp
-Tensor pairs_of(const Tensor& t);       // the same memory as reals, with a last dimension of 2; not recorded
-Tensor complex_over(const Tensor& t);   // the other way round, unchecked
+Tensor pairs_of(const Tensor& t);      // the same memory as reals, with a last dimension of 2; not recorded
+Tensor complex_over(const Tensor& t);  // the other way round, unchecked
 Tensor view_as_real(const Tensor& t);
 Tensor view_as_complex(const Tensor& t);
-Tensor real(const Tensor& t);           // a view, the tensor itself when it is real
+Tensor real(const Tensor& t);  // a view, the tensor itself when it is real
 Tensor imag(const Tensor& t);
 Tensor complex(const Tensor& re, const Tensor& im);
 Tensor conj(const Tensor& t, bool physical = false);  // made at once; the tensor itself when it is real
@@ -97,14 +104,14 @@ Node* make_as_strided_node(const Tensor& base, const Tensor& view);
 Tensor view(const Tensor& t, Dims sizes);
 Tensor view_dtype(const Tensor& t, DType dtype);
 Tensor reshape(const Tensor& t, Dims sizes);
-Tensor unsafe_view(const Tensor& t, Dims sizes);     // of a contiguous temporary: no view in the books
+Tensor unsafe_view(const Tensor& t, Dims sizes);  // of a contiguous temporary: no view in the books
 Tensor permute(const Tensor& t, Dims dims);
 Tensor transpose(const Tensor& t, int64_t a, int64_t b);
 Tensor t(const Tensor& x);
 Tensor expand(const Tensor& t, Dims sizes);
 Tensor squeeze(const Tensor& t, std::optional<DimArray> dims = {});
 Tensor unsqueeze(const Tensor& t, int64_t dim);
-void t_(const Tensor& x);                             // another layout for the tensor itself, with its history
+void t_(const Tensor& x);  // another layout for the tensor itself, with its history
 void transpose_(const Tensor& x, int64_t a, int64_t b);
 void squeeze_(const Tensor& x, std::optional<DimArray> dims = {});
 void unsqueeze_(const Tensor& x, int64_t dim);
@@ -113,13 +120,13 @@ Tensor slice(const Tensor& t, int64_t dim, int64_t start, int64_t end, int64_t s
 Tensor select(const Tensor& t, int64_t dim, int64_t index);
 Tensor diagonal(const Tensor& t, int64_t offset, int64_t dim1, int64_t dim2);
 Tensor unfold(const Tensor& t, int64_t dim, int64_t size, int64_t step);
-Tensor alias(const Tensor& t);                        // view_as, a differentiable view of the whole
+Tensor alias(const Tensor& t);  // view_as, a differentiable view of the whole
 std::vector<Tensor> split(const Tensor& t, Dims lengths, int64_t dim);
 std::vector<Tensor> split_by(const Tensor& t, int64_t length, int64_t dim);
 std::vector<Tensor> chunk(const Tensor& t, int64_t chunks, int64_t dim);
 std::vector<Tensor> unbind(const Tensor& t, int64_t dim);
 Tensor flatten(const Tensor& t, int64_t start, int64_t end);
-Tensor sum_to(const Tensor& t, Dims sizes);           // undoes broadcasting
+Tensor sum_to(const Tensor& t, Dims sizes);  // undoes broadcasting
 
 // ---- join.cpp
 Tensor cat(Tensors tensors, int64_t dim);
@@ -176,8 +183,10 @@ Tensor gather(const Tensor& t, int64_t dim, const Tensor& index);
 Tensor scatter(const Tensor& t, int64_t dim, const Tensor& index, const Tensor& source, Scatter mode);
 void scatter_(const Tensor& t, int64_t dim, const Tensor& index, const Tensor& source, Scatter mode);
 // mean: with Scatter::add. include_self: the old value counts among the sources of its place.
-Tensor scatter_reduce(const Tensor& t, int64_t dim, const Tensor& index, const Tensor& source, Scatter mode, bool mean, bool include_self);
-void scatter_reduce_(const Tensor& t, int64_t dim, const Tensor& index, const Tensor& source, Scatter mode, bool mean, bool include_self);
+Tensor scatter_reduce(const Tensor& t, int64_t dim, const Tensor& index, const Tensor& source, Scatter mode, bool mean,
+                      bool include_self);
+void scatter_reduce_(const Tensor& t, int64_t dim, const Tensor& index, const Tensor& source, Scatter mode, bool mean,
+                     bool include_self);
 Tensor index_select(const Tensor& t, int64_t dim, const Tensor& index);
 Tensor index_add(const Tensor& t, int64_t dim, const Tensor& index, const Tensor& source, Scalar alpha);
 void index_add_(const Tensor& t, int64_t dim, const Tensor& index, const Tensor& source, Scalar alpha);

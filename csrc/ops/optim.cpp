@@ -8,13 +8,14 @@ namespace {
 
 void check_list(const OptimStep& step, Tensors list, const char* what) {
   if (list.empty()) return;
-  FG_CHECK(list.size() == step.params.size(), Runtime, "optimizer step: ", list.size(), " ", what, " for ", step.params.size(),
-           " parameters");
+  FG_CHECK(list.size() == step.params.size(), Runtime, "optimizer step: ", list.size(), " ", what, " for ",
+           step.params.size(), " parameters");
   for (size_t i = 0; i < list.size(); ++i) {
     const Tensor &p = step.params[i], &t = list[i];
     FG_CHECK(t.defined() && same(t.sizes(), p.sizes()) && t.dtype() == p.dtype() && t.device() == p.device(), Runtime,
-             "optimizer step: ", what, " number ", i, " has shape ", t.defined() ? shape_text(t.sizes()) : "None", " and dtype ",
-             t.defined() ? dtype_name(t.dtype()) : "None", ", the parameter ", shape_text(p.sizes()), " and ", dtype_name(p.dtype()));
+             "optimizer step: ", what, " number ", i, " has shape ", t.defined() ? shape_text(t.sizes()) : "None",
+             " and dtype ", t.defined() ? dtype_name(t.dtype()) : "None", ", the parameter ", shape_text(p.sizes()),
+             " and ", dtype_name(p.dtype()));
   }
 }
 
@@ -32,7 +33,8 @@ std::vector<double> numbers_of(const OptimStep& s) {
       case Optim::radam: {
         double longest = 2 / (1 - s.beta2) - 1, length = longest - 2 * t * power2 / correction2;
         n[0] = correction1, n[1] = std::sqrt(correction2);
-        if (length > 5) n[2] = std::sqrt((length - 4) * (length - 2) * longest / ((longest - 4) * (longest - 2) * length));
+        if (length > 5)
+          n[2] = std::sqrt((length - 4) * (length - 2) * longest / ((longest - 4) * (longest - 2) * length));
         break;
       }
       default: break;
@@ -48,8 +50,10 @@ void optim_step(const OptimStep& step) {
   size_t n = step.params.size();
   if (n == 0) return;
   for (const Tensor& p : step.params) {
-    FG_CHECK(p.defined() && is_inexact(p.dtype()), Runtime, "optimizer step: parameters must be floating or complex tensors");
-    FG_CHECK(p.device() == step.params[0].device(), Runtime, "optimizer step: all parameters of a group must be on one device");
+    FG_CHECK(p.defined() && is_inexact(p.dtype()), Runtime,
+             "optimizer step: parameters must be floating or complex tensors");
+    FG_CHECK(p.device() == step.params[0].device(), Runtime,
+             "optimizer step: all parameters of a group must be on one device");
     check_writable_layout(p, "optimizer step");
   }
   check_list(step, step.grads, "gradients");
@@ -59,7 +63,8 @@ void optim_step(const OptimStep& step) {
   std::vector<double> numbers = step.numbers.empty() ? numbers_of(step) : step.numbers;
   FG_CHECK(numbers.size() == 3 * n, Runtime, "optimizer step: ", numbers.size(), " numbers for ", n, " parameters");
 
-  // Kernels want runs. A tensor that is dense and whose companions lie alike is one; others go through contiguous copies.
+  // Kernels want runs. A tensor that is dense and whose companions lie alike is one; others go through contiguous
+  // copies.
   struct Put {
     Tensor target, copy;
   };
@@ -92,7 +97,8 @@ void optim_step(const OptimStep& step) {
     Tensors lists[] = {step.state1, step.state2, step.state3};
     for (int k = 0; k < 3; ++k)
       if (!lists[k].empty()) pointers[1 + k].push_back(run(lists[k][i], true).mutable_data());
-    numels.push_back(is_complex(p.dtype()) ? 2 * p.numel() : p.numel());  // complex numbers as pairs of reals, as in torch
+    numels.push_back(is_complex(p.dtype()) ? 2 * p.numel()
+                                           : p.numel());  // complex numbers as pairs of reals, as in torch
     dtypes.push_back(real_of(p.dtype()));
   }
   OptimArgs args{};
@@ -106,7 +112,8 @@ void optim_step(const OptimStep& step) {
   args.state2 = pointers[2].empty() ? nullptr : pointers[2].data();
   args.state3 = pointers[3].empty() ? nullptr : pointers[3].data();
   args.numbers = numbers.data();
-  args.lr = step.lr, args.momentum = step.momentum, args.dampening = step.dampening, args.weight_decay = step.weight_decay;
+  args.lr = step.lr, args.momentum = step.momentum, args.dampening = step.dampening,
+  args.weight_decay = step.weight_decay;
   args.beta1 = step.beta1, args.beta2 = step.beta2, args.eps = step.eps, args.alpha = step.alpha;
   args.low = step.low, args.high = step.high;
   args.nesterov = step.nesterov, args.maximize = step.maximize, args.decoupled = step.decoupled;

@@ -27,7 +27,8 @@ void check_input(const Tensor& x, int dims, const char* name) {
   for (int d = x.dim() == dims + 2 ? 1 : 0; fits && d < x.dim(); ++d) fits = x.size(d) > 0;
   FG_CHECK(fits, Runtime, name, ": Expected ", dims + 1, "D or ", dims + 2,
            "D (batch mode) tensor with optional 0 dim batch size for input, but got: ", size_text(x.sizes()));
-  FG_CHECK(x.dtype() != DType::Bool && !is_complex(x.dtype()), NotImplemented, "\"", name, "\" not implemented for '", dtype_name(x.dtype()), "'");
+  FG_CHECK(x.dtype() != DType::Bool && !is_complex(x.dtype()), NotImplemented, "\"", name, "\" not implemented for '",
+           dtype_name(x.dtype()), "'");
 }
 
 Window window_of(const Tensor& x, int dims, const PoolOptions& o, const char* name) {
@@ -262,8 +263,7 @@ ValueIndex fractional_max_pool(const Tensor& x, Dims kernel, Dims output, const 
       const double sample = numbers.data<double>()[plane * dims + (dims == 2 ? 1 - k : k)];
       if (x.dtype() == DType::Float64)
         fractional_begins<double>(sample, args.in_size[d], args.out_size[d], size, bounds[d][0]);
-      else
-        fractional_begins<float>(static_cast<float>(sample), args.in_size[d], args.out_size[d], size, bounds[d][0]);
+      else fractional_begins<float>(static_cast<float>(sample), args.in_size[d], args.out_size[d], size, bounds[d][0]);
     }
     for (int64_t begin : bounds[d][0]) bounds[d][1].push_back(begin + size);
     args.begin[d] = bounds[d][0].data(), args.end[d] = bounds[d][1].data();

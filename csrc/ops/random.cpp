@@ -81,15 +81,18 @@ void random_fill(const Tensor& out, const RandomFill& fill, Generator* given) {
   NoGradGuard guard;
   Tensor probs;
   if (fill.probs) {
-    FG_CHECK(fill.probs->device() == out.device(), Runtime, "bernoulli: Expected all tensors to be on the same device, but found ",
-             device_name(out.device()), " and ", device_name(fill.probs->device()));
+    FG_CHECK(fill.probs->device() == out.device(), Runtime,
+             "bernoulli: Expected all tensors to be on the same device, but found ", device_name(out.device()), " and ",
+             device_name(fill.probs->device()));
     probs = contiguous(same(fill.probs->sizes(), out.sizes()) ? *fill.probs : expand(*fill.probs, out.sizes()));
   }
   bool dense = out.is_dense();
-  if (dense && (out.is_contiguous() || !fill.probs)) return fill_dense(out, fill, generator, !out.is_contiguous(), probs);
+  if (dense && (out.is_contiguous() || !fill.probs))
+    return fill_dense(out, fill, generator, !out.is_contiguous(), probs);
   // Memory order of a tensor with holes: pack it with the same order of dimensions, fill, put back.
   const Tensor* one[] = {&out};
-  Tensor packed = Tensor::empty_strided(out.sizes(), fill.probs ? contiguous_strides(out.sizes()) : result_strides(out.sizes(), one),
+  Tensor packed = Tensor::empty_strided(out.sizes(),
+                                        fill.probs ? contiguous_strides(out.sizes()) : result_strides(out.sizes(), one),
                                         out.dtype(), out.device());
   fill_dense(packed, fill, generator, true, probs);
   raw_copy(out, packed);
@@ -101,7 +104,9 @@ void random_fill_(const Tensor& out, const RandomFill& fill, Generator* generato
   Ptr<RandomNode> node;
   if (should_record(out)) {
     node = make_node<RandomNode>(out);
-    node->name_ = fill.kind == Random::normal ? "NormalBackward0" : fill.kind == Random::uniform ? "UniformBackward0" : "RandomBackward0";
+    node->name_ = fill.kind == Random::normal    ? "NormalBackward0"
+                  : fill.kind == Random::uniform ? "UniformBackward0"
+                                                 : "RandomBackward0";
   }
   random_fill(out, fill, generator);
   out.bump_version();
@@ -115,32 +120,37 @@ Tensor randperm(int64_t n, Generator* given, Device device) {
   if (n == 0) return out;
   GilRelease release(n);
   std::lock_guard guard(generator.lock);
-  backend(device).randperm(out.mutable_data<int64_t>(), n, device.is_cpu() ? static_cast<void*>(&generator.host) : generator.on_device,
+  backend(device).randperm(out.mutable_data<int64_t>(), n,
+                           device.is_cpu() ? static_cast<void*>(&generator.host) : generator.on_device,
                            Storage::current_stream(device));
   return out;
 }
 
 Tensor bernoulli(const Tensor& probs, Generator* generator) {
-  FG_CHECK(is_floating(probs.dtype()), Runtime, "bernoulli: expected floating point probabilities, got ", dtype_name(probs.dtype()));
+  FG_CHECK(is_floating(probs.dtype()), Runtime, "bernoulli: expected floating point probabilities, got ",
+           dtype_name(probs.dtype()));
   if (probs.numel()) {
     NoGradGuard guard;
     double low = item(extremum(probs, true)).f, high = item(extremum(probs, false)).f;
-    FG_CHECK(low >= 0 && high <= 1, Runtime, "Expected p_in >= 0 && p_in <= 1 to be true, but got values in [", low, ", ", high, "]");
+    FG_CHECK(low >= 0 && high <= 1, Runtime, "Expected p_in >= 0 && p_in <= 1 to be true, but got values in [", low,
+             ", ", high, "]");
   }
   Tensor out = Tensor::empty(probs.sizes(), probs.dtype(), probs.device());
   random_fill(out, {.kind = Random::bernoulli_tensor, .probs = &probs}, generator);
   return out;
 }
 
-// Without replacement: the categories with the largest p / q, q exponential, which is torch's way (one exponential for each
-// category). With replacement: inverse of the running sum, one double uniform for each sample.
+// Without replacement: the categories with the largest p / q, q exponential, which is torch's way (one exponential for
+// each category). With replacement: inverse of the running sum, one double uniform for each sample.
 Tensor multinomial(const Tensor& probs, int64_t samples, bool replacement, Generator* given) {
   NoGradGuard guard;
   FG_CHECK(probs.dim() == 1 || probs.dim() == 2, Runtime, "prob_dist must be 1 or 2 dim");
-  FG_CHECK(is_floating(probs.dtype()), Runtime, "multinomial only supports floating-point dtypes for input, got: ", dtype_name(probs.dtype()));
+  FG_CHECK(is_floating(probs.dtype()), Runtime,
+           "multinomial only supports floating-point dtypes for input, got: ", dtype_name(probs.dtype()));
   FG_CHECK(samples > 0, Runtime, "cannot sample n_sample <= 0 samples");
   int64_t categories = probs.size(probs.dim() - 1);
-  FG_CHECK(replacement || samples <= categories, Runtime, "cannot sample n_sample > prob_dist.size(-1) samples without replacement");
+  FG_CHECK(replacement || samples <= categories, Runtime,
+           "cannot sample n_sample > prob_dist.size(-1) samples without replacement");
   double low = item(extremum(probs, true)).f, high = item(extremum(probs, false)).f;
   FG_CHECK(low >= 0 && high < std::numeric_limits<double>::infinity(), Runtime,
            "probability tensor contains either `inf`, `nan` or element < 0");

@@ -11,8 +11,8 @@ namespace fg {
 struct Generator {
   Device device;
   std::mutex lock;
-  cpu::Generator host;            // CPU
-  void* on_device = nullptr;      // CUDA: the backend's own, a PhiloxState
+  cpu::Generator host;        // CPU
+  void* on_device = nullptr;  // CUDA: the backend's own, a PhiloxState
   explicit Generator(Device d);
   ~Generator();
   void seed(uint64_t value);

@@ -1,7 +1,7 @@
 // Reductions: dims -> (outer, size, inner) -> kernel, and their gradients.
 //
-// One node class serves all of them; ReduceNode::apply has one short case for each formula, built from recorded ops so that
-// the gradient can be differentiated again.
+// One node class serves all of them; ReduceNode::apply has one short case for each formula, built from recorded ops so
+// that the gradient can be differentiated again.
 #include <cmath>
 
 #include "ops/autocast.h"
@@ -86,7 +86,8 @@ Reduced run(Reduce op, const char* name, const Tensor& t, DimMask mask, bool kee
   if (is_complex(out_dtype) && (op == Reduce::sum || op == Reduce::mean)) {  // part by part
     NoGradGuard guard;
     DType part = real_of(out_dtype);
-    return {complex_over(run(op, name, pairs_of(to_dtype(t, out_dtype)), mask, keepdim, compute_of(part), part).value), {}};
+    return {complex_over(run(op, name, pairs_of(to_dtype(t, out_dtype)), mask, keepdim, compute_of(part), part).value),
+            {}};
   }
   Reduced out;
   DimArray sizes = kept_sizes(t, mask, keepdim);
@@ -125,7 +126,7 @@ struct ReduceNode final : Node {
   DimList sizes;
   DimMask mask;
   bool keepdim;
-  double p = 0;          // correction, order of a norm
+  double p = 0;              // correction, order of a norm
   bool nan_matches = false;  // max and min of all: a NaN result came from the NaN elements
   DType in_dtype;
   Saved x, y, indices;
@@ -214,7 +215,8 @@ struct ReduceNode final : Node {
     Tensor centered = input - mean(input, dims.n ? OptDims(dims) : OptDims(), true);
     if (n <= 0 && dims.n == sizes.size()) {
       double infinity = std::numeric_limits<double>::infinity();
-      return spread(g) * where(centered == 0.0, std::numeric_limits<double>::quiet_NaN(), full({}, Scalar::of(infinity), g.dtype(), g.device()));
+      return spread(g) * where(centered == 0.0, std::numeric_limits<double>::quiet_NaN(),
+                               full({}, Scalar::of(infinity), g.dtype(), g.device()));
     }
     return spread(g) * ((2.0 / n) * centered);
   }
@@ -293,30 +295,35 @@ bool cast_first(const Tensor& t, std::optional<DType> dtype) {
 
 Compute sum_compute(DType in, DType out) {
   if (is_complex(out)) return compute_of(out);
-  if (is_floating(in) || is_floating(out)) return in == DType::Float64 || out == DType::Float64 ? Compute::F64 : Compute::F32;
+  if (is_floating(in) || is_floating(out))
+    return in == DType::Float64 || out == DType::Float64 ? Compute::F64 : Compute::F32;
   return Compute::I64;
 }
 
 void check_float(const Tensor& t, const char* op) {
-  FG_CHECK(is_inexact(t.dtype()), Runtime, op, "(): could not infer output dtype. Input dtype must be either a floating point "
-           "or complex dtype. Got: ", dtype_name(t.dtype()));
+  FG_CHECK(is_inexact(t.dtype()), Runtime, op,
+           "(): could not infer output dtype. Input dtype must be either a floating point "
+           "or complex dtype. Got: ",
+           dtype_name(t.dtype()));
 }
 
 void check_not_empty(const Tensor& t, DimMask mask, const char* op) {
   for (int i = 0; i < t.dim(); ++i)
-    if (mask.has(i))
-      FG_CHECK(t.size(i) != 0, Index, op, "(): Expected reduction dim ", i, " to have non-zero size.");
+    if (mask.has(i)) FG_CHECK(t.size(i) != 0, Index, op, "(): Expected reduction dim ", i, " to have non-zero size.");
 }
 
 void check_any(const Tensor& t, const char* op) {
-  FG_CHECK(t.numel() > 0, Runtime, op, "(): Expected reduction dim to be specified for input.numel() == 0. Specify the "
+  FG_CHECK(t.numel() > 0, Runtime, op,
+           "(): Expected reduction dim to be specified for input.numel() == 0. Specify the "
            "reduction dim with the 'dim' argument.");
 }
 
 }  // namespace
 
 // A complex tensor whose result was asked for as a real one: real from the start.
-static Tensor real_first(const Tensor& t, DType out) { return is_complex(t.dtype()) && !is_complex(out) ? to_dtype(t, out) : t; }
+static Tensor real_first(const Tensor& t, DType out) {
+  return is_complex(t.dtype()) && !is_complex(out) ? to_dtype(t, out) : t;
+}
 
 Tensor sum(const Tensor& t_in, OptDims dims, bool keepdim, std::optional<DType> dtype) {
   if (autocasting_cuda(t_in)) return without_autocast([&] { return sum(to_float(t_in), dims, keepdim, dtype); });
@@ -332,11 +339,14 @@ Tensor sum(const Tensor& t_in, OptDims dims, bool keepdim, std::optional<DType> 
 Tensor mean(const Tensor& t_in, OptDims dims, bool keepdim, std::optional<DType> dtype) {
   DimMask mask = mask_of(t_in, dims, "mean");
   DType out = dtype.value_or(t_in.dtype());
-  FG_CHECK(is_inexact(out), Runtime, "mean(): could not infer output dtype. Input dtype must be either a floating point or "
-           "complex dtype. Got: ", dtype_name(t_in.dtype()));
+  FG_CHECK(is_inexact(out), Runtime,
+           "mean(): could not infer output dtype. Input dtype must be either a floating point or "
+           "complex dtype. Got: ",
+           dtype_name(t_in.dtype()));
   Tensor t = real_first(t_in, out);
   Tensor r = run(Reduce::mean, "mean", t, mask, keepdim, sum_compute(t.dtype(), out), out).value;
-  if (auto node = node_for(t, Kind::mean, dims ? "MeanBackward1" : "MeanBackward0", mask, keepdim)) set_history(r, node);
+  if (auto node = node_for(t, Kind::mean, dims ? "MeanBackward1" : "MeanBackward0", mask, keepdim))
+    set_history(r, node);
   return r;
 }
 
@@ -373,10 +383,8 @@ static Tensor evenly(const Tensor& t, DimMask mask, bool keepdim, bool minimum, 
 Tensor amax(const Tensor& t, OptDims dims, bool keepdim, bool minimum) {
   const char* name = minimum ? "amin" : "amax";
   DimMask mask = mask_of(t, dims, name);
-  if (dims && dims->n)
-    check_not_empty(t, mask, name);
-  else
-    check_any(t, name);
+  if (dims && dims->n) check_not_empty(t, mask, name);
+  else check_any(t, name);
   return evenly(t, mask, keepdim, minimum, name, minimum ? "AminBackward0" : "AmaxBackward0", false);
 }
 
@@ -390,7 +398,8 @@ std::pair<Tensor, Tensor> extremum_dim(const Tensor& t, int64_t dim, bool keepdi
   const char* name = minimum ? "min" : "max";
   DimMask mask = mask_of(t, DimArray{dim}, name);
   check_not_empty(t, mask, name);
-  Reduced r = run(minimum ? Reduce::min : Reduce::max, name, t, mask, keepdim, compute_of(t.dtype()), t.dtype(), true, true);
+  Reduced r =
+      run(minimum ? Reduce::min : Reduce::max, name, t, mask, keepdim, compute_of(t.dtype()), t.dtype(), true, true);
   if (auto node = node_for(t, Kind::select, minimum ? "MinBackward0" : "MaxBackward0", mask, keepdim)) {
     node->indices.save(r.indices);
     node->dim = wrap_dim(dim, t.dim(), name);
@@ -405,11 +414,13 @@ Tensor arg_extremum(const Tensor& t, std::optional<int64_t> dim, bool keepdim, b
   if (dim) dims = DimArray{*dim};
   DimMask mask = mask_of(t, dims, name);
   if (dim) check_not_empty(t, mask, name);
-  FG_CHECK(dim || t.numel() > 0, Index, name,
-           "(): Expected reduction dim to be specified for input.numel() == 0. Specify the reduction dim with the 'dim' "
-           "argument.");
+  FG_CHECK(
+      dim || t.numel() > 0, Index, name,
+      "(): Expected reduction dim to be specified for input.numel() == 0. Specify the reduction dim with the 'dim' "
+      "argument.");
   FG_CHECK(t.dtype() != DType::Bool, Runtime, name, "(): does not support bool input");
-  return run(minimum ? Reduce::argmin : Reduce::argmax, name, t, mask, keepdim, compute_of(t.dtype()), DType::Int64, false, true)
+  return run(minimum ? Reduce::argmin : Reduce::argmax, name, t, mask, keepdim, compute_of(t.dtype()), DType::Int64,
+             false, true)
       .indices;
 }
 
@@ -434,8 +445,10 @@ Tensor var(const Tensor& t, OptDims dims, double correction, bool keepdim, bool 
   return r;
 }
 
-Tensor norm(const Tensor& t_in, double order, OptDims dims, bool keepdim, std::optional<DType> dtype, bool vector_norm) {
-  if (autocasting_cuda(t_in)) return without_autocast([&] { return norm(to_float(t_in), order, dims, keepdim, dtype, vector_norm); });
+Tensor norm(const Tensor& t_in, double order, OptDims dims, bool keepdim, std::optional<DType> dtype,
+            bool vector_norm) {
+  if (autocasting_cuda(t_in))
+    return without_autocast([&] { return norm(to_float(t_in), order, dims, keepdim, dtype, vector_norm); });
   const char* name = vector_norm ? "linalg.vector_norm" : "norm";
   if (is_complex(t_in.dtype()))  // of the magnitudes
     return norm(unary(Op::abs, dtype && is_complex(*dtype) ? to_dtype(t_in, *dtype) : t_in), order, dims, keepdim,
@@ -457,11 +470,13 @@ Tensor norm(const Tensor& t_in, double order, OptDims dims, bool keepdim, std::o
     } else if (std::isinf(order)) {
       Reduce op = order > 0 ? Reduce::amax : Reduce::amin;
       for (int i = 0; i < t.dim(); ++i)
-        FG_CHECK(!mask.has(i) || t.size(i) != 0, Runtime, name, ": cannot compute the ", order > 0 ? "" : "-", "inf norm on ",
-                 "dimension ", i, " because it is empty and the operation does not have an identity");
+        FG_CHECK(!mask.has(i) || t.size(i) != 0, Runtime, name, ": cannot compute the ", order > 0 ? "" : "-",
+                 "inf norm on ", "dimension ", i, " because it is empty and the operation does not have an identity");
       r = run(op, name, unary(Op::abs, t), mask, keepdim, compute, t.dtype()).value;
     } else {
-      Tensor total = run(Reduce::sum_pow, name, t, mask, keepdim, compute, t.dtype(), true, false, Scalar::of(order).param()).value;
+      Tensor total =
+          run(Reduce::sum_pow, name, t, mask, keepdim, compute, t.dtype(), true, false, Scalar::of(order).param())
+              .value;
       r = pow(total, 1 / order);
     }
   }

@@ -107,14 +107,10 @@ template <class T> void filtered_table(const Axis& a, Interpolation mode, Linear
 }
 
 template <class T> void fill_table(const Axis& a, Interpolation mode, bool antialias, LinearTable& table) {
-  if (antialias)
-    filtered_table<T>(a, mode, table);
-  else if (mode == Interpolation::linear)
-    linear_table<T>(a, table);
-  else if (mode == Interpolation::cubic)
-    cubic_table<T>(a, table);
-  else
-    nearest_table<T>(a, mode == Interpolation::nearest_exact, table);
+  if (antialias) filtered_table<T>(a, mode, table);
+  else if (mode == Interpolation::linear) linear_table<T>(a, table);
+  else if (mode == Interpolation::cubic) cubic_table<T>(a, table);
+  else nearest_table<T>(a, mode == Interpolation::nearest_exact, table);
 }
 
 const char* node_name(Interpolation mode, size_t dims, bool antialias) {
@@ -125,14 +121,10 @@ const char* node_name(Interpolation mode, size_t dims, bool antialias) {
   static const char* const linear[] = {"UpsampleLinear1DBackward0", "UpsampleBilinear2DBackward0",
                                        "UpsampleTrilinear3DBackward0"};
   switch (mode) {
-    case Interpolation::nearest:
-      return nearest[dims - 1];
-    case Interpolation::nearest_exact:
-      return exact[dims - 1];
-    case Interpolation::linear:
-      return antialias ? "UpsampleBilinear2DAaBackward0" : linear[dims - 1];
-    default:
-      return antialias ? "UpsampleBicubic2DAaBackward0" : "UpsampleBicubic2DBackward0";
+    case Interpolation::nearest: return nearest[dims - 1];
+    case Interpolation::nearest_exact: return exact[dims - 1];
+    case Interpolation::linear: return antialias ? "UpsampleBilinear2DAaBackward0" : linear[dims - 1];
+    default: return antialias ? "UpsampleBicubic2DAaBackward0" : "UpsampleBicubic2DBackward0";
   }
 }
 
@@ -156,10 +148,8 @@ Tensor interpolate(const Tensor& x, Dims output, Interpolation mode, bool align_
   for (size_t k = 0; k < dims; ++k) {
     const Axis axis{x.size(static_cast<int>(k) + 2), output[k], scales[k], align_corners};
     auto table = std::make_shared<LinearTable>(axis.in, axis.out);
-    if (x.dtype() == DType::Float64)
-      fill_table<double>(axis, mode, antialias, *table);
-    else
-      fill_table<float>(axis, mode, antialias, *table);
+    if (x.dtype() == DType::Float64) fill_table<double>(axis, mode, antialias, *table);
+    else fill_table<float>(axis, mode, antialias, *table);
     tables.push_back(std::move(table));
   }
   if (is_floating(x.dtype())) return linear_map(x, tables, node_name(mode, dims, antialias));
@@ -171,12 +161,9 @@ Tensor interpolate(const Tensor& x, Dims output, Interpolation mode, bool align_
 // Which element of a dimension of `size` lies at `place`, that may be outside.
 static int64_t source_of(int64_t place, int64_t size, Border border) {
   switch (border) {
-    case Border::reflect:
-      return place < 0 ? -place : place < size ? place : 2 * (size - 1) - place;
-    case Border::replicate:
-      return std::min(std::max<int64_t>(place, 0), size - 1);
-    default:
-      return place < 0 ? place + size : place < size ? place : place - size;
+    case Border::reflect: return place < 0 ? -place : place < size ? place : 2 * (size - 1) - place;
+    case Border::replicate: return std::min(std::max<int64_t>(place, 0), size - 1);
+    default: return place < 0 ? place + size : place < size ? place : place - size;
   }
 }
 

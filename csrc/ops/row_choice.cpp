@@ -57,11 +57,13 @@ Tensor pow(Arg base, Arg exponent, const Tensor* out) {
   check_pow(base, exponent);
   if (base.tensor && !exponent.tensor) {
     DType t = base.tensor->dtype();
-    bool keeps = exponent.scalar.is_complex() ? is_complex(t) : is_inexact(t) || (exponent.scalar.is_integral() && t != DType::Bool);
+    bool keeps = exponent.scalar.is_complex() ? is_complex(t)
+                                              : is_inexact(t) || (exponent.scalar.is_integral() && t != DType::Bool);
     if (keeps)
       if (auto choice = pow_choice(*base.tensor, exponent.scalar)) {
         Arg a[] = {base};
-        if (!reads_result(choice->op) || is_complex(t) || out || !should_record(*base.tensor)) return elementwise(choice->op, a, choice->p, {}, out);
+        if (!reads_result(choice->op) || is_complex(t) || out || !should_record(*base.tensor))
+          return elementwise(choice->op, a, choice->p, {}, out);
         Tensor result;
         {
           NoGradGuard guard;
@@ -79,7 +81,8 @@ void pow_(const Tensor& self, Arg exponent) {
   check_pow(self, exponent);
   if (!exponent.tensor && (is_inexact(self.dtype()) || exponent.scalar.is_integral()))
     if (auto choice = pow_choice(self, exponent.scalar)) {
-      if (!reads_result(choice->op) || is_complex(self.dtype()) || !should_record(self)) return elementwise_(choice->op, self, {}, choice->p);
+      if (!reads_result(choice->op) || is_complex(self.dtype()) || !should_record(self))
+        return elementwise_(choice->op, self, {}, choice->p);
       check_inplace(self, "pow_");
       auto node = root_node(self, clone(self), exponent.scalar);
       {
@@ -94,7 +97,8 @@ void pow_(const Tensor& self, Arg exponent) {
 
 Tensor where(const Tensor& condition, Arg a, Arg b, const Tensor* out) {
   FG_CHECK(condition.dtype() == DType::Bool || condition.dtype() == DType::UInt8, Runtime,
-           "where expected condition to be a boolean tensor, but got a tensor with dtype ", dtype_name(condition.dtype()));
+           "where expected condition to be a boolean tensor, but got a tensor with dtype ",
+           dtype_name(condition.dtype()));
   Arg args[] = {condition, a, b};
   return elementwise(Op::where, args, {}, {}, out);
 }

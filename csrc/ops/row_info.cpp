@@ -32,15 +32,27 @@ struct NodeName {
   const char* name;
 };
 constexpr NodeName kNodeNames[] = {
-    {Op::add_scaled, "AddBackward0"},      {Op::square, "PowBackward0"},       {Op::log1p, "Log1PBackward0"},
-    {Op::clamp_min, "ClampBackward1"},     {Op::clamp_max, "ClampBackward1"},       {Op::pow_scalar, "PowBackward0"},
-    {Op::pow, "PowBackward1"},             {Op::gelu_tanh, "GeluBackward0"},   {Op::selu, "EluBackward0"},
-    {Op::clamp, "ClampBackward1"},         {Op::clamp_tensor, "ClampBackward0"},
-    {Op::prelu, "PreluKernelBackward0"},   {Op::remainder, "RemainderBackward0"},
-    {Op::floor_divide, "DivBackward2"},         {Op::trunc_divide, "DivBackward2"},
-    {Op::lerp, "LerpBackward1"},           {Op::sgn_complex, "SgnBackward0"},  {Op::conj_complex, "ConjBackward0"},
+    {Op::add_scaled, "AddBackward0"},
+    {Op::square, "PowBackward0"},
+    {Op::log1p, "Log1PBackward0"},
+    {Op::clamp_min, "ClampBackward1"},
+    {Op::clamp_max, "ClampBackward1"},
+    {Op::pow_scalar, "PowBackward0"},
+    {Op::pow, "PowBackward1"},
+    {Op::gelu_tanh, "GeluBackward0"},
+    {Op::selu, "EluBackward0"},
+    {Op::clamp, "ClampBackward1"},
+    {Op::clamp_tensor, "ClampBackward0"},
+    {Op::prelu, "PreluKernelBackward0"},
+    {Op::remainder, "RemainderBackward0"},
+    {Op::floor_divide, "DivBackward2"},
+    {Op::trunc_divide, "DivBackward2"},
+    {Op::lerp, "LerpBackward1"},
+    {Op::sgn_complex, "SgnBackward0"},
+    {Op::conj_complex, "ConjBackward0"},
     {Op::special_i0e, "SpecialI0EBackward0"},
-    {Op::special_i1e, "SpecialI1EBackward0"},   {Op::special_xlog1py, "SpecialXlog1PyBackward0"},
+    {Op::special_i1e, "SpecialI1EBackward0"},
+    {Op::special_xlog1py, "SpecialXlog1PyBackward0"},
 };
 
 const char* node_name_of(Op op, const char* name) {
@@ -74,26 +86,26 @@ void fill_grad(RowInfo& info) {
 struct Table {
   RowInfo rows[kOps] = {};
   Table() {
-#define ROW(row, text)                                          \
-  RowInfo& info = rows[static_cast<int>(Op::row)];              \
-  info.name = #row;                                             \
-  info.node_name = node_name_of(Op::row, #row);                 \
-  info.formula = text;                                          \
-  info.section = row##_row::section;                            \
+#define ROW(row, text)                             \
+  RowInfo& info = rows[static_cast<int>(Op::row)]; \
+  info.name = #row;                                \
+  info.node_name = node_name_of(Op::row, #row);    \
+  info.formula = text;                             \
+  info.section = row##_row::section;               \
   info.arity = row##_row::arity;
-#define GRAD(row, i, text) \
-  info.gradients[i] = text;  \
+#define GRAD(row, i, text)  \
+  info.gradients[i] = text; \
   fill_grad<row##_row, i>(info);
-#define UNARY_FLOAT(name, fwd, bwd) { ROW(name, #fwd) GRAD(name, 0, #bwd) }
-#define UNARY_ANY(name, fwd, bwd) { ROW(name, #fwd) GRAD(name, 0, #bwd) }
-#define UNARY_TEST(name, fwd) { ROW(name, #fwd) }
-#define BINARY_FLOAT(name, fwd, a_, b_) { ROW(name, #fwd) GRAD(name, 0, #a_) GRAD(name, 1, #b_) }
-#define BINARY_ANY(name, fwd, a_, b_) { ROW(name, #fwd) GRAD(name, 0, #a_) GRAD(name, 1, #b_) }
-#define BINARY_TEST(name, fwd) { ROW(name, #fwd) }
-#define BITWISE(name, fwd) { ROW(name, #fwd) }
-#define TERNARY_FLOAT(name, fwd, a_, b_, c_) { ROW(name, #fwd) GRAD(name, 0, #a_) GRAD(name, 1, #b_) GRAD(name, 2, #c_) }
-#define TERNARY_ANY(name, fwd, a_, b_, c_) { ROW(name, #fwd) GRAD(name, 0, #a_) GRAD(name, 1, #b_) GRAD(name, 2, #c_) }
-#define UNARY_COMPLEX(name, fwd, bwd) { ROW(name, #fwd) GRAD(name, 0, #bwd) }
+#define UNARY_FLOAT(name, fwd, bwd) {ROW(name, #fwd) GRAD(name, 0, #bwd)}
+#define UNARY_ANY(name, fwd, bwd) {ROW(name, #fwd) GRAD(name, 0, #bwd)}
+#define UNARY_TEST(name, fwd) {ROW(name, #fwd)}
+#define BINARY_FLOAT(name, fwd, a_, b_) {ROW(name, #fwd) GRAD(name, 0, #a_) GRAD(name, 1, #b_)}
+#define BINARY_ANY(name, fwd, a_, b_) {ROW(name, #fwd) GRAD(name, 0, #a_) GRAD(name, 1, #b_)}
+#define BINARY_TEST(name, fwd) {ROW(name, #fwd)}
+#define BITWISE(name, fwd) {ROW(name, #fwd)}
+#define TERNARY_FLOAT(name, fwd, a_, b_, c_) {ROW(name, #fwd) GRAD(name, 0, #a_) GRAD(name, 1, #b_) GRAD(name, 2, #c_)}
+#define TERNARY_ANY(name, fwd, a_, b_, c_) {ROW(name, #fwd) GRAD(name, 0, #a_) GRAD(name, 1, #b_) GRAD(name, 2, #c_)}
+#define UNARY_COMPLEX(name, fwd, bwd) {ROW(name, #fwd) GRAD(name, 0, #bwd)}
 #include "ops/elementwise.def"
 #undef ROW
 #undef GRAD

@@ -44,10 +44,8 @@ struct SoftmaxNode final : Node {
     if (!wants(0)) return;
     Tensor g = g_in[0], out = y.unpack(this);
     if (records_gradient()) {
-      if (log)
-        gx[0] = g - exp(out) * sum(g, DimArray{dim}, true);
-      else
-        gx[0] = out * (g - sum(g * out, DimArray{dim}, true));
+      if (log) gx[0] = g - exp(out) * sum(g, DimArray{dim}, true);
+      else gx[0] = out * (g - sum(g * out, DimArray{dim}, true));
       return;
     }
     Tensor gc = plain_contiguous(g.dtype() == out.dtype() ? g : to_dtype(g, out.dtype()));
@@ -133,7 +131,8 @@ Tensor softmax(const Tensor& t_in, int64_t dim, std::optional<DType> dtype, bool
 }
 
 Tensor cumulative(const Tensor& t_in, int64_t dim, Row op, std::optional<DType> dtype, bool reverse) {
-  if (autocasting_cuda(t_in)) return without_autocast([&] { return cumulative(to_float(t_in), dim, op, dtype, reverse); });
+  if (autocasting_cuda(t_in))
+    return without_autocast([&] { return cumulative(to_float(t_in), dim, op, dtype, reverse); });
   const char* name = op == Row::cumsum ? "cumsum" : "cumprod";
   int d = wrap_dim(dim, t_in.dim(), name);
   DType out_dtype = dtype ? *dtype : is_inexact(t_in.dtype()) ? t_in.dtype() : DType::Int64;
@@ -161,7 +160,8 @@ Tensor cumulative(const Tensor& t_in, int64_t dim, Row op, std::optional<DType> 
 
 std::pair<Tensor, Tensor> cumulative_extremum(const Tensor& t, int64_t dim, bool minimum) {
   const char* name = minimum ? "cummin" : "cummax";
-  FG_CHECK(!is_complex(t.dtype()), NotImplemented, "\"", name, "_cpu\" not implemented for '", dtype_name(t.dtype()), "'");
+  FG_CHECK(!is_complex(t.dtype()), NotImplemented, "\"", name, "_cpu\" not implemented for '", dtype_name(t.dtype()),
+           "'");
   int d = wrap_dim(dim, t.dim(), name);
   Tensor x = plain_contiguous(t);
   Tensor out = Tensor::empty(x.sizes(), x.dtype(), x.device());
@@ -244,8 +244,10 @@ struct LayerNormNode final : Node {
 }  // namespace
 
 Tensor layer_norm(const Tensor& t, Dims shape, const Tensor& weight, const Tensor& bias, double eps) {
-  if (autocasting_cuda(t)) return without_autocast([&] { return layer_norm(to_float(t), shape, to_float(weight), to_float(bias), eps); });
-  FG_CHECK(!shape.empty(), Runtime, "Expected normalized_shape to be at least 1-dimensional, i.e., containing at least one "
+  if (autocasting_cuda(t))
+    return without_autocast([&] { return layer_norm(to_float(t), shape, to_float(weight), to_float(bias), eps); });
+  FG_CHECK(!shape.empty(), Runtime,
+           "Expected normalized_shape to be at least 1-dimensional, i.e., containing at least one "
            "element, but got normalized_shape = []");
   int n = static_cast<int>(shape.size());
   bool fits = t.dim() >= n;
@@ -257,12 +259,14 @@ Tensor layer_norm(const Tensor& t, Dims shape, const Tensor& weight, const Tenso
       FG_CHECK(same(p->sizes(), shape), Runtime, "Expected ", p == &weight ? "weight" : "bias",
                " to be of same shape as normalized_shape, but got ", p == &weight ? "weight" : "bias", " of shape ",
                size_text(p->sizes()), " and normalized_shape = ", size_text(shape));
-      FG_CHECK(p->device() == t.device(), Runtime, "layer_norm: Expected all tensors to be on the same device, but found ",
-               device_name(t.device()), " and ", device_name(p->device()));
+      FG_CHECK(p->device() == t.device(), Runtime,
+               "layer_norm: Expected all tensors to be on the same device, but found ", device_name(t.device()),
+               " and ", device_name(p->device()));
       FG_CHECK(p->dtype() == t.dtype(), Runtime, "layer_norm: expected input and parameters of one dtype, got ",
                dtype_name(t.dtype()), " and ", dtype_name(p->dtype()));
     }
-  FG_CHECK(is_floating(t.dtype()), NotImplemented, "\"LayerNormKernelImpl\" not implemented for '", dtype_name(t.dtype()), "'");
+  FG_CHECK(is_floating(t.dtype()), NotImplemented, "\"LayerNormKernelImpl\" not implemented for '",
+           dtype_name(t.dtype()), "'");
   Tensor x = plain_contiguous(t);
   int64_t size = count_of(shape), outer = size ? t.numel() / size : 0;
   Tensor out = Tensor::empty(x.sizes(), x.dtype(), x.device());

@@ -1,6 +1,7 @@
 // scatter_reduce: what several sources send to one place is added, multiplied, averaged, or the extreme one stays.
 //
-// Sums and means are scatters of recorded ops; product and extremes have a node, whose gradient is made of recorded ops too.
+// Sums and means are scatters of recorded ops; product and extremes have a node, whose gradient is made of recorded ops
+// too.
 #include <limits>
 
 #include "ops/words.h"
@@ -21,7 +22,8 @@ struct ScatterReduceBackward0 final : Node {
   }
 
   // Equal extremes share the gradient.
-  void extreme(const Tensor& g, const Tensor& at, const Tensor& base, const Tensor& s, const Tensor& result, Tensor* gx) {
+  void extreme(const Tensor& g, const Tensor& at, const Tensor& base, const Tensor& s, const Tensor& result,
+               Tensor* gx) {
     Tensor base_hit, source_hit, count;
     {
       NoGradGuard guard;
@@ -34,7 +36,8 @@ struct ScatterReduceBackward0 final : Node {
     if (wants(1)) gx[1] = where(source_hit, gather(share, dim, at), 0.0);
   }
 
-  void product(const Tensor& g, const Tensor& at, const Tensor& base, const Tensor& s, const Tensor& result, Tensor* gx) {
+  void product(const Tensor& g, const Tensor& at, const Tensor& base, const Tensor& s, const Tensor& result,
+               Tensor* gx) {
     if (wants(0)) {
       Tensor ones = full(base.sizes(), Scalar::of(1), g.dtype(), g.device());
       gx[0] = g * scatter_reduce(ones, dim, at, s, Scatter::mul, false, true);
@@ -72,18 +75,22 @@ Scalar identity_of(Scatter mode, DType dtype) {
   }
 }
 
-Tensor constant(const Tensor& like, Dims sizes, Scalar value) { return full(sizes, value, like.dtype(), like.device()); }
+Tensor constant(const Tensor& like, Dims sizes, Scalar value) {
+  return full(sizes, value, like.dtype(), like.device());
+}
 
 }  // namespace
 
-Tensor scatter_reduce(const Tensor& t, int64_t dim, const Tensor& index, const Tensor& all, Scatter mode, bool mean, bool include_self) {
+Tensor scatter_reduce(const Tensor& t, int64_t dim, const Tensor& index, const Tensor& all, Scatter mode, bool mean,
+                      bool include_self) {
   int d = wrap_dim(dim, t.dim(), "scatter_reduce");
   FG_CHECK(t.dtype() == all.dtype(), Runtime, "scatter_reduce(): Expected self.dtype to be equal to src.dtype");
   Tensor source = all;
   if (source.dim() == index.dim())
     for (int i = 0; i < index.dim(); ++i)
       if (index.size(i) < source.size(i)) source = narrow(source, i, 0, index.size(i));
-  Tensor base = include_self ? t : scatter(t, d, index, constant(t, index.sizes(), identity_of(mode, t.dtype())), Scatter::set);
+  Tensor base =
+      include_self ? t : scatter(t, d, index, constant(t, index.sizes(), identity_of(mode, t.dtype())), Scatter::set);
   if (mode == Scatter::add) {
     Tensor total = scatter(base, d, index, source, Scatter::add);
     if (!mean) return total;
@@ -111,8 +118,10 @@ Tensor scatter_reduce(const Tensor& t, int64_t dim, const Tensor& index, const T
   return out;
 }
 
-void scatter_reduce_(const Tensor& t, int64_t dim, const Tensor& index, const Tensor& source, Scatter mode, bool mean, bool include_self) {
-  if (!mean && include_self && (mode == Scatter::add || !should_record(t, source))) return scatter_(t, dim, index, source, mode);
+void scatter_reduce_(const Tensor& t, int64_t dim, const Tensor& index, const Tensor& source, Scatter mode, bool mean,
+                     bool include_self) {
+  if (!mean && include_self && (mode == Scatter::add || !should_record(t, source)))
+    return scatter_(t, dim, index, source, mode);
   check_inplace(t, "scatter_reduce_");
   copy_(t, scatter_reduce(clone(t), dim, index, source, mode, mean, include_self));
 }

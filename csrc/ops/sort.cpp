@@ -1,7 +1,7 @@
 // Sorting and selection along one dimension, and search in sorted sequences.
 //
-// Every value that these ops return is an element of the input, so one node gives their gradient: what arrives goes to the
-// place it was taken from.
+// Every value that these ops return is an element of the input, so one node gives their gradient: what arrives goes to
+// the place it was taken from.
 #include "ops/words.h"
 
 namespace fg {
@@ -40,7 +40,8 @@ Tensor back_from_lines(const Tensor& lines, int dim, const Tensor& like) {
   if (lines.dim() < 2 || (dim == lines.dim() - 1 && (!like.defined() || like.is_contiguous()))) return lines;
   NoGradGuard guard;
   Tensor moved = transpose(lines, dim, -1);
-  Tensor out = like.defined() ? empty_like(like, lines.dtype()) : Tensor::empty(moved.sizes(), moved.dtype(), moved.device());
+  Tensor out =
+      like.defined() ? empty_like(like, lines.dtype()) : Tensor::empty(moved.sizes(), moved.dtype(), moved.device());
   if (out.numel()) raw_copy(out, moved);
   return out;
 }
@@ -86,7 +87,8 @@ struct MedianNode final : Node {
     Tensor input = x.unpack(this), result = y.unpack(this), chosen;
     {
       NoGradGuard guard;
-      chosen = binary(Op::logical_or, input == result, binary(Op::logical_and, unary(Op::isnan, input), unary(Op::isnan, result)));
+      chosen = binary(Op::logical_or, input == result,
+                      binary(Op::logical_and, unary(Op::isnan, input), unary(Op::isnan, result)));
     }
     gx[0] = mul(chosen, div(g_in[0], to_dtype(sum(chosen), g_in[0].dtype())));
   }
@@ -115,7 +117,8 @@ std::pair<Tensor, Tensor> sort(const Tensor& t, int64_t dim, bool descending, bo
 std::pair<Tensor, Tensor> topk(const Tensor& t, int64_t k, int64_t dim, bool largest, bool sorted) {
   int d = wrap_dim(dim, t.dim(), "topk");
   int64_t size = t.dim() ? t.size(d) : 1;
-  FG_CHECK(k >= 0 && k <= size, Runtime, "topk: selected index k out of range, k is ", k, " and dim ", d, " has size ", size);
+  FG_CHECK(k >= 0 && k <= size, Runtime, "topk: selected index k out of range, k is ", k, " and dim ", d, " has size ",
+           size);
   FG_CHECK(t.dtype() != DType::Bool, Runtime, "topk does not support bool dtypes");
   if (t.dim() == 0) return sort(t, 0, false);
   Tensor lines = lines_of(t, d, "topk");
@@ -134,11 +137,13 @@ std::pair<Tensor, Tensor> topk(const Tensor& t, int64_t k, int64_t dim, bool lar
 
 std::pair<Tensor, Tensor> pick(const Tensor& t, Pick kind, int64_t k, int64_t dim, bool keepdim) {
   static constexpr const char* names[] = {"kthvalue", "median", "nanmedian", "mode"};
-  static constexpr const char* nodes[] = {"KthvalueBackward0", "MedianBackward1", "NanmedianBackward1", "ModeBackward0"};
+  static constexpr const char* nodes[] = {"KthvalueBackward0", "MedianBackward1", "NanmedianBackward1",
+                                          "ModeBackward0"};
   const char* name = names[static_cast<int>(kind)];
   int d = wrap_dim(dim, t.dim(), name);
   int64_t size = t.dim() ? t.size(d) : 1;
-  FG_CHECK(t.dtype() != DType::Bool || kind == Pick::mode || t.dim() == 0, NotImplemented, name, ": not implemented for bool");
+  FG_CHECK(t.dtype() != DType::Bool || kind == Pick::mode || t.dim() == 0, NotImplemented, name,
+           ": not implemented for bool");
   FG_CHECK(size > 0, Index, name, "(): Expected reduction dim ", d, " to have non-zero size.");
   if (kind == Pick::kth)
     FG_CHECK(k >= 1 && k <= size, Runtime, "kthvalue(): selected number k out of range for dimension ", d);

@@ -31,14 +31,16 @@ FG_SPECIAL double digamma(double x) {
   if (x == kInfinity) return x;
   for (; x < 12; x += 1) low += 1 / x;
   const double q = 1 / (x * x);
-  const double series = q * (1.0 / 12 - q * (1.0 / 120 - q * (1.0 / 252 - q * (1.0 / 240 - q * (1.0 / 132 -
-                        q * (691.0 / 32760 - q * (1.0 / 12)))))));
+  const double series =
+      q * (1.0 / 12 - q * (1.0 / 120 -
+                           q * (1.0 / 252 - q * (1.0 / 240 - q * (1.0 / 132 - q * (691.0 / 32760 - q * (1.0 / 12)))))));
   return ::log(x) - 0.5 / x - series - low;
 }
 
 // Sum over n >= 0 of (q + n)^-s: terms until q + n is large, then the Euler-Maclaurin series.
 FG_SPECIAL double zeta(double s, double q) {
-  constexpr double bernoulli[] = {1.0 / 6, -1.0 / 30, 1.0 / 42, -1.0 / 30, 5.0 / 66, -691.0 / 2730, 7.0 / 6, -3617.0 / 510,
+  constexpr double bernoulli[] = {1.0 / 6,       -1.0 / 30,       1.0 / 42,       -1.0 / 30,
+                                  5.0 / 66,      -691.0 / 2730,   7.0 / 6,        -3617.0 / 510,
                                   43867.0 / 798, -174611.0 / 330, 854513.0 / 138, -236364091.0 / 2730};
   if (s == 1) return kInfinity;
   if (!(s > 1) || q != q) return kNan;
@@ -101,8 +103,10 @@ FG_SPECIAL double gamma_uniform(double a, double x, bool upper) {
   const double mu = (x - a) / a;
   if (::fabs(mu) > 0.1) return (mu > 0) == upper ? 0 : 1;
   const double eta = ::copysign(::sqrt(2 * log1p_gap(a, x)), mu);
-  const double c0 = -1.0 / 3 + eta * (1.0 / 12 + eta * (-2.0 / 135 + eta * (1.0 / 864 + eta * (1.0 / 2835 +
-                    eta * (-139.0 / 777600 + eta / 25515)))));
+  const double c0 =
+      -1.0 / 3 +
+      eta * (1.0 / 12 +
+             eta * (-2.0 / 135 + eta * (1.0 / 864 + eta * (1.0 / 2835 + eta * (-139.0 / 777600 + eta / 25515)))));
   const double c1 = -1.0 / 540 + eta * (-1.0 / 288 + eta / 378);
   const double rest = ::exp(-0.5 * a * eta * eta) / ::sqrt(2 * kPi * a) * (c0 + c1 / a);
   const double half = 0.5 * ::erfc((upper ? eta : -eta) * ::sqrt(a / 2));
@@ -119,7 +123,11 @@ FG_SPECIAL double gamma_series(double a, double x) {  // the lower one
 }
 // log(gamma(1 + a)) for small a, where 1 + a would lose its digits
 FG_SPECIAL double log_gamma_1p(double a) {
-  constexpr double zeta_minus_1[] = {0.64493406684822644, 0.20205690315959429, 0.082323233711138192, 0.036927755143369926, 0.01734306198444914, 0.0083492773819228268, 0.0040773561979443394, 0.0020083928260822144, 0.00099457512781808534, 0.00049418860411946456, 0.0002460865533080483, 0.00012271334757848915, 6.1248135058704829e-5, 3.0588236307020494e-5, 1.5282259408651872e-5, 7.6371976378997623e-6};
+  constexpr double zeta_minus_1[] = {
+      0.64493406684822644,    0.20205690315959429,    0.082323233711138192,  0.036927755143369926,
+      0.01734306198444914,    0.0083492773819228268,  0.0040773561979443394, 0.0020083928260822144,
+      0.00099457512781808534, 0.00049418860411946456, 0.0002460865533080483, 0.00012271334757848915,
+      6.1248135058704829e-5,  3.0588236307020494e-5,  1.5282259408651872e-5, 7.6371976378997623e-6};
   if (a > 0.2) return log_gamma(1 + a);
   double sum = 0, power = -a;
   for (int k = 2; k < 18; ++k) {

@@ -1,8 +1,8 @@
 // Special functions of one double, for every device: the words of formula.h that libm does not have.
 //
 // Each is computed from its definition where that is exact: power series with terms of one sign, continued fractions,
-// recurrences into the range of an asymptotic series, the trapezoidal rule for integrals that fall doubly exponentially.
-// float and half types are computed in double as well.
+// recurrences into the range of an asymptotic series, the trapezoidal rule for integrals that fall doubly
+// exponentially. float and half types are computed in double as well.
 //
 // Included inside a namespace of the includer's own; FG_SPECIAL stands before every function (inline, or what a device
 // wants there).
@@ -136,18 +136,12 @@ FG_SPECIAL double spherical_bessel_j0(double x) {
 // Far left the asymptotic series, far right K of order 1/3, between them Taylor series around the integers: y'' = x y.
 FG_SPECIAL double airy_ai(double x) {
   constexpr double value_and_slope[][2] = {
-      {0.040241238486443190689, 0.9962650441327900559},
-      {-0.022133721547341403674, -0.97566398092633159471},
-      {-0.052705050356386202622, 0.93556093819830655103},
-      {0.18428083525050563728, -0.77100816841012654773},
-      {-0.32914517362982310523, 0.34593548728134289493},
-      {0.35076100902411431979, 0.32719281855444313679},
-      {-0.070265532949289515099, -0.7906285753685813803},
-      {-0.37881429367765807435, 0.31458376921659881365},
-      {0.22740742820168557599, 0.61825902074169104141},
-      {0.5355608832923521188, -0.010160567116645209395},
-      {0.35502805388781723926, -0.25881940379280679841},
-      {0.13529241631288141552, -0.15914744129679321279},
+      {0.040241238486443190689, 0.9962650441327900559},   {-0.022133721547341403674, -0.97566398092633159471},
+      {-0.052705050356386202622, 0.93556093819830655103}, {0.18428083525050563728, -0.77100816841012654773},
+      {-0.32914517362982310523, 0.34593548728134289493},  {0.35076100902411431979, 0.32719281855444313679},
+      {-0.070265532949289515099, -0.7906285753685813803}, {-0.37881429367765807435, 0.31458376921659881365},
+      {0.22740742820168557599, 0.61825902074169104141},   {0.5355608832923521188, -0.010160567116645209395},
+      {0.35502805388781723926, -0.25881940379280679841},  {0.13529241631288141552, -0.15914744129679321279},
   };
   if (x != x) return x;
   if (x >= 1.5) {
@@ -195,10 +189,16 @@ FG_SPECIAL double plain_function(int kind, double x) {
   }
 }
 
-// Chebyshev polynomials of four kinds: 0 T, 1 U, 2 V, 3 W. Between the ends by their angle, where the recurrence drifts.
+// Chebyshev polynomials of four kinds: 0 T, 1 U, 2 V, 3 W. Between the ends by their angle, where the recurrence
+// drifts.
 FG_SPECIAL double chebyshev(int kind, double x, int64_t n) {
   if (n < 0) return 0;
-  const double top = kind == 0 || kind == 2 ? 1 : kind == 1 ? n + 1.0 : 2.0 * n + 1, flat = kind == 2 ? 2.0 * n + 1 : kind == 3 ? 1 : top;
+  const double top = kind == 0 || kind == 2 ? 1
+                     : kind == 1            ? n + 1.0
+                                            : 2.0 * n + 1,
+               flat = kind == 2   ? 2.0 * n + 1
+                      : kind == 3 ? 1
+                                  : top;
   if (x == 1) return top;
   if (x == -1) return n % 2 ? -flat : flat;
   if (n > 8 && ::fabs(x) < 1) {

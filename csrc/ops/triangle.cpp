@@ -45,8 +45,9 @@ Tensor triangle(const Tensor& t, int64_t diagonal, bool upper) {
   if (out.numel()) {
     int64_t rows = x.size(x.dim() - 2), columns = x.size(x.dim() - 1);
     GilRelease release(x.numel());
-    backend(x.device()).triangle(out.mutable_data(), x.data(), x.item_bytes(), x.numel() / (rows * columns), rows, columns,
-                                 diagonal, upper, Storage::current_stream(x.device()));
+    backend(x.device())
+        .triangle(out.mutable_data(), x.data(), x.item_bytes(), x.numel() / (rows * columns), rows, columns, diagonal,
+                  upper, Storage::current_stream(x.device()));
   }
   if (should_record(t)) {
     auto node = make_node<TriangleNode>(t);

@@ -1,8 +1,9 @@
-// Views that keep all elements: reshapes, permutations, expansion. The same bytes under another layout, and their gradients.
+// Views that keep all elements: reshapes, permutations, expansion. The same bytes under another layout, and their
+// gradients.
 //
 // Views that pick elements are in view_pick.cpp, arbitrary strides in as_strided.cpp.
-#include "autograd/forward.h"
 #include "ops/view.h"
+#include "autograd/forward.h"
 
 namespace fg {
 
@@ -101,7 +102,8 @@ DimArray infer_size(Dims wanted, int64_t numel, const char* op) {
       unknown = i;
     } else {
       FG_CHECK(out.v[i] >= 0, Runtime, op, ": invalid shape dimension ", out.v[i]);
-      FG_CHECK(!__builtin_mul_overflow(known, out.v[i], &known), Runtime, op, ": shape '", size_text(wanted), "' is too large");
+      FG_CHECK(!__builtin_mul_overflow(known, out.v[i], &known), Runtime, op, ": shape '", size_text(wanted),
+               "' is too large");
     }
   }
   if (unknown >= 0) {
@@ -119,9 +121,10 @@ DimArray infer_size(Dims wanted, int64_t numel, const char* op) {
 
 Tensor view(const Tensor& t, Dims wanted) {
   DimArray sizes = infer_size(wanted, t.numel(), "view"), strides;
-  FG_CHECK(view_strides(t.sizes(), t.strides(), sizes, strides), Runtime,
-           "view: view size is not compatible with input tensor's size and stride (at least one dimension spans across two "
-           "contiguous subspaces). Use .reshape(...) instead.");
+  FG_CHECK(
+      view_strides(t.sizes(), t.strides(), sizes, strides), Runtime,
+      "view: view size is not compatible with input tensor's size and stride (at least one dimension spans across two "
+      "contiguous subspaces). Use .reshape(...) instead.");
   return reshaped(t, sizes, strides, "ViewBackward0");
 }
 
@@ -178,9 +181,11 @@ Tensor unsafe_view(const Tensor& t, Dims sizes) {
 }
 
 Tensor permute(const Tensor& t, Dims dims) {
-  FG_CHECK(static_cast<int>(dims.size()) == t.dim(), Runtime,
-           "permute(sparse_coo): number of dimensions in the tensor input does not match the length of the desired ordering "
-           "of dimensions i.e. input.dim() = ", t.dim(), " is not equal to len(dims) = ", dims.size());
+  FG_CHECK(
+      static_cast<int>(dims.size()) == t.dim(), Runtime,
+      "permute(sparse_coo): number of dimensions in the tensor input does not match the length of the desired ordering "
+      "of dimensions i.e. input.dim() = ",
+      t.dim(), " is not equal to len(dims) = ", dims.size());
   DimArray order, sizes, strides;
   uint64_t seen = 0;
   for (int64_t d : dims) {
@@ -219,8 +224,8 @@ Tensor t(const Tensor& x) {
 Tensor expand(const Tensor& t, Dims wanted) {
   int n = static_cast<int>(wanted.size()), skip = n - t.dim();
   FG_CHECK(skip >= 0, Runtime, "expand(", type_text(t), "{", size_text(t.sizes()), "}, size=", size_text(wanted),
-           "): the number of sizes provided (", n, ") must be greater or equal to the number of dimensions in the tensor (",
-           t.dim(), ")");
+           "): the number of sizes provided (", n,
+           ") must be greater or equal to the number of dimensions in the tensor (", t.dim(), ")");
   DimArray sizes, strides;
   for (int i = 0; i < n; ++i) {
     int64_t want = wanted[i];
@@ -233,9 +238,9 @@ Tensor expand(const Tensor& t, Dims wanted) {
     }
     int64_t have = t.size(i - skip);
     if (want == -1) want = have;
-    FG_CHECK(have == want || have == 1, Runtime, "expand: The expanded size of the tensor (", want, ") must match the existing size (",
-             have, ") at non-singleton dimension ", i, ".  Target sizes: ", size_text(wanted), ".  Tensor sizes: ",
-             size_text(t.sizes()));
+    FG_CHECK(have == want || have == 1, Runtime, "expand: The expanded size of the tensor (", want,
+             ") must match the existing size (", have, ") at non-singleton dimension ", i,
+             ".  Target sizes: ", size_text(wanted), ".  Tensor sizes: ", size_text(t.sizes()));
     FG_CHECK(want >= 0, Runtime, "expand: negative size ", want);
     sizes.push(want);
     strides.push(have == want ? t.stride(i - skip) : 0);
@@ -255,7 +260,10 @@ Tensor squeeze(const Tensor& t, std::optional<DimArray> dims) {
     sizes.push(t.size(i));
     strides.push(t.stride(i));
   }
-  return reshaped(t, sizes, strides, !dims ? "SqueezeBackward0" : dims->n == 1 ? "SqueezeBackward1" : "SqueezeBackward2");
+  return reshaped(t, sizes, strides,
+                  !dims          ? "SqueezeBackward0"
+                  : dims->n == 1 ? "SqueezeBackward1"
+                                 : "SqueezeBackward2");
 }
 
 Tensor unsqueeze(const Tensor& t, int64_t dim) {
@@ -309,7 +317,8 @@ Tensor sum_to(const Tensor& t, Dims sizes) {
 
 // ---- the layout of a tensor itself
 
-// view: the same as a view of x. A view derives its history from its base, in its new layout; any other tensor gets a node.
+// view: the same as a view of x. A view derives its history from its base, in its new layout; any other tensor gets a
+// node.
 template <class View, class MakeNode>
 static void take_layout(const Tensor& x, const char* op, View view, MakeNode make) {
   check_inplace(x, op);
@@ -340,11 +349,13 @@ static void reshape_self(const Tensor& x, const char* op, const char* node_name,
 }
 
 static void swap_self(const Tensor& x, const char* op, const char* node_name, int a, int b) {
-  take_layout(x, op, [&](const Tensor& t) { return swapped(t, a, b, node_name); }, [&] {
-    auto node = make_node<SwapNode>(x);
-    node->a = a, node->b = b, node->name_ = node_name;
-    return node;
-  });
+  take_layout(
+      x, op, [&](const Tensor& t) { return swapped(t, a, b, node_name); },
+      [&] {
+        auto node = make_node<SwapNode>(x);
+        node->a = a, node->b = b, node->name_ = node_name;
+        return node;
+      });
   if (mode & kForward) relay_tangents(x);
 }
 
@@ -353,7 +364,8 @@ void t_(const Tensor& x) {
   swap_self(x, "t_", "TBackward1", 0, x.dim() == 2 ? 1 : 0);
 }
 void transpose_(const Tensor& x, int64_t a, int64_t b) {
-  swap_self(x, "transpose_", "TransposeBackward1", wrap_dim(a, x.dim(), "transpose_"), wrap_dim(b, x.dim(), "transpose_"));
+  swap_self(x, "transpose_", "TransposeBackward1", wrap_dim(a, x.dim(), "transpose_"),
+            wrap_dim(b, x.dim(), "transpose_"));
 }
 void squeeze_(const Tensor& x, std::optional<DimArray> dims) {
   const char* name = !dims ? "SqueezeBackward3" : dims->n == 1 ? "SqueezeBackward4" : "SqueezeBackward5";

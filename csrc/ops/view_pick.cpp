@@ -116,7 +116,8 @@ Tensor narrow(const Tensor& t, int64_t dim, int64_t start, int64_t length) {
   FG_CHECK(start >= -n && start <= n, Index, "narrow: start out of range (expected to be in range of [", -n, ", ", n,
            "], but got ", start, ")");
   if (start < 0) start += n;
-  FG_CHECK(length <= n - start, Runtime, "narrow: start (", start, ") + length (", length, ") exceeds dimension size (", n, ").");
+  FG_CHECK(length <= n - start, Runtime, "narrow: start (", start, ") + length (", length, ") exceeds dimension size (",
+           n, ").");
   return view_with(t, {ViewSpec::Slice, d, start, length, 1});
 }
 
@@ -137,7 +138,8 @@ Tensor select(const Tensor& t, int64_t dim, int64_t index) {
   FG_CHECK(t.dim() > 0, Index, "select() cannot be applied to a 0-dim tensor.");
   int d = wrap_dim(dim, t.dim(), "select");
   int64_t n = t.size(d);
-  FG_CHECK(index >= -n && index < n, Index, "select: index ", index, " is out of bounds for dimension ", d, " with size ", n);
+  FG_CHECK(index >= -n && index < n, Index, "select: index ", index, " is out of bounds for dimension ", d,
+           " with size ", n);
   return view_with(t, {ViewSpec::Select, d, index < 0 ? index + n : index, 0, 0});
 }
 
@@ -150,7 +152,8 @@ Tensor diagonal(const Tensor& t, int64_t offset, int64_t dim1, int64_t dim2) {
 Tensor unfold(const Tensor& t, int64_t dim, int64_t size, int64_t step) {
   int d = wrap_dim(dim, t.dim(), "unfold");
   int64_t n = t.dim() == 0 ? 1 : t.size(d);
-  FG_CHECK(size >= 0 && size <= n, Runtime, "unfold: maximum size for tensor at dimension ", d, " is ", n, " but size is ", size);
+  FG_CHECK(size >= 0 && size <= n, Runtime, "unfold: maximum size for tensor at dimension ", d, " is ", n,
+           " but size is ", size);
   FG_CHECK(step > 0, Runtime, "unfold: step is ", step, " but must be > 0");
   Tensor x = t.dim() == 0 ? unsqueeze(t, 0) : t;
   Tensor out = view_with(x, {ViewSpec::Unfold, d, size, step, (n - size) / step + 1});
@@ -177,10 +180,12 @@ struct PiecesNode final : Node {  // split, chunk, unbind
   }
 };
 
-std::vector<Tensor> pieces(const Tensor& t, int dim, const std::vector<ViewSpec>& specs, bool drops_dim, const char* name) {
+std::vector<Tensor> pieces(const Tensor& t, int dim, const std::vector<ViewSpec>& specs, bool drops_dim,
+                           const char* name) {
   auto node = specs.empty() ? Ptr<PiecesNode>() : view_node<PiecesNode>(t);
   if (node) {
-    FG_CHECK(specs.size() < 65536, Runtime, "a recorded view op gives at most 65535 outputs, ", specs.size(), " wanted");
+    FG_CHECK(specs.size() < 65536, Runtime, "a recorded view op gives at most 65535 outputs, ", specs.size(),
+             " wanted");
     node->name_ = name;
     node->drops_dim = drops_dim;
     node->dim = dim;
@@ -210,7 +215,8 @@ static std::vector<Tensor> split_as(const Tensor& t, Dims lengths, int64_t dim, 
   int d = wrap_dim(dim, t.dim(), "split");
   int64_t total = 0;
   for (int64_t n : lengths) {
-    FG_CHECK(n >= 0, Runtime, "split_with_sizes expects split_sizes have only non-negative entries, but got split_sizes=",
+    FG_CHECK(n >= 0, Runtime,
+             "split_with_sizes expects split_sizes have only non-negative entries, but got split_sizes=",
              size_text(lengths));
     total += n;
   }
@@ -233,7 +239,8 @@ static std::vector<Tensor> split_every(const Tensor& t, int64_t length, int64_t 
   int d = wrap_dim(dim, t.dim(), "split");
   int64_t n = t.size(d);
   FG_CHECK(length >= 0, Runtime, "split expects split_size be non-negative, but got split_size=", length);
-  FG_CHECK(length > 0 || n == 0, Runtime, "split_size can only be 0 if dimension size is 0, but got dimension size of ", n);
+  FG_CHECK(length > 0 || n == 0, Runtime, "split_size can only be 0 if dimension size is 0, but got dimension size of ",
+           n);
   std::vector<int64_t> lengths;
   int64_t count = length == 0 ? 1 : std::max<int64_t>((n + length - 1) / length, 1);
   for (int64_t i = 0; i < count; ++i) lengths.push_back(std::min(length, n - i * length));

@@ -41,8 +41,9 @@ void remember_call(Node* node, Node* cause) {
   PyObject* site = PyObject_CallNoArgs(call_site);
   if (!site) return;
   PyObject* origin = cause && cause->extra ? cause->extra->traceback : nullptr;
-  PyObject* trace = origin ? Py_BuildValue("(OO(sO))", PyTuple_GET_ITEM(site, 0), PyTuple_GET_ITEM(site, 1), cause->name(), origin)
-                           : Py_BuildValue("(OOO)", PyTuple_GET_ITEM(site, 0), PyTuple_GET_ITEM(site, 1), Py_None);
+  PyObject* trace =
+      origin ? Py_BuildValue("(OO(sO))", PyTuple_GET_ITEM(site, 0), PyTuple_GET_ITEM(site, 1), cause->name(), origin)
+             : Py_BuildValue("(OOO)", PyTuple_GET_ITEM(site, 0), PyTuple_GET_ITEM(site, 1), Py_None);
   Py_DECREF(site);
   if (trace) node->more().traceback = trace;
 }
@@ -52,16 +53,20 @@ void note_failure(Node* node) {
   ErrorKeeper keep;
   PyObject* trace = node->extra ? node->extra->traceback : nullptr;
   if (!trace) {
-    warn(PyUnicode_FromFormat("Error detected in %s. No forward pass information available. Enable detect anomaly during forward "
-                              "pass for more information.", node->name()));
+    warn(PyUnicode_FromFormat(
+        "Error detected in %s. No forward pass information available. Enable detect anomaly during forward "
+        "pass for more information.",
+        node->name()));
     return;
   }
   warn(PyUnicode_FromFormat("Error detected in %s. Traceback of forward call that caused the error:\n%U", node->name(),
                             PyTuple_GET_ITEM(trace, 0)));
   for (PyObject* cause = PyTuple_GET_ITEM(trace, 2); cause != Py_None; cause = PyTuple_GET_ITEM(trace, 2)) {
     trace = PyTuple_GET_ITEM(cause, 1);
-    warn(PyUnicode_FromFormat("\n\nPrevious calculation was induced by %U. Traceback of forward call that induced the previous "
-                              "calculation:\n%U", PyTuple_GET_ITEM(cause, 0), PyTuple_GET_ITEM(trace, 0)));
+    warn(PyUnicode_FromFormat(
+        "\n\nPrevious calculation was induced by %U. Traceback of forward call that induced the previous "
+        "calculation:\n%U",
+        PyTuple_GET_ITEM(cause, 0), PyTuple_GET_ITEM(trace, 0)));
   }
 }
 
@@ -88,7 +93,8 @@ constexpr FunctionDef defs[] = {
     {"is_anomaly_check_nan_enabled", kStatic, "", [](Call&) { return PyBool_FromLong(anomaly_checks_nan); },
      "Whether anomaly mode looks for NaN in gradients."},
     {"set_anomaly_", kStatic, "mode, check_nan=True",
-     NONE_AFTER(mode = static_cast<uint8_t>(c.boolean(0, true) ? mode | kAnomaly : mode & ~kAnomaly); anomaly_checks_nan = c.boolean(1, true)),
+     NONE_AFTER(mode = static_cast<uint8_t>(c.boolean(0, true) ? mode | kAnomaly : mode & ~kAnomaly);
+                anomaly_checks_nan = c.boolean(1, true)),
      nullptr},
     {"_set_call_site", kStatic, "function", NONE_AFTER(Py_INCREF(c.v[0]); Py_XSETREF(call_site, c.v[0])), nullptr},
 };

@@ -66,12 +66,12 @@ int find_keyword(const Signature& s, PyObject* key) {
     if (PyUnicode_Compare(s.names[i], key) == 0) return i;
   // NumPy's spellings, which torch takes too.
   const char* text = PyUnicode_AsUTF8(key);
-  const char* other = !text ? nullptr
-                      : !strcmp(text, "axis") ? "dim"
-                      : !strcmp(text, "keepdims") ? "keepdim"
+  const char* other = !text                                                             ? nullptr
+                      : !strcmp(text, "axis")                                           ? "dim"
+                      : !strcmp(text, "keepdims")                                       ? "keepdim"
                       : !strcmp(text, "x") || !strcmp(text, "a") || !strcmp(text, "x1") ? "input"
-                      : !strcmp(text, "x2") ? "other"
-                                            : nullptr;
+                      : !strcmp(text, "x2")                                             ? "other"
+                                                                                        : nullptr;
   if (other)
     for (int i = 0; i < s.count; ++i)
       if (PyUnicode_CompareWithASCIIString(s.names[i], other) == 0) return i;
@@ -110,7 +110,8 @@ Call::Call(const Signature& s, PyObject* self, PyObject* const* args, Py_ssize_t
   }
   for (int i = 0; i < s.required; ++i)
     if (!v[i] && i != s.varargs)
-      fail_type(concat(s.name, "() missing required argument '", param(i), "' (pos ", i + 1, "); signature: ", signature_text(s)));
+      fail_type(concat(s.name, "() missing required argument '", param(i), "' (pos ", i + 1,
+                       "); signature: ", signature_text(s)));
 }
 
 void Call::type_error(int i, const char* expected) const {
@@ -295,7 +296,8 @@ void ProfileCall::add_shapes(PyObject* self, PyObject* const* args, Py_ssize_t n
   for (Py_ssize_t i = 0; i < n; ++i) {
     bool items = PyTuple_CheckExact(args[i]) || PyList_CheckExact(args[i]);
     if (!items) add(args[i]);
-    for (Py_ssize_t k = 0; items && k < PySequence_Fast_GET_SIZE(args[i]); ++k) add(PySequence_Fast_GET_ITEM(args[i], k));
+    for (Py_ssize_t k = 0; items && k < PySequence_Fast_GET_SIZE(args[i]); ++k)
+      add(PySequence_Fast_GET_ITEM(args[i], k));
   }
 }
 
@@ -310,7 +312,7 @@ const char* Call::text(int i, const char* otherwise) const {
 namespace {
 std::vector<std::string> registered_functions, registered_methods, registered_settled;
 std::vector<Registered> registered;
-}
+}  // namespace
 const std::vector<std::string>& function_names() { return registered_functions; }
 const std::vector<std::string>& method_names() { return registered_methods; }
 const std::vector<std::string>& settled_names() { return registered_settled; }
@@ -324,8 +326,8 @@ const RowInfo* row_named(std::string_view name) {
   return nullptr;
 }
 
-// "name(parameters)\n--\n\ntext" is how CPython finds the signature of a native function, for help() and inspect. Ops of
-// the tables that have no text of their own get their formula.
+// "name(parameters)\n--\n\ntext" is how CPython finds the signature of a native function, for help() and inspect. Ops
+// of the tables that have no text of their own get their formula.
 const char* documentation(const FunctionDef& def, bool method) {
   auto* text = new std::string(def.name);  // lives as long as the process
   std::string_view params = def.params;
@@ -345,15 +347,16 @@ const char* documentation(const FunctionDef& def, bool method) {
     *text += "`" + std::string(row->formula) + "`, element by element" + (in_place ? ", in place." : ".");
     const char* labels[] = {row->arity > 1 ? "a" : "x", "b", "c"};
     for (int i = 0; i < row->arity && row->differentiable; ++i)
-      if (row->gradients[i]) *text += std::string(i ? "; for " : "\n\nGradient for ") + labels[i] + ": `" + row->gradients[i] + "`";
+      if (row->gradients[i])
+        *text += std::string(i ? "; for " : "\n\nGradient for ") + labels[i] + ": `" + row->gradients[i] + "`";
   }
   return text->c_str();
 }
 
 }  // namespace
 
-bool register_functions(PyObject* module, const FunctionDef* defs, int count, const FastFn* as_function, const FastFn* as_method,
-                        Signature* signatures) {
+bool register_functions(PyObject* module, const FunctionDef* defs, int count, const FastFn* as_function,
+                        const FastFn* as_method, Signature* signatures) {
   auto* storage = new PyMethodDef[2 * count];  // lives as long as the process
   for (int i = 0; i < count; ++i) {
     const FunctionDef& def = defs[i];

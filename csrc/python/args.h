@@ -1,8 +1,8 @@
 // Argument parsing for METH_FASTCALL | METH_KEYWORDS functions described by one line of text.
 //
-// A signature such as "input, dim=None, keepdim=False, *, dtype=None, out=None" names the parameters; one written `*size`
-// takes the remaining positional arguments, which are integers or one sequence of them. Those without `=` are required.
-// Positional calls cost one loop over pointers; keywords compare interned pointers first.
+// A signature such as "input, dim=None, keepdim=False, *, dtype=None, out=None" names the parameters; one written
+// `*size` takes the remaining positional arguments, which are integers or one sequence of them. Those without `=` are
+// required. Positional calls cost one loop over pointers; keywords compare interned pointers first.
 #pragma once
 #include <optional>
 
@@ -18,9 +18,9 @@ constexpr int kMaxParams = 14;
 struct Signature {
   const char* name = nullptr;
   int count = 0;
-  int positional = 0;     // parameters that may be given by position
+  int positional = 0;  // parameters that may be given by position
   int required = 0;
-  int varargs = -1;       // index of the `*size` parameter
+  int varargs = -1;  // index of the `*size` parameter
   PyObject* names[kMaxParams];
   PyObject* function = nullptr;  // what overrides are told to be called: as a function, as a method; null when nothing
   PyObject* method = nullptr;    // may override it
@@ -29,20 +29,21 @@ struct Signature {
 
 class Call {
  public:
-  // self: the bound tensor when called as a method, else null. Throws Error(Pending) with a TypeError set when it does not fit.
+  // self: the bound tensor when called as a method, else null. Throws Error(Pending) with a TypeError set when it does
+  // not fit.
   Call(const Signature& signature, PyObject* self, PyObject* const* args, Py_ssize_t n, PyObject* keywords);
 
   const Signature& signature;
-  PyObject* v[kMaxParams];               // borrowed; null when not given
-  PyObject* const* var = nullptr;        // the items of `*size`
+  PyObject* v[kMaxParams];         // borrowed; null when not given
+  PyObject* const* var = nullptr;  // the items of `*size`
   Py_ssize_t n_var = 0;
 
   bool has(int i) const { return v[i] != nullptr && v[i] != Py_None; }
   bool given(int i) const { return v[i] != nullptr; }
   bool is_tensor(int i) const { return v[i] && ::fg::py::is_tensor(v[i]); }
-  const Tensor& tensor(int i) const;                 // TypeError names the parameter
-  Tensor tensor_or_none(int i) const;                // undefined for None or absent
-  Arg arg(int i) const;                              // tensor or number
+  const Tensor& tensor(int i) const;   // TypeError names the parameter
+  Tensor tensor_or_none(int i) const;  // undefined for None or absent
+  Arg arg(int i) const;                // tensor or number
   std::optional<Arg> opt_arg(int i) const;
   Scalar scalar(int i) const;
   Scalar scalar(int i, Scalar otherwise) const { return has(i) ? scalar(i) : otherwise; }
@@ -51,12 +52,12 @@ class Call {
   int64_t integer(int i, int64_t otherwise) const { return has(i) ? integer(i) : otherwise; }
   std::optional<int64_t> opt_integer(int i) const;
   bool boolean(int i, bool otherwise) const;
-  DimArray dims(int i) const;                        // an integer, a sequence of integers, or the varargs
+  DimArray dims(int i) const;  // an integer, a sequence of integers, or the varargs
   OptDims opt_dims(int i) const;
   std::optional<DType> opt_dtype(int i) const;
   DType dtype(int i, DType otherwise) const { return opt_dtype(i).value_or(otherwise); }
   std::optional<Device> opt_device(int i) const;
-  std::vector<Tensor> tensors(int i) const;          // a sequence of tensors
+  std::vector<Tensor> tensors(int i) const;  // a sequence of tensors
   const char* text(int i, const char* otherwise) const;
   [[noreturn]] void type_error(int i, const char* expected) const;
 
@@ -86,8 +87,8 @@ struct FunctionDef {
 };
 // Registers `count` rows; `thunk(i)` gives the C functions of row i.
 using FastFn = PyObject* (*)(PyObject*, PyObject* const*, Py_ssize_t, PyObject*);
-bool register_functions(PyObject* module, const FunctionDef* defs, int count, const FastFn* as_function, const FastFn* as_method,
-                        Signature* signatures);
+bool register_functions(PyObject* module, const FunctionDef* defs, int count, const FastFn* as_function,
+                        const FastFn* as_method, Signature* signatures);
 
 // What has been registered so far.
 const std::vector<std::string>& function_names();
@@ -99,8 +100,8 @@ struct Registered {
 };
 const std::vector<Registered>& registered_signatures();
 
-// What functions that draw numbers are handed to in this thread, as hook(func, args, kwargs): vmap decides there whether
-// examples share their numbers. Null when there is none.
+// What functions that draw numbers are handed to in this thread, as hook(func, args, kwargs): vmap decides there
+// whether examples share their numbers. Null when there is none.
 extern thread_local PyObject* random_hook __attribute__((tls_model("initial-exec")));
 PyObject* call_random_hook(PyObject* func, PyObject* self, PyObject* const* args, Py_ssize_t n, PyObject* keywords);
 
@@ -108,7 +109,8 @@ PyObject* call_random_hook(PyObject* func, PyObject* self, PyObject* const* args
 class ProfileCall {
  public:
   ProfileCall(const char* name, PyObject* self, PyObject* const* args, Py_ssize_t n) : scope_(ProfileEvent::Op, name) {
-    if (scope_.event() >= 0 && profile_wants_shapes()) [[unlikely]] add_shapes(self, args, n);
+    if (scope_.event() >= 0 && profile_wants_shapes()) [[unlikely]]
+      add_shapes(self, args, n);
   }
 
  private:
@@ -133,7 +135,8 @@ PyObject* call_function(PyObject*, PyObject* const* args, Py_ssize_t n, PyObject
 template <const auto& Defs, auto& Signatures, size_t I>
 PyObject* call_method(PyObject* self, PyObject* const* args, Py_ssize_t n, PyObject* keywords) {
   FG_TRY
-  if (Py_ssize_t all = keywords ? n + PyTuple_GET_SIZE(keywords) : n; may_override(self) || may_override(args, all)) [[unlikely]]
+  if (Py_ssize_t all = keywords ? n + PyTuple_GET_SIZE(keywords) : n; may_override(self) || may_override(args, all))
+      [[unlikely]]
     if (PyObject* func = Signatures[I].method; func && (overridden(&self, 1) || overridden(args, all)))
       return dispatch_call(func, self, args, n, keywords);
   if constexpr (Defs[I].flags & kRandom)

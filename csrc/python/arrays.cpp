@@ -47,8 +47,11 @@ DType format_dtype(const char* format, Py_ssize_t size, bool& known) {
     case 'f': return DType::Float32;
     case 'd': return DType::Float64;
     case 'g': known = false; return DType::Float64;
-    case 'b': case 'h': case 'i': case 'l': case 'q':
-      return size == 1 ? DType::Int8 : size == 2 ? DType::Int16 : size == 4 ? DType::Int32 : DType::Int64;
+    case 'b':
+    case 'h':
+    case 'i':
+    case 'l':
+    case 'q': return size == 1 ? DType::Int8 : size == 2 ? DType::Int16 : size == 4 ? DType::Int32 : DType::Int64;
     case 'B': return DType::UInt8;
     default: known = false; return DType::UInt8;
   }
@@ -81,8 +84,9 @@ Tensor from_buffer(PyObject* o, const char* what) {
   if (!known || v.itemsize != item_size(dtype)) {
     std::string format = v.format ? v.format : "";
     PyBuffer_Release(&v);
-    fail(ErrorKind::Type, what, ": can't convert an array of format '", format,
-         "'. The only supported types are: complex128, complex64, float64, float32, float16, int64, int32, int16, int8, uint8, and bool.");
+    fail(
+        ErrorKind::Type, what, ": can't convert an array of format '", format,
+        "'. The only supported types are: complex128, complex64, float64, float32, float16, int64, int32, int16, int8, uint8, and bool.");
   }
   DimArray sizes, strides;
   bool ndim_ok = v.ndim <= kMaxDims, fits = ndim_ok, negative = false;
@@ -97,17 +101,21 @@ Tensor from_buffer(PyObject* o, const char* what) {
   if (!fits || (negative && count)) {
     PyBuffer_Release(&v);
     FG_CHECK(ndim_ok, Value, what, ": a tensor has at most ", kMaxDims, " dimensions");
-    FG_CHECK(fits, Value, what, ": given numpy array strides not a multiple of the element byte size. Copy the numpy array to "
+    FG_CHECK(fits, Value, what,
+             ": given numpy array strides not a multiple of the element byte size. Copy the numpy array to "
              "reallocate the memory.");
-    fail(ErrorKind::Value, what, ": At least one stride in the given numpy array is negative, and tensors with negative strides "
-         "are not currently supported. (You can probably work around this by making a copy of your array with array.copy().) ");
+    fail(
+        ErrorKind::Value, what,
+        ": At least one stride in the given numpy array is negative, and tensors with negative strides "
+        "are not currently supported. (You can probably work around this by making a copy of your array with array.copy().) ");
   }
   if (count == 0) strides = contiguous_strides(sizes);
   int64_t extent = count ? 1 : 0;
   for (int i = 0; i < sizes.n && count; ++i) extent += (sizes[i] - 1) * strides[i];
   void* data = v.buf;
   HeldBuffer* raw = held.release();
-  Ptr<Storage> storage = Storage::external(data, static_cast<size_t>(extent * item_size(dtype)), {}, release_buffer, raw);
+  Ptr<Storage> storage =
+      Storage::external(data, static_cast<size_t>(extent * item_size(dtype)), {}, release_buffer, raw);
   storage->set_writable(writable);
   return Tensor::over(std::move(storage), sizes, strides, 0, dtype);
 }
@@ -145,15 +153,15 @@ PyObject* interface_of(const Tensor& t) {
     PyTuple_SET_ITEM(shape.o, i, PyLong_FromLongLong(t.size(i)));
     PyTuple_SET_ITEM(strides.o, i, PyLong_FromLongLong(t.stride(i) * t.item_bytes()));
   }
-  return Py_BuildValue("{s:O,s:s,s:(NO),s:O,s:i}", "shape", shape.o, "typestr", code, "data", PyLong_FromVoidPtr(t.mutable_data()),
-                       t.storage().writable() ? Py_False : Py_True, "strides", strides.o, "version", 3);
+  return Py_BuildValue("{s:O,s:s,s:(NO),s:O,s:i}", "shape", shape.o, "typestr", code, "data",
+                       PyLong_FromVoidPtr(t.mutable_data()), t.storage().writable() ? Py_False : Py_True, "strides",
+                       strides.o, "version", 3);
 }
 
 // An object that owns the tensor and shows its memory to NumPy.
 PyTypeObject* exporter_type = nullptr;
 struct Exporter {
-  PyObject_HEAD
-  TensorImpl* impl;
+  PyObject_HEAD TensorImpl* impl;
 };
 void exporter_dealloc(PyObject* o) {
   auto* e = reinterpret_cast<Exporter*>(o);
@@ -167,9 +175,12 @@ PyObject* exporter_interface(PyObject* o, void*) {
   return interface_of(Tensor(Ptr<TensorImpl>(reinterpret_cast<Exporter*>(o)->impl)));
   FG_CATCH
 }
-PyGetSetDef exporter_getset[] = {{"__array_interface__", exporter_interface, nullptr, nullptr, nullptr}, {nullptr, nullptr, nullptr, nullptr, nullptr}};
-PyType_Slot exporter_slots[] = {{Py_tp_dealloc, reinterpret_cast<void*>(exporter_dealloc)}, {Py_tp_getset, exporter_getset}, {0, nullptr}};
-PyType_Spec exporter_spec = {"fastgrad._Memory", sizeof(Exporter), 0, Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION, exporter_slots};
+PyGetSetDef exporter_getset[] = {{"__array_interface__", exporter_interface, nullptr, nullptr, nullptr},
+                                 {nullptr, nullptr, nullptr, nullptr, nullptr}};
+PyType_Slot exporter_slots[] = {
+    {Py_tp_dealloc, reinterpret_cast<void*>(exporter_dealloc)}, {Py_tp_getset, exporter_getset}, {0, nullptr}};
+PyType_Spec exporter_spec = {"fastgrad._Memory", sizeof(Exporter), 0,
+                             Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION, exporter_slots};
 
 PyObject* to_array(const Tensor& t) {
   PyObject* memory = exporter_type->tp_alloc(exporter_type, 0);
@@ -185,7 +196,8 @@ PyObject* to_array(const Tensor& t) {
 PyObject* numpy_method(Call& c) {
   const Tensor& t = c.tensor(0);
   bool force = c.boolean(1, false);
-  FG_CHECK(force || !t.requires_grad(), Runtime, "Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead.");
+  FG_CHECK(force || !t.requires_grad(), Runtime,
+           "Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead.");
   FG_CHECK(force || t.device().is_cpu(), Type, "can't convert ", device_name(t.device()),
            " device type tensor to numpy. Use Tensor.cpu() to copy the tensor to host memory first.");
   NoGradGuard guard;
@@ -194,10 +206,12 @@ PyObject* numpy_method(Call& c) {
 
 PyObject* array_method(Call& c) {
   const Tensor& t = c.tensor(0);
-  FG_CHECK(!t.requires_grad(), Runtime, "Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead.");
+  FG_CHECK(!t.requires_grad(), Runtime,
+           "Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead.");
   PyObject* out = to_array(t);
   if (!out || (!c.has(1) && !c.boolean(2, false))) return out;
-  PyObject* cast = c.has(1) ? PyObject_CallMethod(out, "astype", "O", c.v[1]) : PyObject_CallMethod(out, "copy", nullptr);
+  PyObject* cast =
+      c.has(1) ? PyObject_CallMethod(out, "astype", "O", c.v[1]) : PyObject_CallMethod(out, "copy", nullptr);
   Py_DECREF(out);
   return cast;
 }
@@ -226,8 +240,8 @@ PyObject* frombuffer(Call& c) {
   int64_t length = held->view.len, bytes = offset < 0 ? -1 : length - offset;
   if (bytes < 0 || (count < 0 && bytes % item_size(dtype)) || count > bytes / item_size(dtype)) {
     PyBuffer_Release(&held->view);
-    fail(ErrorKind::Value, "frombuffer: ", length, " bytes do not hold the wanted elements (offset ", offset, ", count ", count,
-         ", dtype ", dtype_name(dtype), ")");
+    fail(ErrorKind::Value, "frombuffer: ", length, " bytes do not hold the wanted elements (offset ", offset,
+         ", count ", count, ", dtype ", dtype_name(dtype), ")");
   }
   if (count < 0) count = bytes / item_size(dtype);
   char* data = static_cast<char*>(held->view.buf) + offset;
@@ -239,7 +253,8 @@ constexpr FunctionDef defs[] = {
     {"numpy", kMethod, "input, *, force=False", numpy_method, "A NumPy array over the same memory."},
     {"__array__", kMethod, "input, dtype=None, copy=None", array_method, nullptr},
     {"from_numpy", kStatic | kSettled, "ndarray", from_numpy, "A tensor over the memory of a NumPy array."},
-    {"frombuffer", kStatic | kSettled, "buffer, *, dtype, count=-1, offset=0", frombuffer, "A 1-d tensor over the memory of a buffer."},
+    {"frombuffer", kStatic | kSettled, "buffer, *, dtype, count=-1, offset=0", frombuffer,
+     "A 1-d tensor over the memory of a buffer."},
 };
 Signature defs_signatures[sizeof(defs) / sizeof(defs[0])];
 

@@ -34,7 +34,8 @@ PyObject* clear_cache(Call&) {
   Py_RETURN_NONE;
 }
 
-// What a function that torch's autocast runs in float32 calls on its tensor arguments; outside a region they come back as they are.
+// What a function that torch's autocast runs in float32 calls on its tensor arguments; outside a region they come back
+// as they are.
 PyObject* widened(Call& c) {
   const Tensor& t = c.tensor(0);
   if (!autocasting(t)) return Py_NewRef(c.v[0]);
@@ -48,9 +49,11 @@ PyObject* narrowed(Call& c) {
 }
 
 constexpr FunctionDef defs[] = {
-    {"_autocast_enabled", kStatic, "device_type", [](Call& c) { return PyBool_FromLong(autocast_state.on[index_of(c, 0)]); }, nullptr},
+    {"_autocast_enabled", kStatic, "device_type",
+     [](Call& c) { return PyBool_FromLong(autocast_state.on[index_of(c, 0)]); }, nullptr},
     {"_autocast_any", kStatic, "", [](Call&) { return PyBool_FromLong((mode & kAutocast) != 0); }, nullptr},
-    {"_autocast_dtype", kStatic, "device_type", [](Call& c) { return wrap_dtype(autocast_state.dtype[index_of(c, 0)]); }, nullptr},
+    {"_autocast_dtype", kStatic, "device_type",
+     [](Call& c) { return wrap_dtype(autocast_state.dtype[index_of(c, 0)]); }, nullptr},
     {"_autocast_cache", kStatic, "", [](Call&) { return PyBool_FromLong(autocast_state.cache); }, nullptr},
     {"_set_autocast_enabled", kStatic, "device_type, enabled", set_enabled, nullptr},
     {"_set_autocast_dtype", kStatic, "device_type, dtype", set_dtype, nullptr},

@@ -27,8 +27,7 @@ struct Ref {  // owned Python reference
 };
 
 struct PyNode {
-  PyObject_HEAD
-  Node* node;
+  PyObject_HEAD Node* node;
 };
 
 PyTypeObject* node_base = nullptr;
@@ -113,17 +112,19 @@ PyObject* node_compare(PyObject* a, PyObject* b, int code) {
   return PyBool_FromLong((node_of(a) == node_of(b)) == (code == Py_EQ));
 }
 
-PyMethodDef node_methods[] = {{"name", node_name, METH_NOARGS, "Name of the recorded op."},
-                              {"_sequence_nr", node_sequence, METH_NOARGS, "Order of recording."},
-                              {"register_hook", node_register_hook, METH_O, "fn(grad_inputs, grad_outputs) after this node ran."},
-                              {"register_prehook", node_register_prehook, METH_O, "fn(grad_outputs) before this node runs."},
-                              {nullptr, nullptr, 0, nullptr}};
-PyGetSetDef node_getset[] = {{"next_functions", node_next, nullptr, "Where the gradients go: (node, input number) pairs.", nullptr},
-                             {"metadata", node_metadata, nullptr, "A dictionary for the user.", nullptr},
-                             {"variable", node_variable, nullptr, "The leaf of an AccumulateGrad node.", nullptr},
-                             {"_context", node_context, nullptr, "ctx of a custom function, or None.", nullptr},
-                             {"_n_inputs", node_inputs, nullptr, "Number of gradients it receives.", nullptr},
-                             {nullptr, nullptr, nullptr, nullptr, nullptr}};
+PyMethodDef node_methods[] = {
+    {"name", node_name, METH_NOARGS, "Name of the recorded op."},
+    {"_sequence_nr", node_sequence, METH_NOARGS, "Order of recording."},
+    {"register_hook", node_register_hook, METH_O, "fn(grad_inputs, grad_outputs) after this node ran."},
+    {"register_prehook", node_register_prehook, METH_O, "fn(grad_outputs) before this node runs."},
+    {nullptr, nullptr, 0, nullptr}};
+PyGetSetDef node_getset[] = {
+    {"next_functions", node_next, nullptr, "Where the gradients go: (node, input number) pairs.", nullptr},
+    {"metadata", node_metadata, nullptr, "A dictionary for the user.", nullptr},
+    {"variable", node_variable, nullptr, "The leaf of an AccumulateGrad node.", nullptr},
+    {"_context", node_context, nullptr, "ctx of a custom function, or None.", nullptr},
+    {"_n_inputs", node_inputs, nullptr, "Number of gradients it receives.", nullptr},
+    {nullptr, nullptr, nullptr, nullptr, nullptr}};
 PyType_Slot node_slots[] = {{Py_tp_dealloc, reinterpret_cast<void*>(node_dealloc)},
                             {Py_tp_methods, node_methods},
                             {Py_tp_getset, node_getset},
@@ -152,8 +153,7 @@ PyTypeObject* type_for(const char* name) {
 // ---- hook handles
 
 struct PyHandle {
-  PyObject_HEAD
-  HookHome* home;  // owned; keeps neither tensor nor graph alive
+  PyObject_HEAD HookHome* home;  // owned; keeps neither tensor nor graph alive
   int64_t id;
 };
 PyTypeObject* handle_type = nullptr;
@@ -206,12 +206,14 @@ PyMethodDef handle_methods[] = {{"remove", handle_remove, METH_NOARGS, "Takes th
                                 {"__enter__", handle_enter, METH_NOARGS, nullptr},
                                 {"__exit__", handle_exit, METH_VARARGS, nullptr},
                                 {nullptr, nullptr, 0, nullptr}};
-PyGetSetDef handle_getset[] = {{"id", handle_id, nullptr, nullptr, nullptr}, {nullptr, nullptr, nullptr, nullptr, nullptr}};
+PyGetSetDef handle_getset[] = {{"id", handle_id, nullptr, nullptr, nullptr},
+                               {nullptr, nullptr, nullptr, nullptr, nullptr}};
 PyType_Slot handle_slots[] = {{Py_tp_dealloc, reinterpret_cast<void*>(handle_dealloc)},
                               {Py_tp_methods, handle_methods},
                               {Py_tp_getset, handle_getset},
                               {0, nullptr}};
-PyType_Spec handle_spec = {"fastgrad.utils.hooks.RemovableHandle", sizeof(PyHandle), 0, Py_TPFLAGS_DEFAULT, handle_slots};
+PyType_Spec handle_spec = {"fastgrad.utils.hooks.RemovableHandle", sizeof(PyHandle), 0, Py_TPFLAGS_DEFAULT,
+                           handle_slots};
 
 PyObject* make_handle(Ptr<HookHome>& home, Meta* meta, NodeExtra* extra, int64_t id) {
   PyObject* o = handle_type->tp_alloc(handle_type, 0);
@@ -245,7 +247,8 @@ PyObject* register_post_accumulate(Call& c) {
   const Tensor& t = c.tensor(0);
   FG_CHECK(t.requires_grad(), Runtime, "cannot register a hook on a tensor that doesn't require gradient");
   FG_CHECK(t.is_leaf(), Runtime, "post accumulate grad hooks cannot be registered on non-leaf tensors");
-  FG_CHECK(PyCallable_Check(c.v[1]), Type, "register_post_accumulate_grad_hook: a callable is needed, not ", Py_TYPE(c.v[1])->tp_name);
+  FG_CHECK(PyCallable_Check(c.v[1]), Type, "register_post_accumulate_grad_hook: a callable is needed, not ",
+           Py_TYPE(c.v[1])->tp_name);
   int64_t id = next_hook_id++;
   if (!PyObject_GC_IsTracked(c.v[0])) PyObject_GC_Track(c.v[0]);
   t.meta().post_accumulate.push_back({id, Py_NewRef(c.v[1])});
@@ -261,8 +264,8 @@ Tensor call_tensor_hook(PyObject* fn, const Tensor& g) {
   FG_CHECK(is_tensor(result.o), Type, "expected a Tensor or None from a hook, got ", Py_TYPE(result.o)->tp_name);
   Tensor r = unwrap(result.o);
   FG_CHECK(same(r.sizes(), g.sizes()), Runtime, "hook '", PyEval_GetFuncName(fn), "' has changed the size of value");
-  FG_CHECK(r.dtype() == g.dtype(), Runtime, "hook '", PyEval_GetFuncName(fn), "' has changed the type of value (was ", type_text(g),
-           " got ", type_text(r), ")");
+  FG_CHECK(r.dtype() == g.dtype(), Runtime, "hook '", PyEval_GetFuncName(fn), "' has changed the type of value (was ",
+           type_text(g), " got ", type_text(r), ")");
   FG_CHECK(r.device() == g.device(), Runtime, "hook '", PyEval_GetFuncName(fn), "' has changed the device of value");
   return r;
 }
@@ -276,8 +279,8 @@ PyObject* tuple_of(const Tensor* g, int n) {
 void take_results(PyObject* result, Tensor* g, int n) {
   if (result == Py_None) return;
   bool single = is_tensor(result) && n == 1;
-  FG_CHECK(single || (PyTuple_Check(result) && PyTuple_GET_SIZE(result) == n), Runtime, "a hook must return None or a tuple of ", n,
-           " gradients");
+  FG_CHECK(single || (PyTuple_Check(result) && PyTuple_GET_SIZE(result) == n), Runtime,
+           "a hook must return None or a tuple of ", n, " gradients");
   for (int i = 0; i < n; ++i) {
     PyObject* o = single ? result : PyTuple_GET_ITEM(result, i);
     if (o == Py_None) {
@@ -289,8 +292,8 @@ void take_results(PyObject* result, Tensor* g, int n) {
     // Nodes rely on the shape of what they receive.
     FG_CHECK(g[i].defined(), Runtime, "a hook has returned a gradient at position ", i, " where there was none");
     FG_CHECK(same(r.sizes(), g[i].sizes()) && r.dtype() == g[i].dtype() && r.device() == g[i].device(), Runtime,
-             "a hook has changed the gradient at position ", i, " from ", type_text(g[i]), " ", size_text(g[i].sizes()), " to ",
-             type_text(r), " ", size_text(r.sizes()));
+             "a hook has changed the gradient at position ", i, " from ", type_text(g[i]), " ", size_text(g[i].sizes()),
+             " to ", type_text(r), " ", size_text(r.sizes()));
     g[i] = r;
   }
 }
@@ -337,15 +340,16 @@ PyObject* pack_saved(const Tensor& t, PyObject** unpack) {
 }
 Tensor unpack_saved(PyObject* packed, PyObject* unpack) {
   Ref result(PyObject_CallOneArg(unpack, packed));
-  FG_CHECK(is_tensor(result.o), Type, "Output of saved tensor unpack_hook expected to be a Tensor but got result of type ",
+  FG_CHECK(is_tensor(result.o), Type,
+           "Output of saved tensor unpack_hook expected to be a Tensor but got result of type ",
            Py_TYPE(result.o)->tp_name);
   return unwrap(result.o);
 }
 
 // ---- backward
 
-std::vector<Tensor> run(const std::vector<Tensor>& tensors, const std::vector<Tensor>& grads, const std::vector<Edge>& inputs,
-                        bool keep, bool create, bool accumulate, bool allow_unused) {
+std::vector<Tensor> run(const std::vector<Tensor>& tensors, const std::vector<Tensor>& grads,
+                        const std::vector<Edge>& inputs, bool keep, bool create, bool accumulate, bool allow_unused) {
   std::vector<Edge> roots;
   std::vector<Tensor> seeds;
   for (size_t i = 0; i < tensors.size(); ++i) {
@@ -356,18 +360,21 @@ std::vector<Tensor> run(const std::vector<Tensor>& tensors, const std::vector<Te
     Tensor g = i < grads.size() ? grads[i] : Tensor();
     if (!g.defined()) {
       FG_CHECK(t.numel() == 1, Runtime, "grad can be implicitly created only for scalar outputs");
-      FG_CHECK(!is_complex(t.dtype()), Runtime, "grad can be implicitly created only for real scalar outputs but got torch.",
-               dtype_name(t.dtype()));
+      FG_CHECK(!is_complex(t.dtype()), Runtime,
+               "grad can be implicitly created only for real scalar outputs but got torch.", dtype_name(t.dtype()));
       g = full(t.sizes(), Scalar::of(1), t.dtype(), t.device());
     } else {
-      FG_CHECK(same(g.sizes(), t.sizes()), Runtime, "Mismatch in shape: grad_output[", i, "] has a shape of torch.Size(",
-               size_text(g.sizes()), ") and output[", i, "] has a shape of torch.Size(", size_text(t.sizes()), ").");
-      FG_CHECK(is_complex(g.dtype()) == is_complex(t.dtype()), Runtime, "For complex Tensors, both grad_output and output are "
-               "required to have the same dtype. Mismatch in dtype: grad_output[", i, "] has a dtype of torch.",
-               dtype_name(g.dtype()), " and output[", i, "] has a dtype of torch.", dtype_name(t.dtype()), ".");
+      FG_CHECK(same(g.sizes(), t.sizes()), Runtime, "Mismatch in shape: grad_output[", i,
+               "] has a shape of torch.Size(", size_text(g.sizes()), ") and output[", i, "] has a shape of torch.Size(",
+               size_text(t.sizes()), ").");
+      FG_CHECK(is_complex(g.dtype()) == is_complex(t.dtype()), Runtime,
+               "For complex Tensors, both grad_output and output are "
+               "required to have the same dtype. Mismatch in dtype: grad_output[",
+               i, "] has a dtype of torch.", dtype_name(g.dtype()), " and output[", i, "] has a dtype of torch.",
+               dtype_name(t.dtype()), ".");
       FG_CHECK(is_inexact(g.dtype()), Runtime, "grad_output must be floating, got ", dtype_name(g.dtype()));
-      FG_CHECK(g.device() == t.device(), Runtime, "grad_output[", i, "] is on ", device_name(g.device()), " and the output on ",
-               device_name(t.device()));
+      FG_CHECK(g.device() == t.device(), Runtime, "grad_output[", i, "] is on ", device_name(g.device()),
+               " and the output on ", device_name(t.device()));
       if (g.dtype() != t.dtype()) g = to_dtype(g, t.dtype());
     }
     roots.push_back(std::move(edge));
@@ -403,7 +410,8 @@ std::vector<Tensor> list_of(const Call& c, int i) {
   return out;
 }
 
-// Where gradients are wanted: tensors, or graph.GradientEdge, a tuple that starts with a node and the number of its output.
+// Where gradients are wanted: tensors, or graph.GradientEdge, a tuple that starts with a node and the number of its
+// output.
 std::vector<Edge> edges_of(const Call& c, int i) {
   std::vector<Edge> out;
   auto add = [&](PyObject* o) {
@@ -474,7 +482,8 @@ struct FunctionNode final : Node {
     PyObject* result = PyObject_CallMethod(ctx, "_apply", "ON", grads.o, wrap_node(Ptr<Node>(this)));
     if (!result) raise_pending();
     Ref held(result);
-    FG_CHECK(PyTuple_Check(result) && PyTuple_GET_SIZE(result) == n_edges, Runtime, name_, ": _apply must return ", n_edges, " gradients");
+    FG_CHECK(PyTuple_Check(result) && PyTuple_GET_SIZE(result) == n_edges, Runtime, name_, ": _apply must return ",
+             n_edges, " gradients");
     for (int i = 0; i < n_edges; ++i) {
       PyObject* o = PyTuple_GET_ITEM(result, i);
       if (o == Py_None || !wants(i)) continue;
@@ -501,10 +510,10 @@ Ptr<Node> node_arg(const Call& c, int i) {
   return Ptr<Node>(node_of(c.v[i]));
 }
 
-#define NONE_AFTER(...)  \
+#define NONE_AFTER(...)      \
   [](Call& c) -> PyObject* { \
-    __VA_ARGS__;         \
-    Py_RETURN_NONE;      \
+    __VA_ARGS__;             \
+    Py_RETURN_NONE;          \
   }
 
 PyObject* reaches_outside(Call& c) {
@@ -529,50 +538,63 @@ PyObject* reaches_outside(Call& c) {
 }
 
 constexpr FunctionDef defs[] = {
-    {"_run_backward", kStatic, "tensors, grad_tensors, retain_graph, create_graph, inputs, allow_unused, accumulate", run_backward_fn, nullptr},
+    {"_run_backward", kStatic, "tensors, grad_tensors, retain_graph, create_graph, inputs, allow_unused, accumulate",
+     run_backward_fn, nullptr},
     {"backward", kMethod, "input, gradient=None, retain_graph=None, create_graph=False, inputs=None", backward_method,
      "Adds the gradient of this tensor to the .grad of the leaves it came from."},
-    {"register_hook", kMethod, "input, hook", register_hook, "fn(grad) -> new grad or None, when the gradient arrives."},
+    {"register_hook", kMethod, "input, hook", register_hook,
+     "fn(grad) -> new grad or None, when the gradient arrives."},
     {"register_post_accumulate_grad_hook", kMethod, "input, hook", register_post_accumulate, nullptr},
     {"is_grad_enabled", kStatic | kSettled, "", [](Call&) { return PyBool_FromLong(grad_enabled()); }, nullptr},
-    {"set_grad_enabled_", kStatic | kSettled, "mode", NONE_AFTER(mode = static_cast<uint8_t>(c.boolean(0, true) ? mode & ~kNoGrad : mode | kNoGrad)), nullptr},
-    {"is_inference_mode_enabled", kStatic | kSettled, "", [](Call&) { return PyBool_FromLong((mode & kInference) != 0); }, nullptr},
-    {"set_inference_", kStatic | kSettled, "mode", NONE_AFTER(mode = static_cast<uint8_t>(c.boolean(0, true) ? mode | kInference : mode & ~kInference)), nullptr},
+    {"set_grad_enabled_", kStatic | kSettled, "mode",
+     NONE_AFTER(mode = static_cast<uint8_t>(c.boolean(0, true) ? mode & ~kNoGrad : mode | kNoGrad)), nullptr},
+    {"is_inference_mode_enabled", kStatic | kSettled, "",
+     [](Call&) { return PyBool_FromLong((mode & kInference) != 0); }, nullptr},
+    {"set_inference_", kStatic | kSettled, "mode",
+     NONE_AFTER(mode = static_cast<uint8_t>(c.boolean(0, true) ? mode | kInference : mode & ~kInference)), nullptr},
     {"_push_saved_hooks", kStatic, "pack, unpack",
-     NONE_AFTER(Py_INCREF(c.v[0]); Py_INCREF(c.v[1]); hook_stack.push_back({c.v[0], c.v[1]}); mode |= kSavedHooks), nullptr},
-    {"_pop_saved_hooks", kStatic, "",
-     NONE_AFTER((void)c; if (!hook_stack.empty()) {
+     NONE_AFTER(Py_INCREF(c.v[0]); Py_INCREF(c.v[1]); hook_stack.push_back({c.v[0], c.v[1]}); mode |= kSavedHooks),
+     nullptr},
+    {"_pop_saved_hooks", kStatic, "", NONE_AFTER((void)c; if (!hook_stack.empty()) {
        auto [a, b] = hook_stack.back();
        hook_stack.pop_back();
        if (hook_stack.empty()) mode = static_cast<uint8_t>(mode & ~kSavedHooks);
        Py_DECREF(a);
        Py_DECREF(b);
-     }), nullptr},
+     }),
+     nullptr},
     {"_set_before_change", kStatic, "hook=None",
      NONE_AFTER(PyObject* hook = c.has(0) ? Py_NewRef(c.v[0]) : nullptr; Py_XSETREF(before_change_hook, hook)),
      "Called with each tensor before it is changed in place, while saved-tensor hooks are active."},
     {"_FunctionNode", kStatic, "ctx, name, inputs", function_node, nullptr},
     {"_set_node_outputs", kStatic, "node, n",
-     NONE_AFTER(int64_t n = c.integer(1); FG_CHECK(n >= 0 && n < 65536, Runtime, "a function has at most 65535 outputs");
-                Ptr<Node> node = node_arg(c, 0); FG_CHECK(node->python(), Type, "a node of a custom function is needed");
-                node->n_inputs = static_cast<int32_t>(n)), nullptr},
+     NONE_AFTER(
+         int64_t n = c.integer(1); FG_CHECK(n >= 0 && n < 65536, Runtime, "a function has at most 65535 outputs");
+         Ptr<Node> node = node_arg(c, 0); FG_CHECK(node->python(), Type, "a node of a custom function is needed");
+         node->n_inputs = static_cast<int32_t>(n)),
+     nullptr},
     {"_set_history", kStatic, "output, node, index=0",
      NONE_AFTER(const Tensor& t = c.tensor(0); Ptr<Node> node = node_arg(c, 1); int64_t nr = c.integer(2, 0);
                 FG_CHECK(nr >= 0 && nr < node->n_inputs, Index, "output ", nr, " of a node with ", node->n_inputs);
                 set_history(t, node, static_cast<uint32_t>(nr));
-                if (!PyObject_GC_IsTracked(c.v[0])) PyObject_GC_Track(c.v[0])), nullptr},
+                if (!PyObject_GC_IsTracked(c.v[0])) PyObject_GC_Track(c.v[0])),
+     nullptr},
     {"_mark_dirty", kStatic, "input", NONE_AFTER(c.tensor(0).bump_version()), nullptr},
     {"_check_inplace", kStatic, "input", NONE_AFTER(check_inplace(c.tensor(0), "mark_dirty")), nullptr},
     {"_rebase", kStatic, "input, node, index=0",
      NONE_AFTER(Ptr<Node> node = node_arg(c, 1); int64_t nr = c.integer(2, 0);
                 FG_CHECK(nr >= 0 && nr < node->n_inputs, Index, "output ", nr, " of a node with ", node->n_inputs);
-                FG_CHECK(node->n_inputs == 1 || !c.tensor(0).is_view(), Runtime, node->name(), ": a function that changes a view in place "
+                FG_CHECK(node->n_inputs == 1 || !c.tensor(0).is_view(), Runtime, node->name(),
+                         ": a function that changes a view in place "
                          "can have one output only");
-                rebase_history(c.tensor(0), node); if (!c.tensor(0).is_view()) c.tensor(0).impl()->output_nr = static_cast<uint32_t>(nr)),
+                rebase_history(c.tensor(0), node);
+                if (!c.tensor(0).is_view()) c.tensor(0).impl()->output_nr = static_cast<uint32_t>(nr)),
      nullptr},
     {"_as_view", kStatic, "input", [](Call& c) { return wrap(c.tensor(0).alias()); }, nullptr},
     {"_mark_view", kStatic, "output, base, kind=None",
-     NONE_AFTER(mark_view(c.tensor(0), c.tensor(1), std::string(c.text(2, "")) == "custom" ? ViewKind::CustomFunction : ViewKind::Normal)), nullptr},
+     NONE_AFTER(mark_view(c.tensor(0), c.tensor(1),
+                          std::string(c.text(2, "")) == "custom" ? ViewKind::CustomFunction : ViewKind::Normal)),
+     nullptr},
     {"_reaches_outside", kStatic, "outputs, own", reaches_outside,
      "Whether the history of the outputs leads to a leaf that is none of `own`."},
 };
@@ -603,7 +625,8 @@ bool init_autograd(PyObject* module) {
   Py_INCREF(handle_type);
   if (PyModule_AddObject(module, "Node", reinterpret_cast<PyObject*>(node_base)) < 0) return false;
   if (PyModule_AddObject(module, "RemovableHandle", reinterpret_cast<PyObject*>(handle_type)) < 0) return false;
-  engine_hooks = {call_tensor_hook, call_pre_hook, call_post_hook, call_post_accumulate, remember_call, note_failure, forward_call, interrupted};
+  engine_hooks = {call_tensor_hook, call_pre_hook, call_post_hook, call_post_accumulate,
+                  remember_call,    note_failure,  forward_call,   interrupted};
   saved_hooks = {pack_saved, unpack_saved, before_change};
   return FG_REGISTER(defs, module) && init_forward_functions(module) && init_anomaly(module);
 }

@@ -1,4 +1,5 @@
-// Between Python's values and tensors: numbers, nested sequences, lists. Arrays are in arrays.cpp, DLPack in dlpack.cpp.
+// Between Python's values and tensors: numbers, nested sequences, lists. Arrays are in arrays.cpp, DLPack in
+// dlpack.cpp.
 #include "python/convert.h"
 
 #include <cstring>
@@ -16,7 +17,9 @@ struct Scan {
 };
 
 bool is_sequence(PyObject* o) {
-  return PyList_Check(o) || PyTuple_Check(o) || (PySequence_Check(o) && !PyUnicode_Check(o) && !PyBytes_Check(o) && !is_tensor(o) && !is_numpy_scalar(o) && !has_buffer(o));
+  return PyList_Check(o) || PyTuple_Check(o) ||
+         (PySequence_Check(o) && !PyUnicode_Check(o) && !PyBytes_Check(o) && !is_tensor(o) && !is_numpy_scalar(o) &&
+          !has_buffer(o));
 }
 
 [[noreturn]] void not_a_number(PyObject* o) {
@@ -83,7 +86,8 @@ void scan_shape(Scan& scan, PyObject* o) {  // the first element of each level g
 void scan_items(Scan& scan, PyObject* o, int depth) {
   if (depth == scan.shape.n) {
     if (is_sequence(o))
-      fail(ErrorKind::Value, "tensor(): ragged nested sequences: a number was expected at dim ", depth, " but a sequence was found");
+      fail(ErrorKind::Value, "tensor(): ragged nested sequences: a number was expected at dim ", depth,
+           " but a sequence was found");
     see_scalar(scan, o);
     return;
   }
@@ -91,18 +95,20 @@ void scan_items(Scan& scan, PyObject* o, int depth) {
     Tensor t = is_tensor(o) ? borrow(o) : from_buffer(o, "tensor()");
     bool fits = t.dim() == scan.shape.n - depth;
     for (int i = 0; fits && i < t.dim(); ++i) fits = t.size(i) == scan.shape[depth + i];
-    FG_CHECK(fits, Value, "tensor(): the array of shape ", shape_text(t.sizes()), " at dim ", depth, " does not fit the sequences around it");
+    FG_CHECK(fits, Value, "tensor(): the array of shape ", shape_text(t.sizes()), " at dim ", depth,
+             " does not fit the sequences around it");
     scan.wide = scan.wide == DType::kUndefined ? t.dtype() : promote(scan.wide, t.dtype());
     return;
   }
   if (!is_sequence(o)) {
-    PyErr_Format(PyExc_TypeError, "not a sequence: a number was found at dim %d where a sequence of length %lld is expected", depth,
+    PyErr_Format(PyExc_TypeError,
+                 "not a sequence: a number was found at dim %d where a sequence of length %lld is expected", depth,
                  static_cast<long long>(scan.shape[depth]));
     raise_pending();
   }
   FastSequence items(o);
-  FG_CHECK(items.size() == scan.shape[depth], Value, "expected sequence of length ", scan.shape[depth], " at dim ", depth, " (got ",
-           items.size(), ")");
+  FG_CHECK(items.size() == scan.shape[depth], Value, "expected sequence of length ", scan.shape[depth], " at dim ",
+           depth, " (got ", items.size(), ")");
   for (Py_ssize_t i = 0; i < items.size(); ++i) scan_items(scan, items.item(i).o, depth + 1);
 }
 

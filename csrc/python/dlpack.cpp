@@ -6,8 +6,13 @@ namespace fg::py {
 
 namespace {
 
-struct DLDevice { int32_t type, id; };
-struct DLType { uint8_t code, bits; uint16_t lanes; };
+struct DLDevice {
+  int32_t type, id;
+};
+struct DLType {
+  uint8_t code, bits;
+  uint16_t lanes;
+};
 struct DLTensor {
   void* data;
   DLDevice device;
@@ -45,12 +50,19 @@ void delete_capsule(PyObject* capsule) {
 
 PyObject* to_dlpack(Call& c) {
   const Tensor& t = c.tensor(0);
-  if (!t.device().is_cpu()) backend(t.device()).synchronize(Storage::current_stream(t.device()));  // for any stream of theirs
+  if (!t.device().is_cpu())
+    backend(t.device()).synchronize(Storage::current_stream(t.device()));  // for any stream of theirs
   FG_CHECK(!t.requires_grad(), Runtime, "Can't export tensors that require gradient, use tensor.detach()");
   auto* e = new Exported;
   e->keep = t.alias();
   e->sizes = DimArray(t.sizes()), e->strides = DimArray(t.strides());
-  e->managed.tensor = {t.mutable_data(), {t.device().is_cpu() ? 1 : 2, t.device().index}, t.dim(), dl_type(t.dtype()), e->sizes.v, e->strides.v, 0};
+  e->managed.tensor = {t.mutable_data(),
+                       {t.device().is_cpu() ? 1 : 2, t.device().index},
+                       t.dim(),
+                       dl_type(t.dtype()),
+                       e->sizes.v,
+                       e->strides.v,
+                       0};
   e->managed.context = e;
   e->managed.deleter = [](DLManaged* m) {
     PyGILState_STATE state = PyGILState_Ensure();
@@ -67,14 +79,17 @@ PyObject* dlpack_device(Call& c) {
 
 // What __dlpack__ gives. A producer on a GPU is told our stream, so that its work comes first; 1 is the default stream.
 PyObject* exported(PyObject* producer) {
-  Owned where(PyObject_HasAttrString(producer, "__dlpack_device__") ? PyObject_CallMethod(producer, "__dlpack_device__", nullptr)
-                                                                    : Py_BuildValue("(ii)", 1, 0));
+  Owned where(PyObject_HasAttrString(producer, "__dlpack_device__")
+                  ? PyObject_CallMethod(producer, "__dlpack_device__", nullptr)
+                  : Py_BuildValue("(ii)", 1, 0));
   int type, index;
   if (!where.o || !PyArg_ParseTuple(where.o, "ii", &type, &index)) raise_pending();
   if (type != 2) return PyObject_CallMethod(producer, "__dlpack__", nullptr);
-  auto stream = reinterpret_cast<uintptr_t>(Storage::current_stream({DeviceType::CUDA, static_cast<int8_t>(index)}).handle);
+  auto stream =
+      reinterpret_cast<uintptr_t>(Storage::current_stream({DeviceType::CUDA, static_cast<int8_t>(index)}).handle);
   Owned method(PyObject_GetAttrString(producer, "__dlpack__"));
-  Owned arguments(PyTuple_New(0)), keywords(Py_BuildValue("{s:K}", "stream", stream ? static_cast<unsigned long long>(stream) : 1));
+  Owned arguments(PyTuple_New(0)),
+      keywords(Py_BuildValue("{s:K}", "stream", stream ? static_cast<unsigned long long>(stream) : 1));
   if (!method.o || !arguments.o || !keywords.o) raise_pending();
   return PyObject_Call(method.o, arguments.o, keywords.o);
 }
@@ -90,33 +105,35 @@ PyObject* from_dlpack(Call& c) {
     DLType t = dl_type(static_cast<DType>(i));
     if (t.code == d.dtype.code && t.bits == d.dtype.bits && d.dtype.lanes == 1) dtype = static_cast<DType>(i);
   }
-  bool usable = dtype != DType::kUndefined && (d.device.type == 1 || d.device.type == 2) && d.ndim >= 0 && d.ndim <= kMaxDims;
+  bool usable =
+      dtype != DType::kUndefined && (d.device.type == 1 || d.device.type == 2) && d.ndim >= 0 && d.ndim <= kMaxDims;
   FG_CHECK(usable, Runtime, "from_dlpack: unsupported dtype, device or rank");
   DimArray sizes, strides;
   int64_t extent = 1;
   for (int i = 0; i < d.ndim; ++i) sizes.push(d.shape[i]);
   if (d.strides)
     for (int i = 0; i < d.ndim; ++i) strides.push(d.strides[i]);
-  else
-    strides = contiguous_strides(sizes);
+  else strides = contiguous_strides(sizes);
   bool negative = false;
   for (int i = 0; i < d.ndim; ++i) extent += (sizes[i] - 1) * strides[i], negative |= strides[i] < 0;
   FG_CHECK(!negative, Runtime, "from_dlpack: negative strides are not supported");
   if (count_of(sizes) == 0) extent = 0;
   if (PyCapsule_SetName(capsule, "used_dltensor") < 0) raise_pending();  // the memory is ours from here
   Device device = d.device.type == 1 ? Device{} : Device{DeviceType::CUDA, static_cast<int8_t>(d.device.id)};
-  Ptr<Storage> storage = Storage::external(static_cast<char*>(d.data) + d.byte_offset, extent * item_size(dtype), device,
-                                           [](void* context) {
-                                             auto* managed = static_cast<DLManaged*>(context);
-                                             if (managed->deleter) managed->deleter(managed);
-                                           },
-                                           m);
+  Ptr<Storage> storage = Storage::external(
+      static_cast<char*>(d.data) + d.byte_offset, extent * item_size(dtype), device,
+      [](void* context) {
+        auto* managed = static_cast<DLManaged*>(context);
+        if (managed->deleter) managed->deleter(managed);
+      },
+      m);
   return wrap(Tensor::over(std::move(storage), sizes, strides, 0, dtype));
 }
 constexpr FunctionDef defs[] = {
     {"__dlpack__", kMethod, "input, *, stream=None, max_version=None, dl_device=None, copy=None", to_dlpack, nullptr},
     {"__dlpack_device__", kMethod, "input", dlpack_device, nullptr},
-    {"from_dlpack", kStatic | kSettled, "ext_tensor", from_dlpack, "A tensor over the memory of an object with __dlpack__."},
+    {"from_dlpack", kStatic | kSettled, "ext_tensor", from_dlpack,
+     "A tensor over the memory of an object with __dlpack__."},
 };
 Signature defs_signatures[sizeof(defs) / sizeof(defs[0])];
 

@@ -11,12 +11,10 @@ PyTypeObject* device_type = nullptr;
 namespace {
 
 struct PyDType {
-  PyObject_HEAD
-  DType value;
+  PyObject_HEAD DType value;
 };
 struct PyDevice {
-  PyObject_HEAD
-  Device value;
+  PyObject_HEAD Device value;
   bool has_index;
 };
 
@@ -46,16 +44,18 @@ PyGetSetDef dtype_getset[] = {{"is_floating_point", dtype_is_float, nullptr, nul
                               {"is_signed", dtype_is_signed, nullptr, nullptr, nullptr},
                               {"itemsize", dtype_itemsize, nullptr, nullptr, nullptr},
                               {nullptr, nullptr, nullptr, nullptr, nullptr}};
-PyMethodDef dtype_methods[] = {{"__reduce__", dtype_reduce, METH_NOARGS, nullptr},
-                               {"to_real", dtype_to_real, METH_NOARGS, "The dtype of the parts of a complex dtype."},
-                               {"to_complex", dtype_to_complex, METH_NOARGS, "The complex dtype with parts of this dtype."},
-                               {nullptr, nullptr, 0, nullptr}};
+PyMethodDef dtype_methods[] = {
+    {"__reduce__", dtype_reduce, METH_NOARGS, nullptr},
+    {"to_real", dtype_to_real, METH_NOARGS, "The dtype of the parts of a complex dtype."},
+    {"to_complex", dtype_to_complex, METH_NOARGS, "The complex dtype with parts of this dtype."},
+    {nullptr, nullptr, 0, nullptr}};
 PyType_Slot dtype_slots[] = {{Py_tp_repr, reinterpret_cast<void*>(dtype_repr)},
                              {Py_tp_getset, dtype_getset},
                              {Py_tp_methods, dtype_methods},
                              {0, nullptr}};
 // Named like the module the objects are found in, so that pickle's global lookup of "float32" works.
-PyType_Spec dtype_spec = {"fastgrad.dtype", sizeof(PyDType), 0, Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION, dtype_slots};
+PyType_Spec dtype_spec = {"fastgrad.dtype", sizeof(PyDType), 0, Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION,
+                          dtype_slots};
 
 // "cpu", "cuda", "cuda:1"
 bool parse_device(const char* text, Device& out, bool& has_index) {
@@ -114,11 +114,13 @@ PyObject* device_new(PyTypeObject*, PyObject* args, PyObject* kwargs) {
     FG_CHECK(i >= 0 && i < 128, Runtime, "Device index must not be negative");
     return make_device({DeviceType::CUDA, static_cast<int8_t>(i)}, true);
   }
-  FG_CHECK(PyUnicode_Check(type), Type, "device(): argument 'type' (position 1) must be str, not ", Py_TYPE(type)->tp_name);
+  FG_CHECK(PyUnicode_Check(type), Type, "device(): argument 'type' (position 1) must be str, not ",
+           Py_TYPE(type)->tp_name);
   if (!PyUnicode_AsUTF8(type)) return nullptr;
   if (!parse_device(PyUnicode_AsUTF8(type), d, has_index)) return nullptr;
   if (index && index != Py_None) {
-    FG_CHECK(!has_index, Runtime, "type (string) must not include an index because index was passed explicitly: ", PyUnicode_AsUTF8(type));
+    FG_CHECK(!has_index, Runtime,
+             "type (string) must not include an index because index was passed explicitly: ", PyUnicode_AsUTF8(type));
     long i = PyLong_AsLong(index);
     if (i == -1 && PyErr_Occurred()) return nullptr;
     FG_CHECK(i >= 0 && i < 128, Runtime, "Device index must not be negative");
@@ -145,7 +147,8 @@ PyObject* device_str(PyObject* o) {
   return PyUnicode_FromFormat("%s:%d", kind_of(o), dev(o)->value.index);
 }
 PyObject* device_compare(PyObject* a, PyObject* b, int code) {
-  if (!PyObject_TypeCheck(a, device_type) || !PyObject_TypeCheck(b, device_type) || (code != Py_EQ && code != Py_NE)) Py_RETURN_NOTIMPLEMENTED;
+  if (!PyObject_TypeCheck(a, device_type) || !PyObject_TypeCheck(b, device_type) || (code != Py_EQ && code != Py_NE))
+    Py_RETURN_NOTIMPLEMENTED;
   bool equal = dev(a)->value == dev(b)->value && dev(a)->has_index == dev(b)->has_index;
   return PyBool_FromLong(equal == (code == Py_EQ));
 }

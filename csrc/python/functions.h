@@ -10,7 +10,8 @@ namespace fg::py {
 // Puts `result` into the tensor given as out= (parameter i) with torch's rules, or wraps it.
 PyObject* finish(const Call& c, int i, const Tensor& result);
 inline PyObject* same_object(const Call& c, int i = 0) {
-  if (mode & kForward) [[unlikely]] settle_tangents();
+  if (mode & kForward) [[unlikely]]
+    settle_tangents();
   Py_INCREF(c.v[i]);
   return c.v[i];
 }

@@ -15,12 +15,13 @@ Tensor adjoint(const Tensor& t) { return conj(transpose(t, -2, -1)); }
 
 constexpr FunctionDef defs[] = {
     {"complex", kFunction, "real, imag, *, out=None",
-     [](Call& c) { return finish(c, 2, complex(c.tensor(0), c.tensor(1))); }, "real + imag * 1j of two float or double tensors"},
+     [](Call& c) { return finish(c, 2, complex(c.tensor(0), c.tensor(1))); },
+     "real + imag * 1j of two float or double tensors"},
     {"polar", kFunction, "abs, angle, *, out=None",
      [](Call& c) {
        const Tensor &size = c.tensor(0), &turn = c.tensor(1);
-       FG_CHECK(size.dtype() == turn.dtype(), Runtime, "polar: Expected object of scalar type ", dtype_name(size.dtype()),
-                " but got scalar type ", dtype_name(turn.dtype()), " for second argument");
+       FG_CHECK(size.dtype() == turn.dtype(), Runtime, "polar: Expected object of scalar type ",
+                dtype_name(size.dtype()), " but got scalar type ", dtype_name(turn.dtype()), " for second argument");
        return finish(c, 2, complex(mul(size, unary(Op::cos, turn)), mul(size, unary(Op::sin, turn))));
      },
      "abs * exp(1j * angle) of two float or double tensors"},
@@ -28,13 +29,16 @@ constexpr FunctionDef defs[] = {
      "The parts of complex numbers as a last dimension of size 2, over the same memory."},
     {"view_as_complex", kFunction, "input", [](Call& c) { return wrap(view_as_complex(c.tensor(0))); },
      "The inverse of view_as_real."},
-    {"real", kFunction, "input", [](Call& c) { return wrap(real(c.tensor(0))); }, "The real part, a view; real tensors as they are."},
+    {"real", kFunction, "input", [](Call& c) { return wrap(real(c.tensor(0))); },
+     "The real part, a view; real tensors as they are."},
     {"imag", kFunction, "input", [](Call& c) { return wrap(imag(c.tensor(0))); }, "The imaginary part, a view."},
-    {"conj", kBoth, "input", [](Call& c) { return wrap(conj(c.tensor(0))); }, "The complex conjugate, made at once; real tensors as they are."},
+    {"conj", kBoth, "input", [](Call& c) { return wrap(conj(c.tensor(0))); },
+     "The complex conjugate, made at once; real tensors as they are."},
     {"conj_physical", kBoth, "input, *, out=None", [](Call& c) { return finish(c, 1, conj(c.tensor(0), true)); },
      "The complex conjugate; real tensors as they are."},
     {"conj_physical_", kBoth, "input", conj_physical_, nullptr},
-    {"resolve_conj", kBoth, "input", [](Call& c) { return same_object(c); }, "The tensor itself: conj() leaves nothing to resolve."},
+    {"resolve_conj", kBoth, "input", [](Call& c) { return same_object(c); },
+     "The tensor itself: conj() leaves nothing to resolve."},
     {"resolve_neg", kBoth, "input", [](Call& c) { return same_object(c); }, nullptr},
     {"is_conj", kBoth, "input", [](Call&) { return PyBool_FromLong(0); }, "Always False: conj() is made at once."},
     {"is_neg", kBoth, "input", [](Call&) { return PyBool_FromLong(0); }, nullptr},
@@ -92,35 +96,34 @@ int set_imag(PyObject* self, PyObject* value, void*) {
 PyObject* get_h(PyObject* self, void*) {
   FG_TRY
   const Tensor& x = borrow(self);
-  FG_CHECK(x.dim() == 2 || x.dim() == 0, Runtime,
-           "tensor.H is only supported on matrices (2-D tensors). Got ", x.dim(), "-D tensor.",
-           x.dim() > 2 ? " For batches of matrices, consider using tensor.mH" : "");
+  FG_CHECK(x.dim() == 2 || x.dim() == 0, Runtime, "tensor.H is only supported on matrices (2-D tensors). Got ", x.dim(),
+           "-D tensor.", x.dim() > 2 ? " For batches of matrices, consider using tensor.mH" : "");
   return wrap(x.dim() == 0 ? conj(x) : adjoint(x));
   FG_CATCH
 }
 PyObject* get_mh(PyObject* self, void*) {
   FG_TRY
   const Tensor& x = borrow(self);
-  FG_CHECK(x.dim() >= 2 || x.dim() == 0, Runtime, "tensor.mH is only supported on matrices or batches of matrices. Got ", x.dim(),
-           "-D tensor.");
+  FG_CHECK(x.dim() >= 2 || x.dim() == 0, Runtime,
+           "tensor.mH is only supported on matrices or batches of matrices. Got ", x.dim(), "-D tensor.");
   return wrap(x.dim() == 0 ? conj(x) : adjoint(x));
   FG_CATCH
 }
 PyObject* to_complex(PyObject* self, PyObject*) {
   FG_TRY
   const Tensor& t = borrow(self);
-  FG_CHECK(t.numel() == 1, Value, "only one element tensors can be converted to Python scalars (got ", t.numel(), " elements)");
+  FG_CHECK(t.numel() == 1, Value, "only one element tensors can be converted to Python scalars (got ", t.numel(),
+           " elements)");
   Scalar s = item(t);
   return PyComplex_FromDoubles(s.f, s.imaginary);
   FG_CATCH
 }
 
-PyGetSetDef attributes[] = {
-    FG_CHANGE(real, get_real, set_real, "The real part, a view; of a real tensor itself."),
-    FG_CHANGE(imag, get_imag, set_imag, "The imaginary part, a view."),
-    FG_READ(H, get_h, "The conjugate transpose of a matrix."),
-    FG_READ(mH, get_mh, "The conjugate of the last two dimensions exchanged."),
-    {nullptr, nullptr, nullptr, nullptr, nullptr}};
+PyGetSetDef attributes[] = {FG_CHANGE(real, get_real, set_real, "The real part, a view; of a real tensor itself."),
+                            FG_CHANGE(imag, get_imag, set_imag, "The imaginary part, a view."),
+                            FG_READ(H, get_h, "The conjugate transpose of a matrix."),
+                            FG_READ(mH, get_mh, "The conjugate of the last two dimensions exchanged."),
+                            {nullptr, nullptr, nullptr, nullptr, nullptr}};
 PyMethodDef number_method = {"__complex__", to_complex, METH_NOARGS, nullptr};
 
 bool add_to_type(PyObject* descriptor, const char* name) {

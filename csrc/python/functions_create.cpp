@@ -9,7 +9,8 @@ namespace fg::py {
 namespace {
 
 // Creation keywords, always in this order: dtype, layout, device, requires_grad, pin_memory, out, memory_format.
-#define KEYWORDS "dtype=None, layout=None, device=None, requires_grad=False, pin_memory=False, out=None, memory_format=None"
+#define KEYWORDS \
+  "dtype=None, layout=None, device=None, requires_grad=False, pin_memory=False, out=None, memory_format=None"
 
 struct Wanted {
   DType dtype;
@@ -84,12 +85,13 @@ PyObject* linspace_args(Call& c) {
   Scalar start = c.scalar(0), end = c.scalar(1);
   bool imaginary = start.is_complex() || end.is_complex();
   Wanted w = wanted(c, 3, imaginary ? complex_of(default_dtype()) : default_dtype());
-  FG_CHECK(!imaginary || is_complex(w.dtype), Runtime, "torch.linspace(): inferred dtype ", dtype_name(complex_of(default_dtype())),
-           " can't be safely cast to passed dtype ", dtype_name(w.dtype));
+  FG_CHECK(!imaginary || is_complex(w.dtype), Runtime, "torch.linspace(): inferred dtype ",
+           dtype_name(complex_of(default_dtype())), " can't be safely cast to passed dtype ", dtype_name(w.dtype));
   int64_t n = c.integer(2);
   DType part = real_of(w.dtype);
   Tensor out = linspace(start.f, end.f, n, part, w.device);
-  return made(c, 3, is_complex(w.dtype) ? complex(out, linspace(start.imaginary, end.imaginary, n, part, w.device)) : out);
+  return made(c, 3,
+              is_complex(w.dtype) ? complex(out, linspace(start.imaginary, end.imaginary, n, part, w.device)) : out);
 }
 PyObject* logspace_args(Call& c) {
   Wanted w = wanted(c, 4, default_dtype());
@@ -168,7 +170,8 @@ constexpr FunctionDef defs[] = {
     {"eye", kStatic, "n, m=None, *, " KEYWORDS, eye_args, "Ones on the diagonal, zeros elsewhere."},
     {"tensor", kStatic | kData, "data, *, dtype=None, device=None, requires_grad=False, pin_memory=False", tensor_args,
      "A copy of data: a number, nested sequences, an array or a tensor."},
-    {"as_tensor", kStatic | kData, "data, dtype=None, device=None", as_tensor_args, "data as a tensor, without a copy where possible."},
+    {"as_tensor", kStatic | kData, "data, dtype=None, device=None", as_tensor_args,
+     "data as a tensor, without a copy where possible."},
     {"asarray", kStatic | kData, "data, dtype=None, device=None", as_tensor_args, nullptr},
     {"scalar_tensor", kStatic | kData, "s, *, " KEYWORDS, scalar_tensor_args, nullptr},
     {"new_zeros", kMethod, "input, *size, " KEYWORDS, [](Call& c) { return new_constant(c, 0); }, nullptr},

@@ -1,4 +1,5 @@
-// Functions and methods of the elementwise rows. Those without parameters come straight from the tables; the rest by hand.
+// Functions and methods of the elementwise rows. Those without parameters come straight from the tables; the rest by
+// hand.
 #include "ops/row_info.h"
 #include "python/functions.h"
 
@@ -8,18 +9,43 @@ namespace {
 
 // Rows that are exposed by hand below (other arguments), or not at all.
 constexpr bool by_hand(Op op) {
-  switch (op) {
-    case Op::gelu: case Op::gelu_tanh: case Op::softplus: case Op::elu: case Op::celu: case Op::pow_scalar:
-    case Op::leaky_relu: case Op::threshold: case Op::clamp: case Op::clamp_min: case Op::clamp_max: case Op::hardtanh:
-    case Op::softshrink: case Op::hardshrink: case Op::round: case Op::add: case Op::add_scaled: case Op::sub: case Op::div:
-    case Op::trunc_divide: case Op::pow: case Op::mse_loss: case Op::smooth_l1_loss: case Op::huber_loss:
-    case Op::binary_cross_entropy: case Op::binary_cross_entropy_with_logits: case Op::where: case Op::addcmul:
-    case Op::addcdiv: case Op::lerp: case Op::clamp_tensor: case Op::polygamma: case Op::special_plain:
-    case Op::special_polynomial: case Op::special_zeta: case Op::igamma: case Op::igammac:
-      return true;
-    default:
-      return false;
-  }
+  return one_of(op, {Op::gelu,
+                     Op::gelu_tanh,
+                     Op::softplus,
+                     Op::elu,
+                     Op::celu,
+                     Op::pow_scalar,
+                     Op::leaky_relu,
+                     Op::threshold,
+                     Op::clamp,
+                     Op::clamp_min,
+                     Op::clamp_max,
+                     Op::hardtanh,
+                     Op::softshrink,
+                     Op::hardshrink,
+                     Op::round,
+                     Op::add,
+                     Op::add_scaled,
+                     Op::sub,
+                     Op::div,
+                     Op::trunc_divide,
+                     Op::pow,
+                     Op::mse_loss,
+                     Op::smooth_l1_loss,
+                     Op::huber_loss,
+                     Op::binary_cross_entropy,
+                     Op::binary_cross_entropy_with_logits,
+                     Op::where,
+                     Op::addcmul,
+                     Op::addcdiv,
+                     Op::lerp,
+                     Op::clamp_tensor,
+                     Op::polygamma,
+                     Op::special_plain,
+                     Op::special_polynomial,
+                     Op::special_zeta,
+                     Op::igamma,
+                     Op::igammac});
 }
 
 // Rows named special_* belong to torch.special, which has functions only.
@@ -38,9 +64,7 @@ const Tensor* out_of(const Call& c, int i) {
   if (!c.has(i)) return nullptr;
   return &c.tensor(i);
 }
-PyObject* done(const Call& c, int i, Tensor result) {
-  return c.has(i) ? same_object(c, i) : wrap(std::move(result));
-}
+PyObject* done(const Call& c, int i, Tensor result) { return c.has(i) ? same_object(c, i) : wrap(std::move(result)); }
 
 template <Op op>
 PyObject* unary_fn(Call& c) {
@@ -54,15 +78,11 @@ PyObject* unary_inplace(Call& c) {
 }
 // Where torch takes no number: bit 0 for the first argument, bit 1 for the second.
 constexpr unsigned tensors_only(Op op) {
-  switch (op) {
-    case Op::maximum: case Op::minimum: case Op::fmax: case Op::fmin: case Op::atan2: case Op::hypot: case Op::logaddexp:
-    case Op::logical_and: case Op::logical_or: case Op::logical_xor: case Op::gcd: case Op::lcm:
-      return 3;
-    case Op::eq: case Op::ne: case Op::lt: case Op::le: case Op::gt: case Op::ge: case Op::fmod: case Op::copysign:
-      return 1;
-    default:
-      return 0;
-  }
+  if (one_of(op, {Op::maximum, Op::minimum, Op::fmax, Op::fmin, Op::atan2, Op::hypot, Op::logaddexp, Op::logical_and,
+                  Op::logical_or, Op::logical_xor, Op::gcd, Op::lcm}))
+    return 3;
+  if (one_of(op, {Op::eq, Op::ne, Op::lt, Op::le, Op::gt, Op::ge, Op::fmod, Op::copysign})) return 1;
+  return 0;
 }
 template <Op op>
 void check_tensors(const Call& c) {
@@ -84,12 +104,12 @@ PyObject* binary_inplace(Call& c) {
   return same_object(c);
 }
 
-#define AUTO1(name)                                                                                              \
-  {#name, flags_of(Op::name, #name, false), "input, *, out=None", unary_fn<Op::name>, nullptr},                    \
-  {#name "_", flags_of(Op::name, #name, true), "input", unary_inplace<Op::name>, nullptr},
-#define AUTO2(name)                                                                                              \
-  {#name, flags_of(Op::name, #name, false), "input, other, *, out=None", binary_fn<Op::name>, nullptr},            \
-  {#name "_", flags_of(Op::name, #name, true), "input, other", binary_inplace<Op::name>, nullptr},
+#define AUTO1(name)                                                                             \
+  {#name, flags_of(Op::name, #name, false), "input, *, out=None", unary_fn<Op::name>, nullptr}, \
+      {#name "_", flags_of(Op::name, #name, true), "input", unary_inplace<Op::name>, nullptr},
+#define AUTO2(name)                                                                                     \
+  {#name, flags_of(Op::name, #name, false), "input, other, *, out=None", binary_fn<Op::name>, nullptr}, \
+      {#name "_", flags_of(Op::name, #name, true), "input, other", binary_inplace<Op::name>, nullptr},
 
 constexpr FunctionDef rows[] = {
 #define UNARY_FLOAT(name, ...) AUTO1(name)
@@ -138,7 +158,9 @@ PyObject* second_only(Call& c) {
   if (!a[0].tensor && !a[1].tensor) c.type_error(0, "Tensor");
   Tensor first;
   if (a[0].tensor && should_record(*a[0].tensor)) {
-    first = refuse_gradient(*a[0].tensor, op == Op::special_zeta ? "zeta" : op == Op::igamma ? "igamma: input" : "igammac: input");
+    first = refuse_gradient(*a[0].tensor, op == Op::special_zeta ? "zeta"
+                                          : op == Op::igamma     ? "igamma: input"
+                                                                 : "igammac: input");
     a[0] = Arg(first);
   }
   return done(c, 2, elementwise(op, a, {}, {}, out_of(c, 2)));
@@ -188,13 +210,15 @@ void check_alpha(const Call& c, Args args) {
   DType t = result_type(args);
   FG_CHECK(is_inexact(t) || c.scalar(2).is_integral(), Runtime,
            "For integral input tensors, argument alpha must not be a floating point number.");
-  FG_CHECK(t == DType::Bool || c.scalar(2).kind != Scalar::Bool, Runtime, "Boolean alpha only supported for Boolean results.");
+  FG_CHECK(t == DType::Bool || c.scalar(2).kind != Scalar::Bool, Runtime,
+           "Boolean alpha only supported for Boolean results.");
 }
 void check_minus(Args args) {
   for (const Arg& a : args)
-    FG_CHECK(a.tensor ? a.tensor->dtype() != DType::Bool : a.scalar.kind != Scalar::Bool, Runtime,
-             "Subtraction, the `-` operator, with a bool tensor is not supported. If you are trying to invert a mask, use the "
-             "`~` or `logical_not()` operator instead.");
+    FG_CHECK(
+        a.tensor ? a.tensor->dtype() != DType::Bool : a.scalar.kind != Scalar::Bool, Runtime,
+        "Subtraction, the `-` operator, with a bool tensor is not supported. If you are trying to invert a mask, use the "
+        "`~` or `logical_not()` operator instead.");
 }
 
 Scalar negated(Scalar s) { return {s.kind == Scalar::Bool ? Scalar::Int : s.kind, -s.f, -s.i, -s.imaginary}; }
@@ -207,10 +231,14 @@ PyObject* add_like(Call& c, bool minus) {
   if (is_one(c, 2)) return done(c, 3, elementwise(minus ? Op::sub : Op::add, a, {}, {}, out));
   if (minus) check_minus(a);
   if (complex_factor(c, 2)) {
-    FG_CHECK(is_complex(result_type(a)), Runtime, "For non-complex input tensors, argument alpha must not be a complex number.");
-    return finish(c, 3, binary(minus ? Op::sub : Op::add, a[0], mul(a[1].tensor ? a[1] : wrapped(a[1].scalar), c.scalar(2))));
+    FG_CHECK(is_complex(result_type(a)), Runtime,
+             "For non-complex input tensors, argument alpha must not be a complex number.");
+    return finish(c, 3,
+                  binary(minus ? Op::sub : Op::add, a[0], mul(a[1].tensor ? a[1] : wrapped(a[1].scalar), c.scalar(2))));
   }
-  return done(c, 3, elementwise(Op::add_scaled, a, minus ? negated(c.scalar(2)) : c.scalar(2), minus ? kCalledAs : Scalar{}, out));
+  return done(
+      c, 3,
+      elementwise(Op::add_scaled, a, minus ? negated(c.scalar(2)) : c.scalar(2), minus ? kCalledAs : Scalar{}, out));
 }
 PyObject* add_like_(Call& c, bool minus) {
   Arg all[] = {c.tensor(0), c.arg(1)};
@@ -219,13 +247,15 @@ PyObject* add_like_(Call& c, bool minus) {
   if (is_one(c, 2)) {
     elementwise_(minus ? Op::sub : Op::add, c.tensor(0), rest);
   } else if (complex_factor(c, 2)) {
-    FG_CHECK(is_complex(result_type(all)), Runtime, "For non-complex input tensors, argument alpha must not be a complex number.");
+    FG_CHECK(is_complex(result_type(all)), Runtime,
+             "For non-complex input tensors, argument alpha must not be a complex number.");
     Tensor scaled = mul(all[1].tensor ? all[1] : wrapped(all[1].scalar), c.scalar(2));
     Arg added[] = {scaled};
     elementwise_(minus ? Op::sub : Op::add, c.tensor(0), added);
   } else {
     if (minus) check_minus(all);
-    elementwise_(Op::add_scaled, c.tensor(0), rest, minus ? negated(c.scalar(2)) : c.scalar(2), minus ? kCalledAs : Scalar{});
+    elementwise_(Op::add_scaled, c.tensor(0), rest, minus ? negated(c.scalar(2)) : c.scalar(2),
+                 minus ? kCalledAs : Scalar{});
   }
   return same_object(c);
 }
@@ -234,14 +264,16 @@ Op division(const Call& c) {
   const char* mode = c.text(2, nullptr);
   if (!mode) return Op::div;
   std::string m = mode;
-  FG_CHECK(m == "floor" || m == "trunc", Runtime, "div expected rounding_mode to be one of None, 'trunc', or 'floor' but found '", m, "'");
+  FG_CHECK(m == "floor" || m == "trunc", Runtime,
+           "div expected rounding_mode to be one of None, 'trunc', or 'floor' but found '", m, "'");
   return m == "floor" ? Op::floor_divide : Op::trunc_divide;
 }
 
 Tensor rounded(const Tensor& t, int64_t decimals, const Tensor* out) {
   Arg a[] = {t};
   if (decimals == 0) return elementwise(Op::round, a, {}, {}, out);
-  FG_CHECK(is_floating(t.dtype()), NotImplemented, "\"round_cpu\" not implemented for '", dtype_name(t.dtype()), "' with decimals");
+  FG_CHECK(is_floating(t.dtype()), NotImplemented, "\"round_cpu\" not implemented for '", dtype_name(t.dtype()),
+           "' with decimals");
   double scale = 1;
   for (int64_t i = 0; i < (decimals < 0 ? -decimals : decimals); ++i) scale *= 10;
   Tensor shifted = decimals > 0 ? mul(t, scale) : div(t, scale);
@@ -258,7 +290,8 @@ Op gelu_op(const Call& c, int i) {
 // ~x: for bool the other value, for integers all bits.
 PyObject* bitwise_not(Call& c) {
   Arg a[] = {c.tensor(0), Scalar::of_int(-1)};
-  if (a[0].tensor->dtype() == DType::Bool) return done(c, 1, elementwise(Op::logical_not, Args(a).first(1), {}, {}, out_of(c, 1)));
+  if (a[0].tensor->dtype() == DType::Bool)
+    return done(c, 1, elementwise(Op::logical_not, Args(a).first(1), {}, {}, out_of(c, 1)));
   return done(c, 1, elementwise(Op::bitwise_xor, a, {}, {}, out_of(c, 1)));
 }
 PyObject* bitwise_not_(Call& c) {
@@ -271,9 +304,10 @@ PyObject* bitwise_not_(Call& c) {
 PyObject* lerp_args(Call& c, bool in_place) {
   Arg weight = c.arg(2);
   DType dtype = c.tensor(0).dtype();
-  FG_CHECK(is_inexact(dtype), NotImplemented, "lerp: not implemented for ", dtype_name(dtype), ", only for floating point");
-  FG_CHECK(c.tensor(1).dtype() == dtype, Runtime, "lerp: expected dtype ", dtype_name(dtype), " for `end` but got dtype ",
-           dtype_name(c.tensor(1).dtype()));
+  FG_CHECK(is_inexact(dtype), NotImplemented, "lerp: not implemented for ", dtype_name(dtype),
+           ", only for floating point");
+  FG_CHECK(c.tensor(1).dtype() == dtype, Runtime, "lerp: expected dtype ", dtype_name(dtype),
+           " for `end` but got dtype ", dtype_name(c.tensor(1).dtype()));
   FG_CHECK(!weight.tensor || weight.tensor->dtype() == dtype, Runtime, "lerp: expected dtype ", dtype_name(dtype),
            " for `weight` but got dtype ", dtype_name(weight.tensor->dtype()));
   if (in_place) {
@@ -314,9 +348,11 @@ PyObject* addc_(Call& c) {
 }
 
 constexpr FunctionDef hand[] = {
-    {"add", kBoth, "input, other, *, alpha=1, out=None", [](Call& c) { return add_like(c, false); }, "input + alpha * other"},
+    {"add", kBoth, "input, other, *, alpha=1, out=None", [](Call& c) { return add_like(c, false); },
+     "input + alpha * other"},
     {"add_", kBoth, "input, other, *, alpha=1", [](Call& c) { return add_like_(c, false); }, nullptr},
-    {"sub", kBoth, "input, other, *, alpha=1, out=None", [](Call& c) { return add_like(c, true); }, "input - alpha * other"},
+    {"sub", kBoth, "input, other, *, alpha=1, out=None", [](Call& c) { return add_like(c, true); },
+     "input - alpha * other"},
     {"sub_", kBoth, "input, other, *, alpha=1", [](Call& c) { return add_like_(c, true); }, nullptr},
     {"rsub", kBoth, "input, other, *, alpha=1",
      [](Call& c) {
@@ -347,9 +383,15 @@ constexpr FunctionDef hand[] = {
        return done(c, 2, pow(a, b, out_of(c, 2)));
      },
      "input ** exponent"},
-    {"pow_", kBoth, "input, exponent", [](Call& c) { pow_(c.tensor(0), c.arg(1)); return same_object(c); }, nullptr},
+    {"pow_", kBoth, "input, exponent",
+     [](Call& c) {
+       pow_(c.tensor(0), c.arg(1));
+       return same_object(c);
+     },
+     nullptr},
     {"round", kBoth, "input, *, decimals=0, out=None",
-     [](Call& c) { return done(c, 2, rounded(c.tensor(0), c.integer(1, 0), out_of(c, 2))); }, "Nearest integer, halves to even."},
+     [](Call& c) { return done(c, 2, rounded(c.tensor(0), c.integer(1, 0), out_of(c, 2))); },
+     "Nearest integer, halves to even."},
     {"round_", kBoth, "input, *, decimals=0",
      [](Call& c) {
        if (c.integer(1, 0) == 0) elementwise_(Op::round, c.tensor(0), {});
@@ -358,19 +400,39 @@ constexpr FunctionDef hand[] = {
      },
      nullptr},
     {"clamp", kBoth, "input, min=None, max=None, *, out=None",
-     [](Call& c) { return done(c, 3, clamp(c.tensor(0), c.opt_arg(1), c.opt_arg(2), out_of(c, 3))); }, "min(max(input, min), max)"},
+     [](Call& c) { return done(c, 3, clamp(c.tensor(0), c.opt_arg(1), c.opt_arg(2), out_of(c, 3))); },
+     "min(max(input, min), max)"},
     {"clamp_", kBoth, "input, min=None, max=None",
-     [](Call& c) { clamp_(c.tensor(0), c.opt_arg(1), c.opt_arg(2)); return same_object(c); }, nullptr},
+     [](Call& c) {
+       clamp_(c.tensor(0), c.opt_arg(1), c.opt_arg(2));
+       return same_object(c);
+     },
+     nullptr},
     {"clip", kBoth, "input, min=None, max=None, *, out=None",
-     [](Call& c) { return done(c, 3, clamp(c.tensor(0), c.opt_arg(1), c.opt_arg(2), out_of(c, 3))); }, "Same as clamp."},
+     [](Call& c) { return done(c, 3, clamp(c.tensor(0), c.opt_arg(1), c.opt_arg(2), out_of(c, 3))); },
+     "Same as clamp."},
     {"clip_", kBoth, "input, min=None, max=None",
-     [](Call& c) { clamp_(c.tensor(0), c.opt_arg(1), c.opt_arg(2)); return same_object(c); }, nullptr},
+     [](Call& c) {
+       clamp_(c.tensor(0), c.opt_arg(1), c.opt_arg(2));
+       return same_object(c);
+     },
+     nullptr},
     {"clamp_min", kBoth, "input, min, *, out=None",
      [](Call& c) { return done(c, 2, clamp(c.tensor(0), c.arg(1), {}, out_of(c, 2), true)); }, nullptr},
     {"clamp_max", kBoth, "input, max, *, out=None",
      [](Call& c) { return done(c, 2, clamp(c.tensor(0), {}, c.arg(1), out_of(c, 2), true)); }, nullptr},
-    {"clamp_min_", kBoth, "input, min", [](Call& c) { clamp_(c.tensor(0), c.arg(1), {}, true); return same_object(c); }, nullptr},
-    {"clamp_max_", kBoth, "input, max", [](Call& c) { clamp_(c.tensor(0), {}, c.arg(1), true); return same_object(c); }, nullptr},
+    {"clamp_min_", kBoth, "input, min",
+     [](Call& c) {
+       clamp_(c.tensor(0), c.arg(1), {}, true);
+       return same_object(c);
+     },
+     nullptr},
+    {"clamp_max_", kBoth, "input, max",
+     [](Call& c) {
+       clamp_(c.tensor(0), {}, c.arg(1), true);
+       return same_object(c);
+     },
+     nullptr},
     {"bitwise_not", kBoth, "input, *, out=None", bitwise_not, nullptr},
     {"bitwise_not_", kMethod, "input", bitwise_not_, nullptr},
     {"where", kFunction, "condition, input=None, other=None, *, out=None",
@@ -384,18 +446,36 @@ constexpr FunctionDef hand[] = {
     {"gelu", kFunction, "input, *, approximate=\"none\"",
      [](Call& c) { return wrap(unary(gelu_op(c, 1), c.tensor(0))); }, nullptr},
     {"gelu_", kFunction, "input, *, approximate=\"none\"",
-     [](Call& c) { elementwise_(gelu_op(c, 1), c.tensor(0), {}); return same_object(c); }, nullptr},
+     [](Call& c) {
+       elementwise_(gelu_op(c, 1), c.tensor(0), {});
+       return same_object(c);
+     },
+     nullptr},
     {"softplus", kFunction, "input, beta=1, threshold=20", with_pq<Op::softplus, 1, 20>, nullptr},
-    {"elu", kFunction, "input, alpha=1", [](Call& c) { return wrap(unary(Op::elu, c.tensor(0), c.scalar(1, Scalar::of(1)))); }, nullptr},
+    {"elu", kFunction, "input, alpha=1",
+     [](Call& c) { return wrap(unary(Op::elu, c.tensor(0), c.scalar(1, Scalar::of(1)))); }, nullptr},
     {"elu_", kFunction, "input, alpha=1",
-     [](Call& c) { elementwise_(Op::elu, c.tensor(0), {}, c.scalar(1, Scalar::of(1))); return same_object(c); }, nullptr},
-    {"celu", kFunction, "input, alpha=1", [](Call& c) { return wrap(unary(Op::celu, c.tensor(0), c.scalar(1, Scalar::of(1)))); }, nullptr},
+     [](Call& c) {
+       elementwise_(Op::elu, c.tensor(0), {}, c.scalar(1, Scalar::of(1)));
+       return same_object(c);
+     },
+     nullptr},
+    {"celu", kFunction, "input, alpha=1",
+     [](Call& c) { return wrap(unary(Op::celu, c.tensor(0), c.scalar(1, Scalar::of(1)))); }, nullptr},
     {"celu_", kFunction, "input, alpha=1",
-     [](Call& c) { elementwise_(Op::celu, c.tensor(0), {}, c.scalar(1, Scalar::of(1))); return same_object(c); }, nullptr},
+     [](Call& c) {
+       elementwise_(Op::celu, c.tensor(0), {}, c.scalar(1, Scalar::of(1)));
+       return same_object(c);
+     },
+     nullptr},
     {"leaky_relu", kFunction, "input, negative_slope=0.01",
      [](Call& c) { return wrap(unary(Op::leaky_relu, c.tensor(0), c.scalar(1, Scalar::of(0.01)))); }, nullptr},
     {"leaky_relu_", kFunction, "input, negative_slope=0.01",
-     [](Call& c) { elementwise_(Op::leaky_relu, c.tensor(0), {}, c.scalar(1, Scalar::of(0.01))); return same_object(c); }, nullptr},
+     [](Call& c) {
+       elementwise_(Op::leaky_relu, c.tensor(0), {}, c.scalar(1, Scalar::of(0.01)));
+       return same_object(c);
+     },
+     nullptr},
     {"threshold", kFunction, "input, threshold, value", with_pq<Op::threshold, 0, 0>, nullptr},
     {"threshold_", kFunction, "input, threshold, value", with_pq_<Op::threshold, 0, 0>, nullptr},
     {"hardtanh", kFunction, "input, min_val=-1, max_val=1", with_pq<Op::hardtanh, -1, 1>, nullptr},
@@ -406,18 +486,24 @@ constexpr FunctionDef hand[] = {
      [](Call& c) { return wrap(unary(Op::softshrink, c.tensor(0), c.scalar(1, Scalar::of(0.5)))); }, nullptr},
     {"hardshrink", kBoth, "input, lambd=0.5",
      [](Call& c) { return wrap(unary(Op::hardshrink, c.tensor(0), c.scalar(1, Scalar::of(0.5)))); }, nullptr},
-    {"lerp", kBoth, "input, end, weight, *, out=None", [](Call& c) { return lerp_args(c, false); }, "input + weight * (end - input)"},
+    {"lerp", kBoth, "input, end, weight, *, out=None", [](Call& c) { return lerp_args(c, false); },
+     "input + weight * (end - input)"},
     {"lerp_", kBoth, "input, end, weight", [](Call& c) { return lerp_args(c, true); }, nullptr},
-    {"addcmul", kBoth, "input, tensor1, tensor2, *, value=1, out=None", addc<Op::addcmul>, "input + value * tensor1 * tensor2"},
+    {"addcmul", kBoth, "input, tensor1, tensor2, *, value=1, out=None", addc<Op::addcmul>,
+     "input + value * tensor1 * tensor2"},
     {"addcmul_", kBoth, "input, tensor1, tensor2, *, value=1", addc_<Op::addcmul>, nullptr},
-    {"addcdiv", kBoth, "input, tensor1, tensor2, *, value=1, out=None", addc<Op::addcdiv>, "input + value * tensor1 / tensor2"},
+    {"addcdiv", kBoth, "input, tensor1, tensor2, *, value=1, out=None", addc<Op::addcdiv>,
+     "input + value * tensor1 / tensor2"},
     {"addcdiv_", kBoth, "input, tensor1, tensor2, *, value=1", addc_<Op::addcdiv>, nullptr},
-    {"igamma", kBoth, "input, other, *, out=None", second_only<Op::igamma>, "Lower incomplete gamma function, regularised."},
-    {"igammac", kBoth, "input, other, *, out=None", second_only<Op::igammac>, "Upper incomplete gamma function, regularised."},
+    {"igamma", kBoth, "input, other, *, out=None", second_only<Op::igamma>,
+     "Lower incomplete gamma function, regularised."},
+    {"igammac", kBoth, "input, other, *, out=None", second_only<Op::igammac>,
+     "Upper incomplete gamma function, regularised."},
     {"igamma_", kMethod, "input, other", second_only_<Op::igamma>, nullptr},
     {"igammac_", kMethod, "input, other", second_only_<Op::igammac>, nullptr},
     {"special_zeta", kFunction, "input, other, *, out=None", second_only<Op::special_zeta>, nullptr},
-    {"polygamma", kFunction, "n, input, *, out=None", [](Call& c) { return polygamma_args(c, 0, 1); }, "The n-th derivative of digamma."},
+    {"polygamma", kFunction, "n, input, *, out=None", [](Call& c) { return polygamma_args(c, 0, 1); },
+     "The n-th derivative of digamma."},
     {"_refuse_gradient", kFunction, "input, what",
      [](Call& c) {  // kept for the life of the process: there are few
        static std::vector<std::unique_ptr<std::string>> texts;
@@ -433,14 +519,16 @@ constexpr FunctionDef hand[] = {
     {"prelu", kBoth, "input, weight",
      [](Call& c) {
        const Tensor &x = c.tensor(0), &w = c.tensor(1);
-       FG_CHECK(x.dtype() == w.dtype(), Runtime, "prelu: Type promoting not supported. Got ", dtype_name(x.dtype()), " and ",
-                dtype_name(w.dtype()));
-       FG_CHECK(w.dim() <= 1, Runtime, "prelu: Expected `weight` to be a scalar or 1D tensor, but got: ndim = ", w.dim());
+       FG_CHECK(x.dtype() == w.dtype(), Runtime, "prelu: Type promoting not supported. Got ", dtype_name(x.dtype()),
+                " and ", dtype_name(w.dtype()));
+       FG_CHECK(w.dim() <= 1, Runtime,
+                "prelu: Expected `weight` to be a scalar or 1D tensor, but got: ndim = ", w.dim());
        if (w.numel() == 1) return wrap(binary(Op::prelu, x, w.dim() ? reshape(w, {}) : w));
        FG_CHECK(x.dim() > 0, Runtime, "Not allow zero-dim input tensor.");
        int64_t channels = x.dim() > 1 ? x.size(1) : 1;
-       FG_CHECK(channels == w.numel(), Runtime, "Mismatch of parameter numbers and input channel size. Found parameter numbers = ",
-                w.numel(), " and channel size = ", channels, ".");
+       FG_CHECK(channels == w.numel(), Runtime,
+                "Mismatch of parameter numbers and input channel size. Found parameter numbers = ", w.numel(),
+                " and channel size = ", channels, ".");
        DimArray shape;
        for (int i = 0; i < x.dim(); ++i) shape.push(i == 1 ? channels : 1);
        return wrap(binary(Op::prelu, x, reshape(w, shape)));
@@ -452,9 +540,14 @@ Signature hand_signatures[sizeof(hand) / sizeof(hand[0])];
 PyObject* where_method(Call& c) { return wrap(where(c.tensor(1), c.tensor(0), c.arg(2))); }
 constexpr FunctionDef methods[] = {
     {"where", kMethod, "input, condition, other", where_method, "self where condition is true, other elsewhere"},
-    {"polygamma", kMethod, "input, n, *, out=None", [](Call& c) { return polygamma_args(c, 1, 0); }, "The n-th derivative of digamma."},
+    {"polygamma", kMethod, "input, n, *, out=None", [](Call& c) { return polygamma_args(c, 1, 0); },
+     "The n-th derivative of digamma."},
     {"polygamma_", kMethod, "input, n",
-     [](Call& c) { elementwise_(Op::polygamma, c.tensor(0), {}, derivative_number(c, 1)); return same_object(c); }, nullptr},
+     [](Call& c) {
+       elementwise_(Op::polygamma, c.tensor(0), {}, derivative_number(c, 1));
+       return same_object(c);
+     },
+     nullptr},
 };
 Signature methods_signatures[sizeof(methods) / sizeof(methods[0])];
 
@@ -468,10 +561,11 @@ PyObject* finish(const Call& c, int i, const Tensor& result) {
   if (!c.has(i)) return wrap(result);
   const Tensor& out = c.tensor(i);
   if (mode & kForward) refuse_forward_out(c.signature.name, result), refuse_forward_out(c.signature.name, out);
-  FG_CHECK(!result.requires_grad() && !(grad_enabled() && out.requires_grad()), Runtime, c.signature.name,
-           "(): functions with out=... arguments don't support automatic differentiation, but one of the arguments requires grad.");
-  FG_CHECK(can_cast(result.dtype(), out.dtype()), Runtime, c.signature.name, ": result type ", dtype_name(result.dtype()),
-           " can't be cast to the desired output type ", dtype_name(out.dtype()));
+  FG_CHECK(
+      !result.requires_grad() && !(grad_enabled() && out.requires_grad()), Runtime, c.signature.name,
+      "(): functions with out=... arguments don't support automatic differentiation, but one of the arguments requires grad.");
+  FG_CHECK(can_cast(result.dtype(), out.dtype()), Runtime, c.signature.name, ": result type ",
+           dtype_name(result.dtype()), " can't be cast to the desired output type ", dtype_name(out.dtype()));
   FG_CHECK(result.device() == out.device(), Runtime, c.signature.name, ": out= is on another device");
   check_writable_layout(out, c.signature.name);
   Tensor target = resize_out(out, result.sizes());

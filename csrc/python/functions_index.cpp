@@ -99,18 +99,20 @@ PyObject* index_copy_args(Call& c, bool in_place) {
   int d = wrap_dim(c.integer(1), t.dim(), "index_copy");
   const Tensor &at = c.tensor(2), &source = c.tensor(3);
   FG_CHECK(at.dim() < 2, Index, "index_copy_(): Index should have dimension 1 or 0 (got ", at.dim(), ")");
-  FG_CHECK(source.dim() == 0 || t.dim() == 0 || source.dim() == t.dim(), Index, "index_copy_(): When source and destination are not "
-           "scalars, their dimensionality must match. Source dimensionality (", source.dim(), "), destination dimensionality (",
-           t.dim(), ")");
+  FG_CHECK(source.dim() == 0 || t.dim() == 0 || source.dim() == t.dim(), Index,
+           "index_copy_(): When source and destination are not "
+           "scalars, their dimensionality must match. Source dimensionality (",
+           source.dim(), "), destination dimensionality (", t.dim(), ")");
   int64_t rows = source.dim() ? source.size(std::min(d, source.dim() - 1)) : 1;
-  FG_CHECK(at.numel() == rows, Index, "index_copy_(): Number of indices (", at.numel(), ") should be equal to source.size(dim) (",
-           rows, ")");
+  FG_CHECK(at.numel() == rows, Index, "index_copy_(): Number of indices (", at.numel(),
+           ") should be equal to source.size(dim) (", rows, ")");
   for (int i = 0; i < std::max(t.dim(), source.dim()); ++i)
     FG_CHECK(i == d || (i < t.dim() && i < source.dim() && t.size(i) == source.size(i)), Runtime,
-             "index_copy_(): Source/destination tensor must have same slice shapes, but got ", size_text(t.sizes()), " and ",
-             size_text(source.sizes()), " for dimension ", d);
-  FG_CHECK(t.dtype() == source.dtype(), Runtime, "index_copy_(): self and source expected to have the same dtype, but got (self) ",
-           dtype_name(t.dtype()), " and (source) ", dtype_name(source.dtype()));
+             "index_copy_(): Source/destination tensor must have same slice shapes, but got ", size_text(t.sizes()),
+             " and ", size_text(source.sizes()), " for dimension ", d);
+  FG_CHECK(t.dtype() == source.dtype(), Runtime,
+           "index_copy_(): self and source expected to have the same dtype, but got (self) ", dtype_name(t.dtype()),
+           " and (source) ", dtype_name(source.dtype()));
   std::vector<Tensor> indices(d);
   indices.push_back(at.dim() ? at : unsqueeze(at, 0));
   Tensor out = in_place ? t : clone_contiguous(t);
@@ -122,8 +124,10 @@ PyObject* take_along_args(Call& c) {
   const Tensor &t = c.tensor(0), &index = c.tensor(1);
   if (!c.has(2)) return wrap(gather(reshape(t, DimArray{-1}), 0, reshape(index, DimArray{-1})));
   int d = wrap_dim(c.integer(2), t.dim(), "take_along_dim");
-  FG_CHECK(index.dim() == t.dim(), Runtime, "torch.take_along_dim(): input and indices should have the same number of dimensions, "
-           "but got ", t.dim(), " dimensions for input, and ", index.dim(), " dimensions for indices");
+  FG_CHECK(index.dim() == t.dim(), Runtime,
+           "torch.take_along_dim(): input and indices should have the same number of dimensions, "
+           "but got ",
+           t.dim(), " dimensions for input, and ", index.dim(), " dimensions for indices");
   DimArray a(t.sizes()), b(index.sizes());
   a.v[d] = b.v[d] = 1;
   DimArray shape = broadcast_shapes(a, b, "take_along_dim"), input = shape, at = shape;
@@ -139,37 +143,65 @@ PyObject* triangle_inplace(Call& c, bool upper) {
 
 constexpr FunctionDef defs[] = {
     {"gather", kBoth, "input, dim, index, *, sparse_grad=False, out=None",
-     [](Call& c) { return finish(c, 4, gather(c.tensor(0), c.integer(1), c.tensor(2))); }, "out[i][j] = input[index[i][j]][j] for dim 0"},
-    {"scatter", kBoth, "input, dim, index, src=None, *, reduce=None, value=None", [](Call& c) { return scatter_args(c, false); }, nullptr},
-    {"scatter_", kMethod, "input, dim, index, src=None, *, reduce=None, value=None", [](Call& c) { return scatter_args(c, true); }, nullptr},
+     [](Call& c) { return finish(c, 4, gather(c.tensor(0), c.integer(1), c.tensor(2))); },
+     "out[i][j] = input[index[i][j]][j] for dim 0"},
+    {"scatter", kBoth, "input, dim, index, src=None, *, reduce=None, value=None",
+     [](Call& c) { return scatter_args(c, false); }, nullptr},
+    {"scatter_", kMethod, "input, dim, index, src=None, *, reduce=None, value=None",
+     [](Call& c) { return scatter_args(c, true); }, nullptr},
     {"scatter_add", kBoth, "input, dim, index, src",
      [](Call& c) { return wrap(scatter(c.tensor(0), c.integer(1), c.tensor(2), c.tensor(3), Scatter::add)); }, nullptr},
     {"scatter_add_", kMethod, "input, dim, index, src",
-     [](Call& c) { scatter_(c.tensor(0), c.integer(1), c.tensor(2), c.tensor(3), Scatter::add); return same_object(c); }, nullptr},
-    {"scatter_reduce", kBoth, "input, dim, index, src, reduce, *, include_self=True", [](Call& c) { return scatter_reduce_args(c, false); }, nullptr},
-    {"scatter_reduce_", kMethod, "input, dim, index, src, reduce, *, include_self=True", [](Call& c) { return scatter_reduce_args(c, true); }, nullptr},
+     [](Call& c) {
+       scatter_(c.tensor(0), c.integer(1), c.tensor(2), c.tensor(3), Scatter::add);
+       return same_object(c);
+     },
+     nullptr},
+    {"scatter_reduce", kBoth, "input, dim, index, src, reduce, *, include_self=True",
+     [](Call& c) { return scatter_reduce_args(c, false); }, nullptr},
+    {"scatter_reduce_", kMethod, "input, dim, index, src, reduce, *, include_self=True",
+     [](Call& c) { return scatter_reduce_args(c, true); }, nullptr},
     {"index_select", kBoth, "input, dim, index, *, out=None",
-     [](Call& c) { return finish(c, 3, index_select(c.tensor(0), c.integer(1), c.tensor(2))); }, "Slices of dim at the positions of index."},
+     [](Call& c) { return finish(c, 3, index_select(c.tensor(0), c.integer(1), c.tensor(2))); },
+     "Slices of dim at the positions of index."},
     {"index_add", kBoth, "input, dim, index, source, *, alpha=1",
-     [](Call& c) { return wrap(index_add(c.tensor(0), c.integer(1), c.tensor(2), c.tensor(3), c.scalar(4, Scalar::of_int(1)))); }, nullptr},
+     [](Call& c) {
+       return wrap(index_add(c.tensor(0), c.integer(1), c.tensor(2), c.tensor(3), c.scalar(4, Scalar::of_int(1))));
+     },
+     nullptr},
     {"index_add_", kMethod, "input, dim, index, source, *, alpha=1",
-     [](Call& c) { index_add_(c.tensor(0), c.integer(1), c.tensor(2), c.tensor(3), c.scalar(4, Scalar::of_int(1))); return same_object(c); }, nullptr},
+     [](Call& c) {
+       index_add_(c.tensor(0), c.integer(1), c.tensor(2), c.tensor(3), c.scalar(4, Scalar::of_int(1)));
+       return same_object(c);
+     },
+     nullptr},
     {"index_fill", kBoth, "input, dim, index, value", [](Call& c) { return index_fill_args(c, false); }, nullptr},
     {"index_fill_", kMethod, "input, dim, index, value", [](Call& c) { return index_fill_args(c, true); }, nullptr},
     {"index_copy", kBoth, "input, dim, index, source", [](Call& c) { return index_copy_args(c, false); }, nullptr},
     {"index_copy_", kMethod, "input, dim, index, source", [](Call& c) { return index_copy_args(c, true); }, nullptr},
-    {"index_put", kBoth, "input, indices, values, accumulate=False", [](Call& c) { return index_put_args(c, false); }, nullptr},
-    {"index_put_", kBoth, "input, indices, values, accumulate=False", [](Call& c) { return index_put_args(c, true); }, nullptr},
+    {"index_put", kBoth, "input, indices, values, accumulate=False", [](Call& c) { return index_put_args(c, false); },
+     nullptr},
+    {"index_put_", kBoth, "input, indices, values, accumulate=False", [](Call& c) { return index_put_args(c, true); },
+     nullptr},
     {"take_along_dim", kBoth, "input, indices, dim=None", take_along_args, nullptr},
     {"take", kBoth, "input, index",
      [](Call& c) { return wrap(index(reshape(c.tensor(0), DimArray{-1}), {c.tensor(1)})); }, nullptr},
-    {"masked_select", kBoth, "input, mask, *, out=None", [](Call& c) { return finish(c, 2, masked_select(c.tensor(0), c.tensor(1))); }, nullptr},
-    {"masked_fill", kBoth, "input, mask, value", [](Call& c) { return wrap(masked_fill(c.tensor(0), c.tensor(1), c.arg(2))); }, nullptr},
-    {"masked_fill_", kMethod, "input, mask, value", [](Call& c) { masked_fill_(c.tensor(0), c.tensor(1), c.arg(2)); return same_object(c); }, nullptr},
+    {"masked_select", kBoth, "input, mask, *, out=None",
+     [](Call& c) { return finish(c, 2, masked_select(c.tensor(0), c.tensor(1))); }, nullptr},
+    {"masked_fill", kBoth, "input, mask, value",
+     [](Call& c) { return wrap(masked_fill(c.tensor(0), c.tensor(1), c.arg(2))); }, nullptr},
+    {"masked_fill_", kMethod, "input, mask, value",
+     [](Call& c) {
+       masked_fill_(c.tensor(0), c.tensor(1), c.arg(2));
+       return same_object(c);
+     },
+     nullptr},
     {"nonzero", kBoth, "input, *, as_tuple=False", nonzero_args, "Positions of the elements that are not zero."},
     {"argwhere", kBoth, "input", [](Call& c) { return wrap(nonzero(c.tensor(0))); }, nullptr},
-    {"tril", kBoth, "input, diagonal=0, *, out=None", [](Call& c) { return triangle_args(c, false); }, "Lower triangle, zeros above."},
-    {"triu", kBoth, "input, diagonal=0, *, out=None", [](Call& c) { return triangle_args(c, true); }, "Upper triangle, zeros below."},
+    {"tril", kBoth, "input, diagonal=0, *, out=None", [](Call& c) { return triangle_args(c, false); },
+     "Lower triangle, zeros above."},
+    {"triu", kBoth, "input, diagonal=0, *, out=None", [](Call& c) { return triangle_args(c, true); },
+     "Upper triangle, zeros below."},
     {"tril_", kMethod, "input, diagonal=0", [](Call& c) { return triangle_inplace(c, false); }, nullptr},
     {"triu_", kMethod, "input, diagonal=0", [](Call& c) { return triangle_inplace(c, true); }, nullptr},
     {"embedding", kFunction, "weight, indices, padding_idx=-1, scale_grad_by_freq=False, sparse=False",

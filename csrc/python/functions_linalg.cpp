@@ -19,7 +19,8 @@ PyObject* lu(Call& c) {
 constexpr FunctionDef defs[] = {
     {"_lu_factor", kFunction, "input", lu, nullptr},
     {"_triangular_solve", kFunction, "A, B, upper, unitriangular=False",
-     [](Call& c) { return wrap(triangular_solve(c.tensor(0), c.tensor(1), c.boolean(2, false), c.boolean(3, false))); }, nullptr},
+     [](Call& c) { return wrap(triangular_solve(c.tensor(0), c.tensor(1), c.boolean(2, false), c.boolean(3, false))); },
+     nullptr},
 };
 Signature defs_signatures[sizeof(defs) / sizeof(defs[0])];
 

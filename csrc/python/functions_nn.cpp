@@ -24,7 +24,8 @@ PyObject* pointwise(Call& c) {
 PyObject* bce(Call& c) {
   const Tensor &x = c.tensor(0), &y = c.tensor(1);
   FG_CHECK(same(x.sizes(), y.sizes()), Value, "Using a target size (", size_text(y.sizes()),
-           ") that is different to the input size (", size_text(x.sizes()), ") is deprecated. Please ensure they have the same size.");
+           ") that is different to the input size (", size_text(x.sizes()),
+           ") is deprecated. Please ensure they have the same size.");
   if (x.numel()) {
     NoGradGuard guard;
     double low = item(extremum(x, true)).f, high = item(extremum(x, false)).f;
@@ -37,8 +38,8 @@ PyObject* bce(Call& c) {
 
 PyObject* bce_logits(Call& c) {
   const Tensor &x = c.tensor(0), &y = c.tensor(1);
-  FG_CHECK(same(x.sizes(), y.sizes()), Value, "Target size (", size_text(y.sizes()), ") must be the same as input size (",
-           size_text(x.sizes()), ")");
+  FG_CHECK(same(x.sizes(), y.sizes()), Value, "Target size (", size_text(y.sizes()),
+           ") must be the same as input size (", size_text(x.sizes()), ")");
   int reduction = reduction_of(c, 4);
   Tensor each;
   if (c.has(3)) {
@@ -56,34 +57,46 @@ PyObject* bce_logits(Call& c) {
 
 Rnn rnn_kind(const Call& c) {
   int64_t kind = c.integer(0, -1);
-  FG_CHECK(kind >= 0 && kind <= static_cast<int64_t>(Rnn::lstm), Value, c.signature.name, ": kind must be 0 (tanh), 1 (relu), 2 (gru) or 3 (lstm)");
+  FG_CHECK(kind >= 0 && kind <= static_cast<int64_t>(Rnn::lstm), Value, c.signature.name,
+           ": kind must be 0 (tanh), 1 (relu), 2 (gru) or 3 (lstm)");
   return static_cast<Rnn>(kind);
 }
 PyObject* rnn_forward_call(Call& c) {
-  return wrap_list(rnn_forward(rnn_kind(c), c.tensor(1), c.tensor(2), c.tensor_or_none(3), c.tensor(4), c.tensor_or_none(5), c.boolean(6, false)));
+  return wrap_list(rnn_forward(rnn_kind(c), c.tensor(1), c.tensor(2), c.tensor_or_none(3), c.tensor(4),
+                               c.tensor_or_none(5), c.boolean(6, false)));
 }
 PyObject* rnn_backward_call(Call& c) {
-  return wrap_list(rnn_backward(rnn_kind(c), c.tensor(1), c.tensor(2), c.tensor_or_none(3), c.tensor_or_none(4), c.tensor(5),
-                                c.tensor_or_none(6), c.tensor_or_none(7), c.tensor_or_none(8), c.boolean(9, false)));
+  return wrap_list(rnn_backward(rnn_kind(c), c.tensor(1), c.tensor(2), c.tensor_or_none(3), c.tensor_or_none(4),
+                                c.tensor(5), c.tensor_or_none(6), c.tensor_or_none(7), c.tensor_or_none(8),
+                                c.boolean(9, false)));
 }
 
 constexpr FunctionDef defs[] = {
     {"linear", kFunction, "input, weight, bias=None",
      [](Call& c) { return wrap(linear(c.tensor(0), c.tensor(1), c.tensor_or_none(2))); }, "input @ weight.T + bias"},
     {"layer_norm", kFunction, "input, normalized_shape, weight=None, bias=None, eps=1e-05, cudnn_enable=True",
-     [](Call& c) { return wrap(layer_norm(c.tensor(0), c.dims(1), c.tensor_or_none(2), c.tensor_or_none(3), c.number(4, 1e-5))); }, nullptr},
+     [](Call& c) {
+       return wrap(layer_norm(c.tensor(0), c.dims(1), c.tensor_or_none(2), c.tensor_or_none(3), c.number(4, 1e-5)));
+     },
+     nullptr},
     {"nll_loss", kFunction, "input, target, weight=None, reduction=1, ignore_index=-100",
-     [](Call& c) { return wrap(nll_loss(c.tensor(0), c.tensor(1), c.tensor_or_none(2), reduction_of(c, 3), c.integer(4, -100))); }, nullptr},
+     [](Call& c) {
+       return wrap(nll_loss(c.tensor(0), c.tensor(1), c.tensor_or_none(2), reduction_of(c, 3), c.integer(4, -100)));
+     },
+     nullptr},
     {"mse_loss", kFunction, "input, target, reduction=1", pointwise<Op::mse_loss>, nullptr},
     {"smooth_l1_loss", kFunction, "input, target, reduction=1, beta=1.0", pointwise<Op::smooth_l1_loss>, nullptr},
     {"huber_loss", kFunction, "input, target, reduction=1, delta=1.0", pointwise<Op::huber_loss>, nullptr},
     {"binary_cross_entropy", kFunction, "input, target, weight=None, reduction=1", bce, nullptr},
-    {"binary_cross_entropy_with_logits", kFunction, "input, target, weight=None, pos_weight=None, reduction=1", bce_logits, nullptr},
+    {"binary_cross_entropy_with_logits", kFunction, "input, target, weight=None, pos_weight=None, reduction=1",
+     bce_logits, nullptr},
     {"_rnn_usable", kFunction, "input", [](Call& c) { return PyBool_FromLong(rnn_usable(c.tensor(0))); }, nullptr},
     {"_rnn_forward", kFunction, "kind, gates, h0, c0, weight, bias, reverse", rnn_forward_call, nullptr},
-    {"_rnn_backward", kFunction, "kind, gates, h, c, kept, weight, g_out, g_h, g_c, reverse", rnn_backward_call, nullptr},
+    {"_rnn_backward", kFunction, "kind, gates, h, c, kept, weight, g_out, g_h, g_c, reverse", rnn_backward_call,
+     nullptr},
     {"_div_count", kFunction, "input, count",
-     [](Call& c) { return wrap(binary(Op::div, c.tensor(0), c.scalar(1), {}, Scalar::of_int(1))); }, "input / count, a step of a loss"},
+     [](Call& c) { return wrap(binary(Op::div, c.tensor(0), c.scalar(1), {}, Scalar::of_int(1))); },
+     "input / count, a step of a loss"},
 };
 Signature defs_signatures[sizeof(defs) / sizeof(defs[0])];
 

@@ -22,10 +22,8 @@ double value_of(const Tensor& t, const char* what) {
   return single ? *t.data<float>() : *t.data<double>();
 }
 void set_value(const Tensor& t, double value) {
-  if (t.dtype() == DType::Float32)
-    *t.mutable_data<float>() = static_cast<float>(value);
-  else
-    *t.mutable_data<double>() = value;
+  if (t.dtype() == DType::Float32) *t.mutable_data<float>() = static_cast<float>(value);
+  else *t.mutable_data<double>() = value;
   t.bump_version();
 }
 

@@ -15,8 +15,7 @@ PyTypeObject* generator_type = nullptr;
 namespace {
 
 struct PyGenerator {
-  PyObject_HEAD
-  Generator* generator;
+  PyObject_HEAD Generator* generator;
   bool owned;
   PyObject* weakrefs;
 };
@@ -62,7 +61,8 @@ bool seed_value(PyObject* o, uint64_t& out) {
     out = overflow > 0 ? PyLong_AsUnsignedLongLong(number) : 0;
     if (overflow < 0 || (out == static_cast<uint64_t>(-1) && PyErr_Occurred())) {
       PyErr_Clear();
-      PyErr_Format(PyExc_ValueError, "Overflow when unpacking long: the seed must be in [-2**63, 2**64 - 1], got %S", number);
+      PyErr_Format(PyExc_ValueError, "Overflow when unpacking long: the seed must be in [-2**63, 2**64 - 1], got %S",
+                   number);
       Py_DECREF(number);
       return false;
     }
@@ -111,8 +111,8 @@ PyObject* set_state(PyObject* self, PyObject* state) {
   const Tensor& t = borrow(state);
   FG_CHECK(t.dtype() == DType::UInt8 && t.device().is_cpu(), Type, "RNG state must be a torch.ByteTensor");
   if (!g.device.is_cpu()) {
-    FG_CHECK(t.numel() == sizeof(PhiloxState), Runtime, "RNG state is wrong size: a CUDA generator's has ", sizeof(PhiloxState),
-             " bytes, got ", t.numel());
+    FG_CHECK(t.numel() == sizeof(PhiloxState), Runtime, "RNG state is wrong size: a CUDA generator's has ",
+             sizeof(PhiloxState), " bytes, got ", t.numel());
     Tensor bytes = contiguous(t);
     std::lock_guard guard(g.lock);
     std::memcpy(&g.philox(), bytes.data(), sizeof(PhiloxState));
@@ -136,10 +136,8 @@ PyObject* clone_state(PyObject* self, PyObject*) {
   auto made = std::make_unique<Generator>(g.device);
   {
     std::lock_guard guard(g.lock);
-    if (g.device.is_cpu())
-      made->host = g.host;
-    else
-      made->philox() = g.philox();
+    if (g.device.is_cpu()) made->host = g.host;
+    else made->philox() = g.philox();
   }
   PyObject* o = generator_type->tp_alloc(generator_type, 0);
   if (!o) return nullptr;
@@ -173,7 +171,8 @@ PyMethodDef generator_methods[] = {
     {"__setstate__", set_own_state, METH_VARARGS, nullptr},
     {"__reduce__", reduce, METH_NOARGS, nullptr},
     {nullptr, nullptr, 0, nullptr}};
-PyGetSetDef generator_getset[] = {{"device", generator_device, nullptr, nullptr, nullptr}, {nullptr, nullptr, nullptr, nullptr, nullptr}};
+PyGetSetDef generator_getset[] = {{"device", generator_device, nullptr, nullptr, nullptr},
+                                  {nullptr, nullptr, nullptr, nullptr, nullptr}};
 PyType_Slot generator_slots[] = {{Py_tp_new, reinterpret_cast<void*>(generator_new)},
                                  {Py_tp_dealloc, reinterpret_cast<void*>(generator_dealloc)},
                                  {Py_tp_methods, generator_methods},
@@ -184,7 +183,8 @@ PyType_Spec generator_spec = {"fastgrad.Generator", sizeof(PyGenerator), 0, Py_T
 // ---- functions
 
 // Trailing parameters of creation functions: generator, out, dtype, device, requires_grad, pin_memory.
-#define CREATE_PARAMS "generator=None, out=None, dtype=None, layout=None, device=None, requires_grad=False, pin_memory=False"
+#define CREATE_PARAMS \
+  "generator=None, out=None, dtype=None, layout=None, device=None, requires_grad=False, pin_memory=False"
 
 PyObject* made(const Call& c, int first, Tensor t) {  // first: index of `generator`
   if (c.has(first + 1)) return finish(c, first + 1, t);
@@ -203,7 +203,8 @@ RandomFill for_parts(RandomFill fill) {
 
 PyObject* random_sizes(Call& c, const RandomFill& fill) {
   DType dtype = c.dtype(3, default_dtype());
-  FG_CHECK(is_inexact(dtype), NotImplemented, "\"", c.signature.name, "\" not implemented for '", dtype_name(dtype), "'");
+  FG_CHECK(is_inexact(dtype), NotImplemented, "\"", c.signature.name, "\" not implemented for '", dtype_name(dtype),
+           "'");
   Tensor t = Tensor::empty(c.dims(0), dtype, c.opt_device(5).value_or(default_device()));
   if (is_complex(dtype)) random_fill(pairs_of(t), for_parts(fill), generator_arg(c, 1));
   else random_fill(t, fill, generator_arg(c, 1));
@@ -212,7 +213,8 @@ PyObject* random_sizes(Call& c, const RandomFill& fill) {
 
 PyObject* random_like(Call& c, const RandomFill& fill) {
   Tensor t = empty_like(c.tensor(0), c.opt_dtype(1), c.opt_device(3));
-  FG_CHECK(is_inexact(t.dtype()), NotImplemented, "\"", c.signature.name, "\" not implemented for '", dtype_name(t.dtype()), "'");
+  FG_CHECK(is_inexact(t.dtype()), NotImplemented, "\"", c.signature.name, "\" not implemented for '",
+           dtype_name(t.dtype()), "'");
   if (is_complex(t.dtype())) random_fill(pairs_of(t), for_parts(fill), generator_arg(c, 6));
   else random_fill(t, fill, generator_arg(c, 6));
   t.impl()->requires_grad = c.boolean(4, false);
@@ -235,9 +237,10 @@ void check_range(DType dtype, int64_t low, int64_t high) {
     case DType::Float16: least = -65504, most = 65504; break;
     default: return;
   }
-  FG_CHECK(static_cast<double>(low) >= least && static_cast<double>(low) <= most, Runtime, "from is out of bounds for ", dtype_name(dtype));
-  FG_CHECK(static_cast<double>(high) - 1 >= least && static_cast<double>(high) - 1 <= most, Runtime, "to - 1 is out of bounds for ",
+  FG_CHECK(static_cast<double>(low) >= least && static_cast<double>(low) <= most, Runtime, "from is out of bounds for ",
            dtype_name(dtype));
+  FG_CHECK(static_cast<double>(high) - 1 >= least && static_cast<double>(high) - 1 <= most, Runtime,
+           "to - 1 is out of bounds for ", dtype_name(dtype));
 }
 
 // randint(high, size), randint(low, high, size)
@@ -308,7 +311,8 @@ PyObject* random_inplace(Call& c) {  // random_(), random_(to), random_(from, to
 
 void check_floating(const Call& c) {
   const Tensor& t = c.tensor(0);
-  FG_CHECK(is_floating(t.dtype()), NotImplemented, "\"", c.signature.name, "\" not implemented for '", dtype_name(t.dtype()), "'");
+  FG_CHECK(is_floating(t.dtype()), NotImplemented, "\"", c.signature.name, "\" not implemented for '",
+           dtype_name(t.dtype()), "'");
 }
 
 template <Random kind>
@@ -318,10 +322,8 @@ PyObject* two_numbers(Call& c, double a, double b) {
   double x = c.number(1, a), y = c.number(2, b);
   if (kind == Random::uniform)
     FG_CHECK(x <= y, Runtime, "uniform_ expects to return a [from, to) range, but found from=", x, " > to=", y);
-  else if (kind == Random::normal)
-    FG_CHECK(y >= 0, Runtime, "normal expects std >= 0.0, but found std ", y);
-  else
-    FG_CHECK(y > 0, Runtime, c.signature.name, " expects a positive second parameter, but found ", y);
+  else if (kind == Random::normal) FG_CHECK(y >= 0, Runtime, "normal expects std >= 0.0, but found std ", y);
+  else FG_CHECK(y > 0, Runtime, c.signature.name, " expects a positive second parameter, but found ", y);
   RandomFill fill{.kind = kind, .a = x, .b = y};
   if (complex) random_fill_(view_as_real(c.tensor(0)), for_parts(fill), generator_arg(c, 3), c.signature.name);
   else random_fill_(c.tensor(0), fill, generator_arg(c, 3), c.signature.name);
@@ -380,7 +382,8 @@ PyObject* normal_args(Call& c) {
   }
   DimArray shape;
   if (mean_tensor) shape = DimArray(c.tensor(0).sizes());
-  if (std_tensor) shape = mean_tensor ? broadcast_shapes(shape, c.tensor(1).sizes(), "normal") : DimArray(c.tensor(1).sizes());
+  if (std_tensor)
+    shape = mean_tensor ? broadcast_shapes(shape, c.tensor(1).sizes(), "normal") : DimArray(c.tensor(1).sizes());
   const Tensor& like = mean_tensor ? c.tensor(0) : c.tensor(1);
   Tensor t = Tensor::empty(shape, like.dtype(), like.device());
   if (!std_tensor) {
@@ -405,45 +408,69 @@ PyObject* wrap_default(Device device) {
 }
 
 constexpr FunctionDef defs[] = {
-    {"_default_generator", kStatic, "device", [](Call& c) { return wrap_default(c.opt_device(0).value_or(Device{})); }, nullptr},
-    {"rand", kStatic | kRandom, "*size, " CREATE_PARAMS, [](Call& c) { return random_sizes(c, {.kind = Random::uniform, .a = 0, .b = 1}); },
-     "Uniform numbers in [0, 1)."},
-    {"randn", kStatic | kRandom, "*size, " CREATE_PARAMS, [](Call& c) { return random_sizes(c, {.kind = Random::normal, .a = 0, .b = 1}); },
-     "Standard normal numbers."},
-    {"rand_like", kFunction | kRandom, "input, *, dtype=None, layout=None, device=None, requires_grad=False, memory_format=None, generator=None",
+    {"_default_generator", kStatic, "device", [](Call& c) { return wrap_default(c.opt_device(0).value_or(Device{})); },
+     nullptr},
+    {"rand", kStatic | kRandom, "*size, " CREATE_PARAMS,
+     [](Call& c) { return random_sizes(c, {.kind = Random::uniform, .a = 0, .b = 1}); }, "Uniform numbers in [0, 1)."},
+    {"randn", kStatic | kRandom, "*size, " CREATE_PARAMS,
+     [](Call& c) { return random_sizes(c, {.kind = Random::normal, .a = 0, .b = 1}); }, "Standard normal numbers."},
+    {"rand_like", kFunction | kRandom,
+     "input, *, dtype=None, layout=None, device=None, requires_grad=False, memory_format=None, generator=None",
      [](Call& c) { return random_like(c, {.kind = Random::uniform, .a = 0, .b = 1}); }, nullptr},
-    {"randn_like", kFunction | kRandom, "input, *, dtype=None, layout=None, device=None, requires_grad=False, memory_format=None, generator=None",
+    {"randn_like", kFunction | kRandom,
+     "input, *, dtype=None, layout=None, device=None, requires_grad=False, memory_format=None, generator=None",
      [](Call& c) { return random_like(c, {.kind = Random::normal, .a = 0, .b = 1}); }, nullptr},
     {"randint", kStatic | kRandom, "low, high=None, size=None, *, " CREATE_PARAMS, randint, "Integers in [low, high)."},
-    {"randint_like", kFunction | kRandom, "input, low, high=None, *, dtype=None, layout=None, device=None", randint_like, nullptr},
+    {"randint_like", kFunction | kRandom, "input, low, high=None, *, dtype=None, layout=None, device=None",
+     randint_like, nullptr},
     {"randperm", kStatic | kRandom, "n, *, " CREATE_PARAMS, randperm_args, "A random order of 0 ... n - 1."},
-    {"normal", kStatic | kRandom, "mean, std=1.0, size=None, *, " CREATE_PARAMS, normal_args, "Normal numbers of given mean and standard deviation."},
-    {"poisson", kFunction | kRandom, "input, generator=None", [](Call& c) { return wrap(poisson(c.tensor(0), generator_arg(c, 1))); },
+    {"normal", kStatic | kRandom, "mean, std=1.0, size=None, *, " CREATE_PARAMS, normal_args,
+     "Normal numbers of given mean and standard deviation."},
+    {"poisson", kFunction | kRandom, "input, generator=None",
+     [](Call& c) { return wrap(poisson(c.tensor(0), generator_arg(c, 1))); },
      "Poisson numbers, one for each rate in input."},
     {"binomial", kFunction | kRandom, "count, prob, generator=None",
      [](Call& c) { return wrap(binomial(c.tensor(0), c.tensor(1), generator_arg(c, 2))); },
      "Numbers of hits in count tries, each with probability prob."},
     {"_standard_gamma", kFunction | kRandom, "input, generator=None",
      [](Call& c) { return wrap(standard_gamma(c.tensor(0), generator_arg(c, 1))); }, nullptr},
-    {"_standard_gamma_grad", kFunction, "input, output", [](Call& c) { return wrap(standard_gamma_grad(c.tensor(0), c.tensor(1))); }, nullptr},
+    {"_standard_gamma_grad", kFunction, "input, output",
+     [](Call& c) { return wrap(standard_gamma_grad(c.tensor(0), c.tensor(1))); }, nullptr},
     {"_sample_dirichlet", kFunction | kRandom, "input, generator=None",
      [](Call& c) { return wrap(sample_dirichlet(c.tensor(0), generator_arg(c, 1))); }, nullptr},
     {"_dirichlet_grad", kFunction, "x, alpha, total",
      [](Call& c) { return wrap(dirichlet_grad(c.tensor(0), c.tensor(1), c.tensor(2))); }, nullptr},
-    {"bernoulli", kBoth | kRandom, "input, p=None, *, generator=None, out=None", bernoulli_args, "1 with the probability given by each element of input."},
+    {"bernoulli", kBoth | kRandom, "input, p=None, *, generator=None, out=None", bernoulli_args,
+     "1 with the probability given by each element of input."},
     {"multinomial", kBoth | kRandom, "input, num_samples, replacement=False, *, generator=None, out=None",
-     [](Call& c) { return finish(c, 4, multinomial(c.tensor(0), c.integer(1), c.boolean(2, false), generator_arg(c, 3))); },
+     [](Call& c) {
+       return finish(c, 4, multinomial(c.tensor(0), c.integer(1), c.boolean(2, false), generator_arg(c, 3)));
+     },
      "Indices drawn with the probabilities in each row of input."},
-    {"uniform_", kMethod | kRandom, "input, from=0, to=1, *, generator=None", [](Call& c) { return two_numbers<Random::uniform>(c, 0, 1); }, nullptr},
-    {"normal_", kMethod | kRandom, "input, mean=0, std=1, *, generator=None", [](Call& c) { return two_numbers<Random::normal>(c, 0, 1); }, nullptr},
-    {"cauchy_", kMethod | kRandom, "input, median=0, sigma=1, *, generator=None", [](Call& c) { return two_numbers<Random::cauchy>(c, 0, 1); }, nullptr},
-    {"log_normal_", kMethod | kRandom, "input, mean=1, std=2, *, generator=None", [](Call& c) { return two_numbers<Random::log_normal>(c, 1, 2); }, nullptr},
+    {"uniform_", kMethod | kRandom, "input, from=0, to=1, *, generator=None",
+     [](Call& c) { return two_numbers<Random::uniform>(c, 0, 1); }, nullptr},
+    {"normal_", kMethod | kRandom, "input, mean=0, std=1, *, generator=None",
+     [](Call& c) { return two_numbers<Random::normal>(c, 0, 1); }, nullptr},
+    {"cauchy_", kMethod | kRandom, "input, median=0, sigma=1, *, generator=None",
+     [](Call& c) { return two_numbers<Random::cauchy>(c, 0, 1); }, nullptr},
+    {"log_normal_", kMethod | kRandom, "input, mean=1, std=2, *, generator=None",
+     [](Call& c) { return two_numbers<Random::log_normal>(c, 1, 2); }, nullptr},
     {"random_", kMethod | kRandom, "input, from=None, to=None, *, generator=None", random_inplace, nullptr},
     {"bernoulli_", kMethod | kRandom, "input, p=0.5, *, generator=None", bernoulli_inplace, nullptr},
     {"exponential_", kMethod | kRandom, "input, lambd=1, *, generator=None", exponential_inplace, nullptr},
     {"geometric_", kMethod | kRandom, "input, p, *, generator=None", geometric_inplace, nullptr},
-    {"dropout", kFunction | kRandom, "input, p, train", [](Call& c) { const Tensor& x = c.tensor(0); return wrap(dropout(x, c.scalar(1).f, c.boolean(2, true))); }, nullptr},
-    {"dropout_", kFunction | kRandom, "input, p, train", [](Call& c) { dropout_(c.tensor(0), c.scalar(1).f, c.boolean(2, true)); return same_object(c); }, nullptr},
+    {"dropout", kFunction | kRandom, "input, p, train",
+     [](Call& c) {
+       const Tensor& x = c.tensor(0);
+       return wrap(dropout(x, c.scalar(1).f, c.boolean(2, true)));
+     },
+     nullptr},
+    {"dropout_", kFunction | kRandom, "input, p, train",
+     [](Call& c) {
+       dropout_(c.tensor(0), c.scalar(1).f, c.boolean(2, true));
+       return same_object(c);
+     },
+     nullptr},
 };
 Signature defs_signatures[sizeof(defs) / sizeof(defs[0])];
 

@@ -67,7 +67,8 @@ PyObject* cumulative_(Call& c, Row op) {
 PyObject* any_args(Call& c, bool all) {
   const Tensor& t = c.tensor(0);
   // Here () means no dimension: each element for itself.
-  if (c.has(1) && c.dims(1).n == 0) return finish(c, 3, to_dtype(t, t.dtype() == DType::UInt8 ? t.dtype() : DType::Bool));
+  if (c.has(1) && c.dims(1).n == 0)
+    return finish(c, 3, to_dtype(t, t.dtype() == DType::UInt8 ? t.dtype() : DType::Bool));
   return finish(c, 3, any(c.tensor(0), reduce_dims(c, 1), c.boolean(2, false), all));
 }
 
@@ -111,63 +112,102 @@ constexpr FunctionDef defs[] = {
     {"prod", kBoth, "input, dim=None, keepdim=False, *, dtype=None, out=None",
      [](Call& c) { return finish(c, 4, prod(c.tensor(0), c.opt_integer(1), c.boolean(2, false), c.opt_dtype(3))); },
      "Product over dim."},
-    {"max", kBoth, "input, dim=None, keepdim=False, *, other=None, out=None", [](Call& c) { return extremum_args(c, false); },
+    {"max", kBoth, "input, dim=None, keepdim=False, *, other=None, out=None",
+     [](Call& c) { return extremum_args(c, false); },
      "Largest element; with dim, (values, indices); with another tensor, the elementwise maximum."},
-    {"min", kBoth, "input, dim=None, keepdim=False, *, other=None, out=None", [](Call& c) { return extremum_args(c, true); },
+    {"min", kBoth, "input, dim=None, keepdim=False, *, other=None, out=None",
+     [](Call& c) { return extremum_args(c, true); },
      "Smallest element; with dim, (values, indices); with another tensor, the elementwise minimum."},
-    {"amax", kBoth, "input, dim=(), keepdim=False, *, out=None", [](Call& c) { return aminmax_dims(c, false); }, "Largest element over dim."},
-    {"amin", kBoth, "input, dim=(), keepdim=False, *, out=None", [](Call& c) { return aminmax_dims(c, true); }, "Smallest element over dim."},
+    {"amax", kBoth, "input, dim=(), keepdim=False, *, out=None", [](Call& c) { return aminmax_dims(c, false); },
+     "Largest element over dim."},
+    {"amin", kBoth, "input, dim=(), keepdim=False, *, out=None", [](Call& c) { return aminmax_dims(c, true); },
+     "Smallest element over dim."},
     {"argmax", kBoth, "input, dim=None, keepdim=False, *, out=None",
-     [](Call& c) { return finish(c, 3, arg_extremum(c.tensor(0), c.opt_integer(1), c.boolean(2, false), false)); }, "Index of the largest element."},
+     [](Call& c) { return finish(c, 3, arg_extremum(c.tensor(0), c.opt_integer(1), c.boolean(2, false), false)); },
+     "Index of the largest element."},
     {"argmin", kBoth, "input, dim=None, keepdim=False, *, out=None",
-     [](Call& c) { return finish(c, 3, arg_extremum(c.tensor(0), c.opt_integer(1), c.boolean(2, false), true)); }, "Index of the smallest element."},
-    {"var", kBoth, "input, dim=None, unbiased=True, keepdim=False, *, correction=1, out=None", [](Call& c) { return var_args(c, false); },
-     "Variance with Bessel's correction unless correction=0."},
-    {"std", kBoth, "input, dim=None, unbiased=True, keepdim=False, *, correction=1, out=None", [](Call& c) { return var_args(c, true); },
-     "Standard deviation with Bessel's correction unless correction=0."},
+     [](Call& c) { return finish(c, 3, arg_extremum(c.tensor(0), c.opt_integer(1), c.boolean(2, false), true)); },
+     "Index of the smallest element."},
+    {"var", kBoth, "input, dim=None, unbiased=True, keepdim=False, *, correction=1, out=None",
+     [](Call& c) { return var_args(c, false); }, "Variance with Bessel's correction unless correction=0."},
+    {"std", kBoth, "input, dim=None, unbiased=True, keepdim=False, *, correction=1, out=None",
+     [](Call& c) { return var_args(c, true); }, "Standard deviation with Bessel's correction unless correction=0."},
     {"norm", kBoth, "input, p=2, dim=None, keepdim=False, out=None, dtype=None",
-     [](Call& c) { return finish(c, 4, norm(c.tensor(0), order_of(c, 1), reduce_dims(c, 2), c.boolean(3, false), c.opt_dtype(5), false)); },
+     [](Call& c) {
+       return finish(c, 4,
+                     norm(c.tensor(0), order_of(c, 1), reduce_dims(c, 2), c.boolean(3, false), c.opt_dtype(5), false));
+     },
      "Vector norm of order p."},
     {"_vector_norm", kFunction, "input, ord=2, dim=None, keepdim=False, *, dtype=None, out=None",
-     [](Call& c) { return finish(c, 5, norm(c.tensor(0), order_of(c, 1), reduce_dims(c, 2), c.boolean(3, false), c.opt_dtype(4), true)); },
+     [](Call& c) {
+       return finish(c, 5,
+                     norm(c.tensor(0), order_of(c, 1), reduce_dims(c, 2), c.boolean(3, false), c.opt_dtype(4), true));
+     },
      nullptr},
-    {"any", kBoth, "input, dim=None, keepdim=False, *, out=None", [](Call& c) { return any_args(c, false); }, "Whether any element is true."},
-    {"all", kBoth, "input, dim=None, keepdim=False, *, out=None", [](Call& c) { return any_args(c, true); }, "Whether all elements are true."},
-    {"count_nonzero", kBoth, "input, dim=None", [](Call& c) { return wrap(count_nonzero(c.tensor(0), reduce_dims(c, 1))); }, nullptr},
+    {"any", kBoth, "input, dim=None, keepdim=False, *, out=None", [](Call& c) { return any_args(c, false); },
+     "Whether any element is true."},
+    {"all", kBoth, "input, dim=None, keepdim=False, *, out=None", [](Call& c) { return any_args(c, true); },
+     "Whether all elements are true."},
+    {"count_nonzero", kBoth, "input, dim=None",
+     [](Call& c) { return wrap(count_nonzero(c.tensor(0), reduce_dims(c, 1))); }, nullptr},
     {"logsumexp", kBoth, "input, dim, keepdim=False, *, out=None",
-     [](Call& c) { return finish(c, 3, logsumexp(c.tensor(0), c.dims(1), c.boolean(2, false))); }, "log(sum(exp(input))) over dim."},
-    {"softmax", kBoth, "input, dim, dtype=None, *, out=None", [](Call& c) { return softmax_args(c, false); }, "exp(input) / sum(exp(input)) over dim."},
-    {"log_softmax", kBoth, "input, dim, dtype=None, *, out=None", [](Call& c) { return softmax_args(c, true); }, "log(softmax(input)) over dim."},
+     [](Call& c) { return finish(c, 3, logsumexp(c.tensor(0), c.dims(1), c.boolean(2, false))); },
+     "log(sum(exp(input))) over dim."},
+    {"softmax", kBoth, "input, dim, dtype=None, *, out=None", [](Call& c) { return softmax_args(c, false); },
+     "exp(input) / sum(exp(input)) over dim."},
+    {"log_softmax", kBoth, "input, dim, dtype=None, *, out=None", [](Call& c) { return softmax_args(c, true); },
+     "log(softmax(input)) over dim."},
     {"cumsum", kBoth, "input, dim, *, dtype=None, out=None",
-     [](Call& c) { return finish(c, 3, cumulative(c.tensor(0), c.integer(1), Row::cumsum, c.opt_dtype(2))); }, "Running sum along dim."},
+     [](Call& c) { return finish(c, 3, cumulative(c.tensor(0), c.integer(1), Row::cumsum, c.opt_dtype(2))); },
+     "Running sum along dim."},
     {"cumprod", kBoth, "input, dim, *, dtype=None, out=None",
-     [](Call& c) { return finish(c, 3, cumulative(c.tensor(0), c.integer(1), Row::cumprod, c.opt_dtype(2))); }, "Running product along dim."},
+     [](Call& c) { return finish(c, 3, cumulative(c.tensor(0), c.integer(1), Row::cumprod, c.opt_dtype(2))); },
+     "Running product along dim."},
     {"cumsum_", kMethod, "input, dim, *, dtype=None", [](Call& c) { return cumulative_(c, Row::cumsum); }, nullptr},
     {"cumprod_", kMethod, "input, dim, *, dtype=None", [](Call& c) { return cumulative_(c, Row::cumprod); }, nullptr},
     {"cummax", kBoth, "input, dim",
-     [](Call& c) { auto [v, i] = cumulative_extremum(c.tensor(0), c.integer(1), false); return wrap_pair("cummax", v, i); }, nullptr},
+     [](Call& c) {
+       auto [v, i] = cumulative_extremum(c.tensor(0), c.integer(1), false);
+       return wrap_pair("cummax", v, i);
+     },
+     nullptr},
     {"cummin", kBoth, "input, dim",
-     [](Call& c) { auto [v, i] = cumulative_extremum(c.tensor(0), c.integer(1), true); return wrap_pair("cummin", v, i); }, nullptr},
-    {"matmul", kBoth, "input, other, *, out=None", [](Call& c) { return finish(c, 2, matmul(c.tensor(0), c.tensor(1))); },
+     [](Call& c) {
+       auto [v, i] = cumulative_extremum(c.tensor(0), c.integer(1), true);
+       return wrap_pair("cummin", v, i);
+     },
+     nullptr},
+    {"matmul", kBoth, "input, other, *, out=None",
+     [](Call& c) { return finish(c, 2, matmul(c.tensor(0), c.tensor(1))); },
      "Matrix product with broadcasting over the leading dimensions."},
-    {"mm", kBoth, "input, mat2, *, out=None", [](Call& c) { return finish(c, 2, mm(c.tensor(0), c.tensor(1))); }, "Product of two matrices."},
-    {"bmm", kBoth, "input, mat2, *, out=None", [](Call& c) { return finish(c, 2, bmm(c.tensor(0), c.tensor(1))); }, "Products of two batches of matrices."},
-    {"mv", kBoth, "input, vec, *, out=None", [](Call& c) { return finish(c, 2, mv(c.tensor(0), c.tensor(1))); }, "Matrix times vector."},
-    {"dot", kBoth, "input, tensor, *, out=None", [](Call& c) { return finish(c, 2, dot(c.tensor(0), c.tensor(1))); }, "Inner product of two vectors."},
-    {"addmm", kBoth, "input, mat1, mat2, *, beta=1, alpha=1, out=None", [](Call& c) { return product_sum(c, addmm); }, "beta * input + alpha * mat1 @ mat2"},
-    {"addmv", kBoth, "input, mat, vec, *, beta=1, alpha=1, out=None", [](Call& c) { return product_sum(c, addmv_op); }, "beta * input + alpha * mat @ vec"},
-    {"addr", kBoth, "input, vec1, vec2, *, beta=1, alpha=1, out=None", [](Call& c) { return product_sum(c, addr_op); }, "beta * input + alpha * outer(vec1, vec2)"},
-    {"baddbmm", kBoth, "input, batch1, batch2, *, beta=1, alpha=1, out=None", [](Call& c) { return product_sum(c, baddbmm); }, nullptr},
+    {"mm", kBoth, "input, mat2, *, out=None", [](Call& c) { return finish(c, 2, mm(c.tensor(0), c.tensor(1))); },
+     "Product of two matrices."},
+    {"bmm", kBoth, "input, mat2, *, out=None", [](Call& c) { return finish(c, 2, bmm(c.tensor(0), c.tensor(1))); },
+     "Products of two batches of matrices."},
+    {"mv", kBoth, "input, vec, *, out=None", [](Call& c) { return finish(c, 2, mv(c.tensor(0), c.tensor(1))); },
+     "Matrix times vector."},
+    {"dot", kBoth, "input, tensor, *, out=None", [](Call& c) { return finish(c, 2, dot(c.tensor(0), c.tensor(1))); },
+     "Inner product of two vectors."},
+    {"addmm", kBoth, "input, mat1, mat2, *, beta=1, alpha=1, out=None", [](Call& c) { return product_sum(c, addmm); },
+     "beta * input + alpha * mat1 @ mat2"},
+    {"addmv", kBoth, "input, mat, vec, *, beta=1, alpha=1, out=None", [](Call& c) { return product_sum(c, addmv_op); },
+     "beta * input + alpha * mat @ vec"},
+    {"addr", kBoth, "input, vec1, vec2, *, beta=1, alpha=1, out=None", [](Call& c) { return product_sum(c, addr_op); },
+     "beta * input + alpha * outer(vec1, vec2)"},
+    {"baddbmm", kBoth, "input, batch1, batch2, *, beta=1, alpha=1, out=None",
+     [](Call& c) { return product_sum(c, baddbmm); }, nullptr},
     {"addmm_", kMethod, "input, mat1, mat2, *, beta=1, alpha=1",
      [](Call& c) {
-       copy_(c.tensor(0), addmm(c.tensor(0), c.tensor(1), c.tensor(2), c.scalar(3, Scalar::of_int(1)), c.scalar(4, Scalar::of_int(1))));
+       copy_(c.tensor(0), addmm(c.tensor(0), c.tensor(1), c.tensor(2), c.scalar(3, Scalar::of_int(1)),
+                                c.scalar(4, Scalar::of_int(1))));
        return same_object(c);
      },
      nullptr},
     {"outer", kBoth, "input, vec2, *, out=None",
      [](Call& c) {
        const Tensor &a = c.tensor(0), &b = c.tensor(1);
-       FG_CHECK(a.dim() == 1 && b.dim() == 1, Runtime, "outer: Expected 1-D arguments, but got ", a.dim(), "-D and ", b.dim(), "-D");
+       FG_CHECK(a.dim() == 1 && b.dim() == 1, Runtime, "outer: Expected 1-D arguments, but got ", a.dim(), "-D and ",
+                b.dim(), "-D");
        return finish(c, 2, mul(view(a, DimArray{a.size(0), 1}), b));
      },
      "Products of all pairs of two vectors."},
@@ -181,11 +221,15 @@ PyObject* finish_pair(const Call& c, int i, const char* kind, const Tensor& valu
   std::vector<Tensor> out = c.tensors(i);
   FG_CHECK(out.size() == 2, Type, kind, "(): out must be a tuple of two tensors, got ", out.size());
   if (mode & kForward) refuse_forward_out(kind, values), refuse_forward_out(kind, out[0]);
-  FG_CHECK(!values.requires_grad(), Runtime, kind, "(): functions with out=... arguments don't support automatic "
+  FG_CHECK(!values.requires_grad(), Runtime, kind,
+           "(): functions with out=... arguments don't support automatic "
            "differentiation, but one of the arguments requires grad.");
-  FG_CHECK(out[0].device() == values.device() && out[1].device() == values.device(), Runtime, kind, ": out= is on another device");
-  FG_CHECK(out[0].dtype() == values.dtype() && out[1].dtype() == indices.dtype(), Runtime, kind, ": Expected out tensors to have "
-           "dtypes ", dtype_name(values.dtype()), " and ", dtype_name(indices.dtype()), ", but got ", dtype_name(out[0].dtype()),
+  FG_CHECK(out[0].device() == values.device() && out[1].device() == values.device(), Runtime, kind,
+           ": out= is on another device");
+  FG_CHECK(out[0].dtype() == values.dtype() && out[1].dtype() == indices.dtype(), Runtime, kind,
+           ": Expected out tensors to have "
+           "dtypes ",
+           dtype_name(values.dtype()), " and ", dtype_name(indices.dtype()), ", but got ", dtype_name(out[0].dtype()),
            " and ", dtype_name(out[1].dtype()));
   NoGradGuard guard;
   copy_(resize_out(out[0], values.sizes()), values);

@@ -41,7 +41,8 @@ PyObject* split_args(Call& c) {
 PyObject* size_args(Call& c) {
   const Tensor& t = c.tensor(0);
   if (!c.has(1)) return wrap_sizes(t.sizes());
-  return PyLong_FromLongLong(t.dim() ? t.size(wrap_dim(c.integer(1), t.dim(), "size")) : t.size(wrap_dim(c.integer(1), 0, "size")));
+  return PyLong_FromLongLong(t.dim() ? t.size(wrap_dim(c.integer(1), t.dim(), "size"))
+                                     : t.size(wrap_dim(c.integer(1), 0, "size")));
 }
 PyObject* stride_args(Call& c) {
   const Tensor& t = c.tensor(0);
@@ -75,8 +76,9 @@ PyObject* to_args(Call& c) {
     Device d;
     if (is_dtype(o)) dtype = unwrap_dtype(o);
     else if (is_tensor(o)) dtype = borrow(o).dtype(), device = borrow(o).device();
-    else if (PyBool_Check(o)) { if (flags++) copy = o == Py_True; }
-    else if (to_device_value(o, d)) device = d;
+    else if (PyBool_Check(o)) {
+      if (flags++) copy = o == Py_True;
+    } else if (to_device_value(o, d)) device = d;
     else if (PyErr_Occurred()) return nullptr;
     else fail(ErrorKind::Type, "to(): expected a dtype, a device or a Tensor, not ", Py_TYPE(o)->tp_name);
   }
@@ -180,31 +182,47 @@ PyObject* item_fn(Call& c) { return wrap_scalar(item(c.tensor(0))); }
 constexpr FunctionDef defs[] = {
     {"view", kMethod, "input, *shape", view_args, "The same elements under another shape, without a copy."},
     {"view_as", kMethod, "input, other", [](Call& c) { return wrap(view(c.tensor(0), c.tensor(1).sizes())); }, nullptr},
-    {"reshape", kMethod, "input, *shape", [](Call& c) { return wrap(reshape(c.tensor(0), c.dims(1))); }, "The same elements under another shape, copied when needed."},
-    {"reshape_as", kMethod, "input, other", [](Call& c) { return wrap(reshape(c.tensor(0), c.tensor(1).sizes())); }, nullptr},
-    {"permute", kMethod, "input, *dims", [](Call& c) { return wrap(permute(c.tensor(0), c.dims(1))); }, "Dimensions in another order."},
-    {"transpose", kBoth, "input, dim0, dim1", [](Call& c) { return wrap(transpose(c.tensor(0), c.integer(1), c.integer(2))); }, "Two dimensions exchanged."},
-    {"swapaxes", kBoth, "input, axis0, axis1", [](Call& c) { return wrap(transpose(c.tensor(0), c.integer(1), c.integer(2))); }, nullptr},
-    {"swapdims", kBoth, "input, dim0, dim1", [](Call& c) { return wrap(transpose(c.tensor(0), c.integer(1), c.integer(2))); }, nullptr},
+    {"reshape", kMethod, "input, *shape", [](Call& c) { return wrap(reshape(c.tensor(0), c.dims(1))); },
+     "The same elements under another shape, copied when needed."},
+    {"reshape_as", kMethod, "input, other", [](Call& c) { return wrap(reshape(c.tensor(0), c.tensor(1).sizes())); },
+     nullptr},
+    {"permute", kMethod, "input, *dims", [](Call& c) { return wrap(permute(c.tensor(0), c.dims(1))); },
+     "Dimensions in another order."},
+    {"transpose", kBoth, "input, dim0, dim1",
+     [](Call& c) { return wrap(transpose(c.tensor(0), c.integer(1), c.integer(2))); }, "Two dimensions exchanged."},
+    {"swapaxes", kBoth, "input, axis0, axis1",
+     [](Call& c) { return wrap(transpose(c.tensor(0), c.integer(1), c.integer(2))); }, nullptr},
+    {"swapdims", kBoth, "input, dim0, dim1",
+     [](Call& c) { return wrap(transpose(c.tensor(0), c.integer(1), c.integer(2))); }, nullptr},
     {"t", kBoth, "input", [](Call& c) { return wrap(t(c.tensor(0))); }, "Transpose of a matrix; vectors stay."},
     {"movedim", kBoth, "input, source, destination", movedim_args, nullptr},
     {"moveaxis", kBoth, "input, source, destination", movedim_args, nullptr},
-    {"expand", kMethod, "input, *size", [](Call& c) { return wrap(expand(c.tensor(0), c.dims(1))); }, "Dimensions of size 1 repeated without a copy."},
-    {"expand_as", kMethod, "input, other", [](Call& c) { return wrap(expand(c.tensor(0), c.tensor(1).sizes())); }, nullptr},
+    {"expand", kMethod, "input, *size", [](Call& c) { return wrap(expand(c.tensor(0), c.dims(1))); },
+     "Dimensions of size 1 repeated without a copy."},
+    {"expand_as", kMethod, "input, other", [](Call& c) { return wrap(expand(c.tensor(0), c.tensor(1).sizes())); },
+     nullptr},
     {"broadcast_to", kBoth, "input, size", [](Call& c) { return wrap(expand(c.tensor(0), c.dims(1))); }, nullptr},
     {"squeeze", kBoth, "input, dim=None", squeeze_args, "Without dimensions of size 1."},
-    {"unsqueeze", kBoth, "input, dim", [](Call& c) { return wrap(unsqueeze(c.tensor(0), c.integer(1))); }, "With a dimension of size 1 more."},
+    {"unsqueeze", kBoth, "input, dim", [](Call& c) { return wrap(unsqueeze(c.tensor(0), c.integer(1))); },
+     "With a dimension of size 1 more."},
     {"squeeze_", kMethod, "input, dim=None",
-     [](Call& c) { return relaid(c, "squeeze_", [&](const Tensor& t) { return squeeze(t, c.opt_dims(1)); }); }, nullptr},
+     [](Call& c) { return relaid(c, "squeeze_", [&](const Tensor& t) { return squeeze(t, c.opt_dims(1)); }); },
+     nullptr},
     {"unsqueeze_", kMethod, "input, dim",
-     [](Call& c) { return relaid(c, "unsqueeze_", [&](const Tensor& t) { return unsqueeze(t, c.integer(1)); }); }, nullptr},
+     [](Call& c) { return relaid(c, "unsqueeze_", [&](const Tensor& t) { return unsqueeze(t, c.integer(1)); }); },
+     nullptr},
     {"transpose_", kMethod, "input, dim0, dim1", transpose_inplace, nullptr},
     {"swapaxes_", kMethod, "input, axis0, axis1", transpose_inplace, nullptr},
     {"swapdims_", kMethod, "input, dim0, dim1", transpose_inplace, nullptr},
     {"t_", kMethod, "input", [](Call& c) { return relaid(c, "t_", [](const Tensor& x) { return t(x); }); }, nullptr},
     {"narrow", kBoth, "input, dim, start, length",
-     [](Call& c) { return wrap(narrow(c.tensor(0), c.integer(1), c.is_tensor(2) ? item(c.tensor(2)).i : c.integer(2), c.integer(3))); }, nullptr},
-    {"select", kBoth, "input, dim, index", [](Call& c) { return wrap(select(c.tensor(0), c.integer(1), c.integer(2))); }, nullptr},
+     [](Call& c) {
+       return wrap(
+           narrow(c.tensor(0), c.integer(1), c.is_tensor(2) ? item(c.tensor(2)).i : c.integer(2), c.integer(3)));
+     },
+     nullptr},
+    {"select", kBoth, "input, dim, index",
+     [](Call& c) { return wrap(select(c.tensor(0), c.integer(1), c.integer(2))); }, nullptr},
     {"diagonal", kBoth, "input, offset=0, dim1=0, dim2=1",
      [](Call& c) { return wrap(diagonal(c.tensor(0), c.integer(1, 0), c.integer(2, 0), c.integer(3, 1))); }, nullptr},
     {"unfold", kMethod, "input, dimension, size, step",
@@ -215,17 +233,28 @@ constexpr FunctionDef defs[] = {
        return wrap(as_strided(t, c.dims(1), c.dims(2), c.integer(3, t.offset())));
      },
      nullptr},
-    {"split", kBoth, "input, split_size, dim=0", split_args, "Views of equal length along dim, or of the given lengths."},
-    {"split_with_sizes", kBoth, "input, split_sizes, dim=0", [](Call& c) { return return_list(split(c.tensor(0), c.dims(1), c.integer(2, 0))); }, nullptr},
-    {"chunk", kBoth, "input, chunks, dim=0", [](Call& c) { return return_list(chunk(c.tensor(0), c.integer(1), c.integer(2, 0))); }, nullptr},
-    {"unbind", kBoth, "input, dim=0", [](Call& c) { return return_list(unbind(c.tensor(0), c.integer(1, 0))); }, nullptr},
-    {"flatten", kBoth, "input, start_dim=0, end_dim=-1", [](Call& c) { return wrap(flatten(c.tensor(0), c.integer(1, 0), c.integer(2, -1))); }, nullptr},
+    {"split", kBoth, "input, split_size, dim=0", split_args,
+     "Views of equal length along dim, or of the given lengths."},
+    {"split_with_sizes", kBoth, "input, split_sizes, dim=0",
+     [](Call& c) { return return_list(split(c.tensor(0), c.dims(1), c.integer(2, 0))); }, nullptr},
+    {"chunk", kBoth, "input, chunks, dim=0",
+     [](Call& c) { return return_list(chunk(c.tensor(0), c.integer(1), c.integer(2, 0))); }, nullptr},
+    {"unbind", kBoth, "input, dim=0", [](Call& c) { return return_list(unbind(c.tensor(0), c.integer(1, 0))); },
+     nullptr},
+    {"flatten", kBoth, "input, start_dim=0, end_dim=-1",
+     [](Call& c) { return wrap(flatten(c.tensor(0), c.integer(1, 0), c.integer(2, -1))); }, nullptr},
     {"unflatten", kBoth, "input, dim, sizes", unflatten_args, nullptr},
     {"ravel", kBoth, "input", [](Call& c) { return wrap(reshape(contiguous(c.tensor(0)), DimArray{-1})); }, nullptr},
-    {"cat", kFunction, "tensors, dim=0, *, out=None", [](Call& c) { return finish(c, 2, cat(c.tensors(0), c.integer(1, 0))); }, "Tensors joined along an existing dimension."},
-    {"concat", kFunction, "tensors, dim=0, *, out=None", [](Call& c) { return finish(c, 2, cat(c.tensors(0), c.integer(1, 0))); }, nullptr},
-    {"concatenate", kFunction, "tensors, dim=0, *, out=None", [](Call& c) { return finish(c, 2, cat(c.tensors(0), c.integer(1, 0))); }, nullptr},
-    {"stack", kFunction, "tensors, dim=0, *, out=None", [](Call& c) { return finish(c, 2, stack(c.tensors(0), c.integer(1, 0))); }, "Tensors joined along a new dimension."},
+    {"cat", kFunction, "tensors, dim=0, *, out=None",
+     [](Call& c) { return finish(c, 2, cat(c.tensors(0), c.integer(1, 0))); },
+     "Tensors joined along an existing dimension."},
+    {"concat", kFunction, "tensors, dim=0, *, out=None",
+     [](Call& c) { return finish(c, 2, cat(c.tensors(0), c.integer(1, 0))); }, nullptr},
+    {"concatenate", kFunction, "tensors, dim=0, *, out=None",
+     [](Call& c) { return finish(c, 2, cat(c.tensors(0), c.integer(1, 0))); }, nullptr},
+    {"stack", kFunction, "tensors, dim=0, *, out=None",
+     [](Call& c) { return finish(c, 2, stack(c.tensors(0), c.integer(1, 0))); },
+     "Tensors joined along a new dimension."},
     {"flip", kMethod, "input, *dims", [](Call& c) { return wrap(flip(c.tensor(0), c.dims(1))); }, nullptr},
     {"repeat", kMethod, "input, *repeats", [](Call& c) { return wrap(repeat(c.tensor(0), c.dims(1))); }, nullptr},
     {"tile", kMethod, "input, *dims",
@@ -253,9 +282,12 @@ constexpr FunctionDef defs[] = {
        return wrap(format == Format::preserve ? contiguous(c.tensor(0)) : in_format(c.tensor(0), format));
      },
      nullptr},
-    {"to", kMethod, "input, a=None, b=None, c=None, dtype=None, device=None, non_blocking=False, copy=False, memory_format=None", to_args,
-     "As another dtype or on another device."},
-    {"type_as", kMethod, "input, other", [](Call& c) { return wrap(to_device(converted(c.tensor(0), c.tensor(1).dtype()), c.tensor(1).device())); }, nullptr},
+    {"to", kMethod,
+     "input, a=None, b=None, c=None, dtype=None, device=None, non_blocking=False, copy=False, memory_format=None",
+     to_args, "As another dtype or on another device."},
+    {"type_as", kMethod, "input, other",
+     [](Call& c) { return wrap(to_device(converted(c.tensor(0), c.tensor(1).dtype()), c.tensor(1).device())); },
+     nullptr},
     {"float", kMethod, "input", cast_to<DType::Float32>, nullptr},
     {"double", kMethod, "input", cast_to<DType::Float64>, nullptr},
     {"cfloat", kMethod, "input", cast_to<DType::Complex64>, nullptr},
@@ -284,7 +316,12 @@ constexpr FunctionDef defs[] = {
        return same_object(c);
      },
      nullptr},
-    {"zero_", kBoth, "input", [](Call& c) { zero_(c.tensor(0)); return same_object(c); }, nullptr},
+    {"zero_", kBoth, "input",
+     [](Call& c) {
+       zero_(c.tensor(0));
+       return same_object(c);
+     },
+     nullptr},
     {"item", kMethod, "input", item_fn, "The one element as a Python number."},
     {"detach", kBoth, "input", detach_fn, "The same elements without history."},
 
@@ -298,21 +335,26 @@ constexpr FunctionDef defs[] = {
     {"data_ptr", kMethod, "input", [](Call& c) { return PyLong_FromVoidPtr(c.tensor(0).mutable_data()); }, nullptr},
     {"storage_offset", kMethod, "input", [](Call& c) { return PyLong_FromLongLong(c.tensor(0).offset()); }, nullptr},
     {"is_contiguous", kMethod, "input, memory_format=None",
+     [](Call& c) { return PyBool_FromLong(is_in_format(c.tensor(0), format_of(c, 1, Format::contiguous))); }, nullptr},
+    {"is_floating_point", kBoth, "input", [](Call& c) { return PyBool_FromLong(is_floating(c.tensor(0).dtype())); },
+     nullptr},
+    {"is_signed", kMethod, "input",
      [](Call& c) {
-       return PyBool_FromLong(is_in_format(c.tensor(0), format_of(c, 1, Format::contiguous)));
+       DType t = c.tensor(0).dtype();
+       return PyBool_FromLong(t != DType::Bool && t != DType::UInt8);
      },
      nullptr},
-    {"is_floating_point", kBoth, "input", [](Call& c) { return PyBool_FromLong(is_floating(c.tensor(0).dtype())); }, nullptr},
-    {"is_signed", kMethod, "input",
-     [](Call& c) { DType t = c.tensor(0).dtype(); return PyBool_FromLong(t != DType::Bool && t != DType::UInt8); }, nullptr},
-    {"is_same_size", kMethod, "input, other", [](Call& c) { return PyBool_FromLong(same(c.tensor(0).sizes(), c.tensor(1).sizes())); }, nullptr},
+    {"is_same_size", kMethod, "input, other",
+     [](Call& c) { return PyBool_FromLong(same(c.tensor(0).sizes(), c.tensor(1).sizes())); }, nullptr},
     {"is_set_to", kMethod, "input, tensor",
      [](Call& c) {
        const Tensor &a = c.tensor(0), &b = c.tensor(1);
-       return PyBool_FromLong(a.shares_storage(b) && a.offset() == b.offset() && same(a.sizes(), b.sizes()) && same(a.strides(), b.strides()));
+       return PyBool_FromLong(a.shares_storage(b) && a.offset() == b.offset() && same(a.sizes(), b.sizes()) &&
+                              same(a.strides(), b.strides()));
      },
      nullptr},
-    {"get_device", kMethod, "input", [](Call& c) { return PyLong_FromLong(c.tensor(0).device().is_cpu() ? -1 : c.tensor(0).device().index); }, nullptr},
+    {"get_device", kMethod, "input",
+     [](Call& c) { return PyLong_FromLong(c.tensor(0).device().is_cpu() ? -1 : c.tensor(0).device().index); }, nullptr},
     {"requires_grad_", kMethod, "input, requires_grad=True",
      [](Call& c) -> PyObject* {
        PyObject* on = c.boolean(1, true) ? Py_True : Py_False;
@@ -324,7 +366,8 @@ constexpr FunctionDef defs[] = {
     {"transpose_", kMethod, "input, dim0, dim1", transpose_self, "Exchanges two dimensions in place."},
     {"swapaxes_", kMethod, "input, axis0, axis1", transpose_self, "transpose_."},
     {"swapdims_", kMethod, "input, dim0, dim1", transpose_self, "transpose_."},
-    {"squeeze_", kMethod, "input, dim=None", [](Call& c) { return squeeze_(c.tensor(0), c.opt_dims(1)), same_object(c); },
+    {"squeeze_", kMethod, "input, dim=None",
+     [](Call& c) { return squeeze_(c.tensor(0), c.opt_dims(1)), same_object(c); },
      "Removes dimensions of size 1 in place."},
     {"unsqueeze_", kMethod, "input, dim", [](Call& c) { return unsqueeze_(c.tensor(0), c.integer(1)), same_object(c); },
      "Adds a dimension of size 1 in place."},
@@ -340,18 +383,28 @@ constexpr FunctionDef defs[] = {
        return same_object(c);
      },
      nullptr},
-    {"retain_grad", kMethod, "input", [](Call& c) -> PyObject* { retain_grad(c.tensor(0)); Py_RETURN_NONE; }, nullptr},
-    {"_storage_key", kMethod, "input", [](Call& c) { return PyLong_FromVoidPtr(&c.tensor(0).storage()); }, "Equal for tensors over the same bytes."},
-    {"_storage_nbytes", kMethod, "input", [](Call& c) { return PyLong_FromSize_t(c.tensor(0).storage().bytes()); }, nullptr},
+    {"retain_grad", kMethod, "input",
+     [](Call& c) -> PyObject* {
+       retain_grad(c.tensor(0));
+       Py_RETURN_NONE;
+     },
+     nullptr},
+    {"_storage_key", kMethod, "input", [](Call& c) { return PyLong_FromVoidPtr(&c.tensor(0).storage()); },
+     "Equal for tensors over the same bytes."},
+    {"_storage_nbytes", kMethod, "input", [](Call& c) { return PyLong_FromSize_t(c.tensor(0).storage().bytes()); },
+     nullptr},
     {"_use_count", kMethod, "input", [](Call& c) { return PyLong_FromUnsignedLong(c.tensor(0).use_count()); }, nullptr},
 };
 Signature defs_signatures[sizeof(defs) / sizeof(defs[0])];
 
 // As functions, sizes are one argument.
 constexpr FunctionDef functions[] = {
-    {"reshape", kFunction, "input, shape", [](Call& c) { return wrap(reshape(c.tensor(0), c.dims(1))); }, "The same elements under another shape, copied when needed."},
-    {"permute", kFunction, "input, dims", [](Call& c) { return wrap(permute(c.tensor(0), c.dims(1))); }, "Dimensions in another order."},
-    {"flip", kFunction, "input, dims", [](Call& c) { return wrap(flip(c.tensor(0), c.dims(1))); }, "Dimensions reversed."},
+    {"reshape", kFunction, "input, shape", [](Call& c) { return wrap(reshape(c.tensor(0), c.dims(1))); },
+     "The same elements under another shape, copied when needed."},
+    {"permute", kFunction, "input, dims", [](Call& c) { return wrap(permute(c.tensor(0), c.dims(1))); },
+     "Dimensions in another order."},
+    {"flip", kFunction, "input, dims", [](Call& c) { return wrap(flip(c.tensor(0), c.dims(1))); },
+     "Dimensions reversed."},
     {"tile", kFunction, "input, dims",
      [](Call& c) {
        DimArray given = c.dims(1), dims;

@@ -7,8 +7,8 @@ namespace fg::py {
 namespace {
 
 struct Parsed {
-  Tensor view;                   // after ints, slices, None
-  std::vector<Tensor> indices;   // for fg::index, empty when the key was basic
+  Tensor view;                  // after ints, slices, None
+  std::vector<Tensor> indices;  // for fg::index, empty when the key was basic
   bool advanced = false;
 };
 
@@ -17,7 +17,8 @@ Tensor index_tensor(PyObject* o) {
   if (is_tensor(o)) return unwrap(o);
   FG_CHECK(!PyUnicode_Check(o), Type, "a string is no index for a tensor");
   if (PyFloat_Check(o))
-    fail(ErrorKind::Index, "only integers, slices (`:`), ellipsis (`...`), None and long or byte Variables are valid indices (got ",
+    fail(ErrorKind::Index,
+         "only integers, slices (`:`), ellipsis (`...`), None and long or byte Variables are valid indices (got ",
          Py_TYPE(o)->tp_name, ")");
   Tensor t = tensor_from_python(o, {}, {});
   if (t.numel() == 0 && is_floating(t.dtype())) t = to_dtype(t, DType::Int64);
@@ -123,12 +124,14 @@ Parsed parse(const Tensor& self, PyObject* key) {
 
 PyObject* tensor_getitem(PyObject* self, PyObject* key) {
   FG_TRY
-  if (PyObject* args[] = {self, key}; check_overridden(args, 2)) [[unlikely]] return dispatch_slot("__getitem__", {self, key});
+  if (PyObject* args[] = {self, key}; check_overridden(args, 2)) [[unlikely]]
+    return dispatch_slot("__getitem__", {self, key});
   const Tensor& t = borrow(self);
   if (PyLong_CheckExact(key)) {
     int64_t i = PyLong_AsLongLong(key);
     if (i == -1 && PyErr_Occurred()) return nullptr;
-    FG_CHECK(t.dim() > 0, Index, "invalid index of a 0-dim tensor. Use `tensor.item()` in Python or `tensor.item<T>()` in C++ to "
+    FG_CHECK(t.dim() > 0, Index,
+             "invalid index of a 0-dim tensor. Use `tensor.item()` in Python or `tensor.item<T>()` in C++ to "
              "convert a 0-dim tensor to a number");
     return wrap(select(t, 0, i));
   }

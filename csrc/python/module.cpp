@@ -19,8 +19,8 @@ namespace {
 using namespace fg;
 
 void* release_gil() { return PyGILState_Check() ? PyEval_SaveThread() : nullptr; }
-// When the interpreter has ended meanwhile, CPython ends a daemon thread here by unwinding its stack. That must not pass
-// through C++ frames (std::terminate), so the thread waits for the end of the process instead.
+// When the interpreter has ended meanwhile, CPython ends a daemon thread here by unwinding its stack. That must not
+// pass through C++ frames (std::terminate), so the thread waits for the end of the process instead.
 void acquire_gil(void* state) {
   try {
     PyEval_RestoreThread(static_cast<PyThreadState*>(state));
@@ -134,28 +134,17 @@ PYBIND11_MODULE(_C, m) {
   PyObject* module = m.ptr();
   using namespace fg::py;
   static constexpr bool (*parts[])(PyObject*) = {
-      init_tensor_type,
-      init_dtype_device,
-      init_overrides,
-      init_elementwise_functions,
-      init_reduce_functions,
-      init_sort_functions,
-      init_shape_functions,
-      init_index_functions,
-      init_create_functions,
-      init_complex_functions,
-      init_nn_functions,
-      init_optim_functions,
-      init_linalg_functions,
-      init_conv_functions,
-      init_image_functions,
-      init_random_functions,
-      init_convert,
-      init_arrays,
-      init_dlpack,
-      init_autograd,
-      init_autocast,
-      init_profile,
+      init_tensor_type,      init_dtype_device,
+      init_overrides,        init_elementwise_functions,
+      init_reduce_functions, init_sort_functions,
+      init_shape_functions,  init_index_functions,
+      init_create_functions, init_complex_functions,
+      init_nn_functions,     init_optim_functions,
+      init_linalg_functions, init_conv_functions,
+      init_image_functions,  init_random_functions,
+      init_convert,          init_arrays,
+      init_dlpack,           init_autograd,
+      init_autocast,         init_profile,
   };
   bool ok = true;
   for (auto part : parts) ok = ok && part(module);
@@ -171,31 +160,42 @@ PYBIND11_MODULE(_C, m) {
     }
   });
 
-  m.def("set_types", [](pb::object size, pb::object parameter) {
-    if (!size.is_none() && (!PyType_Check(size.ptr()) ||
-                            !PyType_IsSubtype(reinterpret_cast<PyTypeObject*>(size.ptr()), &PyTuple_Type)))
-      throw pb::type_error("set_types: Size must be a subclass of tuple");
-    if (!parameter.is_none() && !PyType_Check(parameter.ptr())) throw pb::type_error("set_types: Parameter must be a class");
-    if (!size.is_none()) size_type = size.inc_ref().ptr();
-    if (!parameter.is_none()) parameter_type = parameter.inc_ref().ptr();
-  }, pb::arg("Size") = pb::none(), pb::arg("Parameter") = pb::none());
-  m.def("_make_subclass", [](pb::object cls, pb::object data, bool requires_grad) {
-    if (!PyType_Check(cls.ptr()) || !PyType_IsSubtype(reinterpret_cast<PyTypeObject*>(cls.ptr()), tensor_type))
-      throw pb::type_error("_make_subclass: a subclass of Tensor is needed");
-    if (!is_tensor(data.ptr())) throw pb::type_error("_make_subclass: a Tensor is needed");
-    Tensor t = detach(borrow(data.ptr()));
-    if (requires_grad && !is_inexact(t.dtype()))
-      fail(ErrorKind::Runtime, "Only Tensors of floating point and complex dtype can require gradients");
-    t.impl()->requires_grad = requires_grad;
-    return pb::reinterpret_steal<pb::object>(wrap_as(std::move(t), reinterpret_cast<PyTypeObject*>(cls.ptr())));
-  }, pb::arg("cls"), pb::arg("data"), pb::arg("requires_grad") = false);
+  m.def(
+      "set_types",
+      [](pb::object size, pb::object parameter) {
+        if (!size.is_none() && (!PyType_Check(size.ptr()) ||
+                                !PyType_IsSubtype(reinterpret_cast<PyTypeObject*>(size.ptr()), &PyTuple_Type)))
+          throw pb::type_error("set_types: Size must be a subclass of tuple");
+        if (!parameter.is_none() && !PyType_Check(parameter.ptr()))
+          throw pb::type_error("set_types: Parameter must be a class");
+        if (!size.is_none()) size_type = size.inc_ref().ptr();
+        if (!parameter.is_none()) parameter_type = parameter.inc_ref().ptr();
+      },
+      pb::arg("Size") = pb::none(), pb::arg("Parameter") = pb::none());
+  m.def(
+      "_make_subclass",
+      [](pb::object cls, pb::object data, bool requires_grad) {
+        if (!PyType_Check(cls.ptr()) || !PyType_IsSubtype(reinterpret_cast<PyTypeObject*>(cls.ptr()), tensor_type))
+          throw pb::type_error("_make_subclass: a subclass of Tensor is needed");
+        if (!is_tensor(data.ptr())) throw pb::type_error("_make_subclass: a Tensor is needed");
+        Tensor t = detach(borrow(data.ptr()));
+        if (requires_grad && !is_inexact(t.dtype()))
+          fail(ErrorKind::Runtime, "Only Tensors of floating point and complex dtype can require gradients");
+        t.impl()->requires_grad = requires_grad;
+        return pb::reinterpret_steal<pb::object>(wrap_as(std::move(t), reinterpret_cast<PyTypeObject*>(cls.ptr())));
+      },
+      pb::arg("cls"), pb::arg("data"), pb::arg("requires_grad") = false);
 
-  m.def("_as_subclass", [](pb::object data, pb::object cls) {
-    if (!PyType_Check(cls.ptr()) || !PyType_IsSubtype(reinterpret_cast<PyTypeObject*>(cls.ptr()), tensor_type))
-      throw pb::type_error("as_subclass: cls must be a type that inherits from Tensor");
-    if (!is_tensor(data.ptr())) throw pb::type_error("as_subclass: a Tensor is needed");
-    return pb::reinterpret_steal<pb::object>(wrap_as(alias(borrow(data.ptr())), reinterpret_cast<PyTypeObject*>(cls.ptr())));
-  }, pb::arg("data"), pb::arg("cls"));
+  m.def(
+      "_as_subclass",
+      [](pb::object data, pb::object cls) {
+        if (!PyType_Check(cls.ptr()) || !PyType_IsSubtype(reinterpret_cast<PyTypeObject*>(cls.ptr()), tensor_type))
+          throw pb::type_error("as_subclass: cls must be a type that inherits from Tensor");
+        if (!is_tensor(data.ptr())) throw pb::type_error("as_subclass: a Tensor is needed");
+        return pb::reinterpret_steal<pb::object>(
+            wrap_as(alias(borrow(data.ptr())), reinterpret_cast<PyTypeObject*>(cls.ptr())));
+      },
+      pb::arg("data"), pb::arg("cls"));
 
   m.def("set_num_threads", [](pb::object value) {
     if (!PyLong_Check(value.ptr()))
@@ -205,7 +205,10 @@ PYBIND11_MODULE(_C, m) {
     cpu::set_num_threads(n);
   });
   m.def("get_num_threads", [] { return cpu::num_threads(); });
-  m.def("cpu_isa", [] { cpu::backend(); return std::string(cpu::active_isa()); });
+  m.def("cpu_isa", [] {
+    cpu::backend();
+    return std::string(cpu::active_isa());
+  });
   m.def("available_isas", [] {
     pb::object text = pb::str(cpu::available_isas());
     return text.attr("split")();
@@ -220,23 +223,30 @@ PYBIND11_MODULE(_C, m) {
   m.def("can_cast", [](pb::object a, pb::object b) { return can_cast(dtype_of(a), dtype_of(b)); });
   m.def("result_type", operand_type);
   m.def("memory_stats", memory_stats, pb::arg("device") = pb::none());
-  m.def("empty_cache", [](pb::object device) {
-    Device d = device_of(device);
-    backend(d).empty_cache(d.index);
-  }, pb::arg("device") = pb::none());
-  m.def("reset_peak_memory", [](pb::object device) {
-    Device d = device_of(device);
-    backend(d).reset_peak(d.index);
-  }, pb::arg("device") = pb::none());
+  m.def(
+      "empty_cache",
+      [](pb::object device) {
+        Device d = device_of(device);
+        backend(d).empty_cache(d.index);
+      },
+      pb::arg("device") = pb::none());
+  m.def(
+      "reset_peak_memory",
+      [](pb::object device) {
+        Device d = device_of(device);
+        backend(d).reset_peak(d.index);
+      },
+      pb::arg("device") = pb::none());
   m.def("set_cuda_library", [](const std::string& path) { set_cuda_library(path); });
-  m.def("cuda_reason", [] { const char* r = cuda_unavailable_reason(); return r ? pb::object(pb::str(r)) : pb::object(pb::none()); });
+  m.def("cuda_reason", [] {
+    const char* r = cuda_unavailable_reason();
+    return r ? pb::object(pb::str(r)) : pb::object(pb::none());
+  });
   m.def("cuda_device_count", [] {
     if (cuda_unavailable_reason()) return 0;
     return backend({DeviceType::CUDA, 0}).device_count();
   });
-  m.def("cuda_device_name", [](int index) {
-    return std::string(backend({DeviceType::CUDA, 0}).device_name(index));
-  });
+  m.def("cuda_device_name", [](int index) { return std::string(backend({DeviceType::CUDA, 0}).device_name(index)); });
   using Unlocked = pb::call_guard<pb::gil_scoped_release>;
   auto cuda = [](int index) { return Device{DeviceType::CUDA, static_cast<int8_t>(index)}; };
   auto handle = [](uintptr_t stream) { return reinterpret_cast<void*>(stream); };
@@ -244,22 +254,28 @@ PYBIND11_MODULE(_C, m) {
   m.def("_stream_new", [=](int index) { return reinterpret_cast<uintptr_t>(new_stream(cuda(index))); });
   m.def("_stream_current", [](int index) { return reinterpret_cast<uintptr_t>(current_stream_handle(index)); });
   m.def("_stream_choose", [=](int index, uintptr_t stream) { set_current_stream(cuda(index), handle(stream)); });
-  m.def("_stream_wait", [=](int index, uintptr_t stream, uintptr_t other) {
-    stream_wait(cuda(index), handle(stream), handle(other));
-  });
-  m.def("_stream_synchronize", [=](int index, uintptr_t stream) { synchronize_stream(cuda(index), handle(stream)); }, Unlocked());
+  m.def("_stream_wait",
+        [=](int index, uintptr_t stream, uintptr_t other) { stream_wait(cuda(index), handle(stream), handle(other)); });
+  m.def(
+      "_stream_synchronize", [=](int index, uintptr_t stream) { synchronize_stream(cuda(index), handle(stream)); },
+      Unlocked());
   m.def("_stream_record", [=](pb::object tensor, uintptr_t stream) {
     if (!is_tensor(tensor.ptr())) throw pb::type_error("record_stream: a Tensor is needed");
     borrow(tensor.ptr()).impl()->storage->record_stream(handle(stream));
   });
   m.def("_set_default_device", [](pb::object device) { set_default_device(device_of(device)); });
   m.def("op_table", op_table);
-  m.def("_signatures", [] {
-    pb::list out;
-    for (const Registered& r : registered_signatures()) out.append(pb::make_tuple(r.name, r.function, r.method, r.params));
-    return out;
-  }, "(name, is a function, is a method, parameters) of all native functions.");
+  m.def(
+      "_signatures",
+      [] {
+        pb::list out;
+        for (const Registered& r : registered_signatures())
+          out.append(pb::make_tuple(r.name, r.function, r.method, r.params));
+        return out;
+      },
+      "(name, is a function, is a method, parameters) of all native functions.");
   m.def("_settled_names", settled_names, "Names of the native functions that nothing overrides.");
-  m.def("function_names", [] { return pb::make_tuple(pb::cast(function_names()), pb::cast(method_names())); },
-        "Names of the native functions and of the native tensor methods.");
+  m.def(
+      "function_names", [] { return pb::make_tuple(pb::cast(function_names()), pb::cast(method_names())); },
+      "Names of the native functions and of the native tensor methods.");
 }

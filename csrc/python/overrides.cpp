@@ -212,8 +212,8 @@ struct Overridable {
 
 Overridable* overridable(PyObject* o) { return reinterpret_cast<Overridable*>(o); }
 
-// An argument that lacks what a tensor has gives the TypeError that native functions give. The AttributeError that is set
-// says which object it was.
+// An argument that lacks what a tensor has gives the TypeError that native functions give. The AttributeError that is
+// set says which object it was.
 PyObject* junk_as_type_error(PyObject* fn, PyObject* const* args, Py_ssize_t n) {
   PyObject *kind, *error, *traceback;
   PyErr_Fetch(&kind, &error, &traceback);

@@ -50,7 +50,8 @@ inline bool self_overridden(PyObject* self) {
 }
 
 // The arguments of a vectorcall as a tuple and a dict; kwargs stays null without keywords. False: an error is set.
-bool pack_call(PyObject* self, PyObject* const* args, Py_ssize_t n, PyObject* keywords, PyObject*& packed, PyObject*& kwargs);
+bool pack_call(PyObject* self, PyObject* const* args, Py_ssize_t n, PyObject* keywords, PyObject*& packed,
+               PyObject*& kwargs);
 
 bool init_overrides(PyObject* module);
 

@@ -37,8 +37,9 @@ PyObject* stop(Call&) {
   Owned list(PyList_New(static_cast<Py_ssize_t>(events.size())));
   for (size_t i = 0; i < events.size(); ++i) {
     const ProfileEvent& e = events[i];
-    PyObject* entry = Py_BuildValue("(ssLLLiN)", kinds[e.kind], e.name.c_str(), static_cast<long long>(e.start_ns),
-                                    static_cast<long long>(e.end_ns), static_cast<long long>(e.bytes), e.parent, shape_list(e));
+    PyObject* entry =
+        Py_BuildValue("(ssLLLiN)", kinds[e.kind], e.name.c_str(), static_cast<long long>(e.start_ns),
+                      static_cast<long long>(e.end_ns), static_cast<long long>(e.bytes), e.parent, shape_list(e));
     if (!entry) raise_pending();
     PyList_SET_ITEM(list.o, static_cast<Py_ssize_t>(i), entry);
   }

@@ -27,7 +27,9 @@ PyObject* get_is_cpu(PyObject* self, void*) { return PyBool_FromLong(borrow(self
 PyObject* get_false(PyObject*, void*) { Py_RETURN_FALSE; }
 PyObject* get_version(PyObject* self, void*) { return PyLong_FromUnsignedLong(borrow(self).version()); }
 PyObject* get_itemsize(PyObject* self, void*) { return PyLong_FromLongLong(borrow(self).item_bytes()); }
-PyObject* get_nbytes(PyObject* self, void*) { return PyLong_FromLongLong(borrow(self).item_bytes() * borrow(self).numel()); }
+PyObject* get_nbytes(PyObject* self, void*) {
+  return PyLong_FromLongLong(borrow(self).item_bytes() * borrow(self).numel());
+}
 PyObject* get_output_nr(PyObject* self, void*) { return PyLong_FromUnsignedLong(borrow(self).impl()->output_nr); }
 PyObject* get_base(PyObject* self, void*) {
   FG_TRY
@@ -46,12 +48,13 @@ PyObject* get_grad(PyObject* self, void*) {
   FG_TRY
   const Tensor& t = borrow(self);
   if (!t.is_leaf() && !t.grad().defined() && !(t.meta_or_null() && t.meta().retains_grad)) {
-    if (PyErr_WarnEx(PyExc_UserWarning,
-                     "The .grad attribute of a Tensor that is not a leaf Tensor is being accessed. Its .grad attribute won't be "
-                     "populated during autograd.backward(). If you indeed want the .grad field to be populated for a non-leaf "
-                     "Tensor, use .retain_grad() on the non-leaf Tensor. If you access the non-leaf Tensor by mistake, make sure "
-                     "you access the leaf Tensor instead.",
-                     1) < 0)
+    if (PyErr_WarnEx(
+            PyExc_UserWarning,
+            "The .grad attribute of a Tensor that is not a leaf Tensor is being accessed. Its .grad attribute won't be "
+            "populated during autograd.backward(). If you indeed want the .grad field to be populated for a non-leaf "
+            "Tensor, use .retain_grad() on the non-leaf Tensor. If you access the non-leaf Tensor by mistake, make sure "
+            "you access the leaf Tensor instead.",
+            1) < 0)
       return nullptr;
   }
   if (t.grad().defined()) track(self);  // what is stored on the gradient may lead back here
@@ -86,7 +89,8 @@ PyObject* get_mt(PyObject* self, void*) {
     Py_INCREF(self);
     return self;
   }
-  FG_CHECK(x.dim() >= 2, Runtime, "tensor.mT is only supported on matrices or batches of matrices. Got ", x.dim(), "-D tensor.");
+  FG_CHECK(x.dim() >= 2, Runtime, "tensor.mT is only supported on matrices or batches of matrices. Got ", x.dim(),
+           "-D tensor.");
   return wrap(transpose(x, -2, -1));
   FG_CATCH
 }
@@ -113,12 +117,15 @@ int set_requires_grad(PyObject* self, PyObject* value, void*) {
   int on = PyObject_IsTrue(value);
   if (on < 0) return -1;
   if (!t.is_leaf()) {
-    FG_CHECK(on, Runtime, "you can only change requires_grad flags of leaf variables. If you want to use a computed variable in "
+    FG_CHECK(on, Runtime,
+             "you can only change requires_grad flags of leaf variables. If you want to use a computed variable in "
              "a subgraph that doesn't require differentiation use var_no_grad = var.detach().");
     return 0;
   }
-  FG_CHECK(!on || is_inexact(t.dtype()), Runtime, "only Tensors of floating point and complex dtype can require gradients");
-  FG_CHECK(!t.impl()->inference || (mode & kInference) || !on, Runtime, "Setting requires_grad=True on inference tensor outside "
+  FG_CHECK(!on || is_inexact(t.dtype()), Runtime,
+           "only Tensors of floating point and complex dtype can require gradients");
+  FG_CHECK(!t.impl()->inference || (mode & kInference) || !on, Runtime,
+           "Setting requires_grad=True on inference tensor outside "
            "InferenceMode is not allowed.");
   t.impl()->requires_grad = on;
   return 0;
@@ -132,14 +139,15 @@ int set_grad(PyObject* self, PyObject* value, void*) {
     t.set_grad(Tensor());
     return 0;
   }
-  FG_CHECK(is_tensor(value), Type, "assigned grad expected to be a Tensor or None but got grad of type ", Py_TYPE(value)->tp_name);
+  FG_CHECK(is_tensor(value), Type, "assigned grad expected to be a Tensor or None but got grad of type ",
+           Py_TYPE(value)->tp_name);
   const Tensor& g = borrow(value);
   FG_CHECK(!g.is_same(t), Runtime, "can't assign Variable as its own grad");
-  FG_CHECK(g.dtype() == t.dtype(), Runtime, "assigned grad has data of a different type: expected ", dtype_name(t.dtype()),
-           ", got ", dtype_name(g.dtype()));
+  FG_CHECK(g.dtype() == t.dtype(), Runtime, "assigned grad has data of a different type: expected ",
+           dtype_name(t.dtype()), ", got ", dtype_name(g.dtype()));
   FG_CHECK(g.device() == t.device(), Runtime, "assigned grad has data located on a different device");
-  FG_CHECK(same(g.sizes(), t.sizes()), Runtime, "assigned grad has data of a different size: expected ", shape_text(t.sizes()),
-           ", got ", shape_text(g.sizes()));
+  FG_CHECK(same(g.sizes(), t.sizes()), Runtime, "assigned grad has data of a different size: expected ",
+           shape_text(t.sizes()), ", got ", shape_text(g.sizes()));
   t.set_grad(g);
   if (PyObject_GC_IsTracked(value)) track(self);
   return 0;
@@ -148,7 +156,8 @@ int set_grad(PyObject* self, PyObject* value, void*) {
 
 int set_data_attr(PyObject* self, PyObject* value, void*) {
   FG_TRY
-  FG_CHECK(value && is_tensor(value), Type, "Variable data has to be a tensor, but got ", value ? Py_TYPE(value)->tp_name : "nothing");
+  FG_CHECK(value && is_tensor(value), Type, "Variable data has to be a tensor, but got ",
+           value ? Py_TYPE(value)->tp_name : "nothing");
   set_data(borrow(self), borrow(value));
   return 0;
   FG_CATCH_INT

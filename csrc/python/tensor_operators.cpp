@@ -138,7 +138,8 @@ Py_hash_t tensor_hash(PyObject* self) { return _Py_HashPointer(self); }
 
 Scalar one_number(PyObject* self) {
   const Tensor& t = borrow(self);
-  FG_CHECK(t.numel() == 1, Value, "only one element tensors can be converted to Python scalars (got ", t.numel(), " elements)");
+  FG_CHECK(t.numel() == 1, Value, "only one element tensors can be converted to Python scalars (got ", t.numel(),
+           " elements)");
   Scalar s = item(t);
   FG_CHECK(s.imaginary == 0, Runtime, "value cannot be converted to type double without overflow");
   return s;
@@ -167,7 +168,8 @@ PyObject* tensor_float(PyObject* self) {
 PyObject* tensor_index(PyObject* self) {
   FG_TRY
   const Tensor& t = borrow(self);
-  FG_CHECK(is_integral(t.dtype()) && t.numel() == 1, Type, "only integer tensors of a single element can be converted to an index");
+  FG_CHECK(is_integral(t.dtype()) && t.numel() == 1, Type,
+           "only integer tensors of a single element can be converted to an index");
   return PyLong_FromLongLong(item(t).i);
   FG_CATCH
 }
@@ -210,7 +212,8 @@ struct Name {
 };
 
 inline bool either_overridden(PyObject* a, PyObject* b) {
-  if (!(mode & kTorchFunction) && !may_override(a) && !may_override(b)) [[likely]] return false;
+  if (!(mode & kTorchFunction) && !may_override(a) && !may_override(b)) [[likely]]
+    return false;
   PyObject* both[] = {a, b};
   return overridden(both, 2);
 }

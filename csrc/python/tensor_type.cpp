@@ -80,10 +80,8 @@ void tensor_dealloc(PyObject* self) {
   if (PyObject_GC_IsTracked(self)) PyObject_GC_UnTrack(self);
   let_go(self);
   PyTypeObject* type = Py_TYPE(self);
-  if (type == tensor_type && free_count < kFreeList)
-    free_list[free_count++] = self;
-  else
-    PyObject_GC_Del(self);
+  if (type == tensor_type && free_count < kFreeList) free_list[free_count++] = self;
+  else PyObject_GC_Del(self);
   Py_DECREF(type);
 }
 
@@ -111,8 +109,8 @@ PyObject* init_subclass(PyObject* cls, PyObject*, PyObject*) {
   Py_RETURN_NONE;
 }
 
-// References that the collector must not see as going out of this object: those of a wrapper that its tensor would keep,
-// and those held by a part of the graph that somebody else uses too. What it does not see it takes for alive.
+// References that the collector must not see as going out of this object: those of a wrapper that its tensor would
+// keep, and those held by a part of the graph that somebody else uses too. What it does not see it takes for alive.
 int tensor_traverse(PyObject* self, visitproc visit, void* arg) {
   Py_VISIT(Py_TYPE(self));
   if (outlives_python(self)) return 0;
@@ -189,7 +187,8 @@ PyObject* tensor_new(PyTypeObject* type, PyObject* args, PyObject* kwargs) {
   if (n == 0) return wrap_as(Tensor::empty(DimArray{0}, default_dtype(), {}), type);
   PyObject* first = PyTuple_GET_ITEM(args, 0);
   if (n == 1 && is_tensor(first)) return wrap_as(borrow(first).alias(), type);
-  bool sizes = PyLong_Check(first) || (size_type && PyObject_TypeCheck(first, reinterpret_cast<PyTypeObject*>(size_type)));
+  bool sizes =
+      PyLong_Check(first) || (size_type && PyObject_TypeCheck(first, reinterpret_cast<PyTypeObject*>(size_type)));
   if (sizes) {
     DimArray dims = dims_from(&PyTuple_GET_ITEM(args, 0), n, "Tensor");
     return wrap_as(Tensor::empty(dims, default_dtype(), {}), type);
@@ -220,24 +219,19 @@ PyMethodDef type_methods[] = {
      METH_CLASS | METH_VARARGS | METH_KEYWORDS, nullptr},
     {nullptr, nullptr, 0, nullptr}};
 #define SLOT(slot, fn) {slot, reinterpret_cast<void*>(fn)}
-const PyType_Slot life_slots[] = {
-    SLOT(Py_tp_dealloc, tensor_dealloc),
-    SLOT(Py_tp_traverse, tensor_traverse),
-    SLOT(Py_tp_clear, tensor_clear),
-    SLOT(Py_tp_new, tensor_new),
-    SLOT(Py_tp_init, tensor_init),
-    SLOT(Py_tp_getset, tensor_attributes),
-    SLOT(Py_tp_members, members),
-    SLOT(Py_tp_methods, type_methods),
-    SLOT(Py_tp_setattro, tensor_setattro),
-    {0, nullptr}};
+const PyType_Slot life_slots[] = {SLOT(Py_tp_dealloc, tensor_dealloc),   SLOT(Py_tp_traverse, tensor_traverse),
+                                  SLOT(Py_tp_clear, tensor_clear),       SLOT(Py_tp_new, tensor_new),
+                                  SLOT(Py_tp_init, tensor_init),         SLOT(Py_tp_getset, tensor_attributes),
+                                  SLOT(Py_tp_members, members),          SLOT(Py_tp_methods, type_methods),
+                                  SLOT(Py_tp_setattro, tensor_setattro), {0, nullptr}};
 #undef SLOT
 
 }  // namespace
 
 PyObject* wrap(Tensor t) {
   if (!t.defined()) Py_RETURN_NONE;
-  if (mode & kForward) [[unlikely]] settle_tangents();
+  if (mode & kForward) [[unlikely]]
+    settle_tangents();
   TensorImpl* impl = t.impl();
   if (PyObject* existing = impl->pyobj) {
     if (impl->owns_pyobj) {  // Python holds it again: turn the ownership back
@@ -344,8 +338,8 @@ bool init_tensor_type(PyObject* module) {
   tensor_type = reinterpret_cast<PyTypeObject*>(type);
   py_hooks = {hold_reference, drop_reference};
   Py_INCREF(type);
-  out_of_memory_error = PyErr_NewExceptionWithDoc("fastgrad.OutOfMemoryError", "Raised when a device has no more memory.",
-                                                  PyExc_RuntimeError, nullptr);
+  out_of_memory_error = PyErr_NewExceptionWithDoc(
+      "fastgrad.OutOfMemoryError", "Raised when a device has no more memory.", PyExc_RuntimeError, nullptr);
   if (!out_of_memory_error) return false;
   Py_INCREF(out_of_memory_error);
   return PyModule_AddObject(module, "Tensor", type) == 0 &&

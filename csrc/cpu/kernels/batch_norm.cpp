@@ -177,32 +177,24 @@ template <class T, bool is_gradient> void norm(const BatchNormArgs& a) {
     constexpr int64_t kLanes = Vec<T>::N;
     for_chunks(ceil_divide(a.channels, kLanes), elements * 0.5, [&](int64_t chunk) {
       const int64_t c = chunk * kLanes, m = smaller(kLanes, a.channels - c);
-      if constexpr (is_gradient)
-        gradient_columns<T>(a, c, m);
-      else
-        forward_columns<T>(a, c, m);
+      if constexpr (is_gradient) gradient_columns<T>(a, c, m);
+      else forward_columns<T>(a, c, m);
     });
     return;
   }
   for_chunks(a.channels, elements * 0.4, [&](int64_t c) {
-    if constexpr (is_gradient)
-      gradient_channel<T>(a, c);
-    else
-      forward_channel<T>(a, c);
+    if constexpr (is_gradient) gradient_channel<T>(a, c);
+    else forward_channel<T>(a, c);
   });
 }
 
 void batch_norm(const BatchNormArgs& a) {
-  if (a.dtype == DType::Float64)
-    norm<double, false>(a);
-  else
-    norm<float, false>(a);
+  if (a.dtype == DType::Float64) norm<double, false>(a);
+  else norm<float, false>(a);
 }
 void batch_norm_grad(const BatchNormArgs& a) {
-  if (a.dtype == DType::Float64)
-    norm<double, true>(a);
-  else
-    norm<float, true>(a);
+  if (a.dtype == DType::Float64) norm<double, true>(a);
+  else norm<float, true>(a);
 }
 
 }  // namespace

@@ -329,10 +329,8 @@ template <class T> void conv(const ConvArgs& a) {
   for (int64_t f = 0; f < n; ++f) {
     Pass<T>& pass = q.passes[q.n_passes];
     const int64_t first[3] = {f / (phases[1] * phases[2]), f / phases[2] % phases[1], f % phases[2]};
-    if (q.transposed)
-      fill_input_pass(q, &pass, first, elements, offsets);
-    else
-      fill_output_pass(q, &pass, elements, offsets);
+    if (q.transposed) fill_input_pass(q, &pass, first, elements, offsets);
+    else fill_output_pass(q, &pass, elements, offsets);
     ++q.n_passes;
     pass.steps = pass.taps * q.channels;
     pass.offsets = offsets;
@@ -395,22 +393,14 @@ template <class T> void conv_integer(const ConvArgs& a) {
 void convolution(const ConvArgs& a) {
   if (a.wanted == Conv::weight) return conv_weight(a);
   switch (a.dtype) {
-    case DType::Float32:
-      return conv<float>(a);
-    case DType::Float64:
-      return conv<double>(a);
-    case DType::UInt8:
-      return conv_integer<uint8_t>(a);
-    case DType::Int8:
-      return conv_integer<int8_t>(a);
-    case DType::Int16:
-      return conv_integer<int16_t>(a);
-    case DType::Int32:
-      return conv_integer<int32_t>(a);
-    case DType::Int64:
-      return conv_integer<int64_t>(a);
-    default:
-      return;  // halves come as Float32, Bool is refused above
+    case DType::Float32: return conv<float>(a);
+    case DType::Float64: return conv<double>(a);
+    case DType::UInt8: return conv_integer<uint8_t>(a);
+    case DType::Int8: return conv_integer<int8_t>(a);
+    case DType::Int16: return conv_integer<int16_t>(a);
+    case DType::Int32: return conv_integer<int32_t>(a);
+    case DType::Int64: return conv_integer<int64_t>(a);
+    default: return;  // halves come as Float32, Bool is refused above
   }
 }
 

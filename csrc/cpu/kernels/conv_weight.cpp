@@ -289,10 +289,8 @@ template <class T> void weight(const ConvArgs& a) {
 }  // namespace
 
 void conv_weight(const ConvArgs& a) {
-  if (a.dtype == DType::Float64)
-    weight<double>(a);
-  else
-    weight<float>(a);
+  if (a.dtype == DType::Float64) weight<double>(a);
+  else weight<float>(a);
 }
 
 }  // namespace fg::cpu::FG_ISA

@@ -64,7 +64,8 @@ void copy_runs_chunk(void* context, int64_t chunk) {
     from += at[d] * iter.in[0].strides[d];
   }
   for (int64_t run = first; run < last; ++run) {
-    copy_run(static_cast<char*>(iter.out.data) + to * item, static_cast<const char*>(iter.in[0].data) + from * item, runs.bytes);
+    copy_run(static_cast<char*>(iter.out.data) + to * item, static_cast<const char*>(iter.in[0].data) + from * item,
+             runs.bytes);
     for (int d = 1; d < iter.ndim; ++d) {
       to += iter.out.strides[d];
       from += iter.in[0].strides[d];
@@ -140,8 +141,7 @@ void arange_chunk(void* context, int64_t chunk) {
     } else {
       uint64_t* to = reinterpret_cast<uint64_t*>(values);
       const uint64_t first = static_cast<uint64_t>(iter.params[0].i), step = static_cast<uint64_t>(iter.params[1].i);
-      for (int64_t i = 0; i < n; ++i)
-        to[i] = first + static_cast<uint64_t>(begin + i) * step;
+      for (int64_t i = 0; i < n; ++i) to[i] = first + static_cast<uint64_t>(begin + i) * step;
       store_contiguous(iter.out.dtype, stored, Compute::I64, values, n);
     }
     scatter_row(bytes, address(iter.out, begin * stride), stored, stride, n);

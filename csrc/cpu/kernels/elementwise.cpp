@@ -8,8 +8,7 @@ namespace {
 template <class T> FG_INLINE void store_result(uint8_t* to, Mask<T> m) {
 #if defined(__AVX512F__)
   if constexpr (sizeof(T) == 4) {
-    _mm_storeu_si128(reinterpret_cast<__m128i*>(to),
-                     _mm_maskz_set1_epi8(_mm512_movepi32_mask((__m512i)m.v), 1));
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(to), _mm_maskz_set1_epi8(_mm512_movepi32_mask((__m512i)m.v), 1));
   } else {
     _mm_storel_epi64(reinterpret_cast<__m128i*>(to), _mm_maskz_set1_epi8(_mm512_movepi64_mask((__m512i)m.v), 1));
   }

@@ -71,9 +71,8 @@ template <class T> void norm_rows(const LayerNormArgs& a, int64_t begin, int64_t
 
 template <class T> void norm(const LayerNormArgs& a) {
   const int64_t rows = larger(1, kSegment / 2 / larger(1, a.size));
-  for_chunks(ceil_divide(a.outer, rows), 0.3 * static_cast<double>(a.outer * a.size), [&](int64_t chunk) {
-    norm_rows<T>(a, chunk * rows, smaller(a.outer, (chunk + 1) * rows));
-  });
+  for_chunks(ceil_divide(a.outer, rows), 0.3 * static_cast<double>(a.outer * a.size),
+             [&](int64_t chunk) { norm_rows<T>(a, chunk * rows, smaller(a.outer, (chunk + 1) * rows)); });
 }
 
 // Rows [begin, end): gx, and their sums for weight and bias (size each) unless null.

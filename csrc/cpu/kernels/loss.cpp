@@ -10,7 +10,7 @@
 namespace fg::cpu::FG_ISA {
 namespace {
 
-constexpr int64_t kBlock = 4096;  // positions of one partial sum
+constexpr int64_t kBlock = 4096;   // positions of one partial sum
 constexpr int64_t kGrain = 32768;  // elements of gx written by one chunk
 
 inline int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }

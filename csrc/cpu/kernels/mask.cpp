@@ -141,7 +141,14 @@ void triangle(void* out, const void* in, int64_t bytes, int64_t batch, int64_t r
               int upper, Stream) {
   if (batch == 0 || rows == 0 || cols == 0) return;
   diagonal = most(-rows - 1, least(cols + 1, diagonal));  // beyond that nothing changes, and no sum overflows
-  Triangle task{static_cast<char*>(out), static_cast<const char*>(in), bytes, rows, cols, diagonal, upper, batch * rows,
+  Triangle task{static_cast<char*>(out),
+                static_cast<const char*>(in),
+                bytes,
+                rows,
+                cols,
+                diagonal,
+                upper,
+                batch * rows,
                 most(kChunkBytes / (cols * bytes), 1)};
   const int64_t chunks = (task.all_rows + task.rows_per_chunk - 1) / task.rows_per_chunk;
   if (chunks == 1) return triangle_chunk(&task, 0);

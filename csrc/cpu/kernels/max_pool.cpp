@@ -10,12 +10,9 @@ namespace {
 
 template <class T> FG_INLINE bool wins(T value, T best) { return value > best || value != value; }
 template <class T> constexpr T floor_of() {
-  if constexpr (kIsFloat<T>)
-    return -static_cast<T>(__builtin_inf());
-  else if constexpr (static_cast<T>(-1) > 0)
-    return 0;
-  else
-    return static_cast<T>(static_cast<T>(1) << (8 * sizeof(T) - 1));
+  if constexpr (kIsFloat<T>) return -static_cast<T>(__builtin_inf());
+  else if constexpr (static_cast<T>(-1) > 0) return 0;
+  else return static_cast<T>(static_cast<T>(1) << (8 * sizeof(T) - 1));
 }
 
 constexpr int64_t kRun = 512;  // results at once, so that state stays in L1
@@ -141,29 +138,19 @@ template <class T> void pool_grad(const MaxPoolArgs& a) {
 
 void max_pool(const MaxPoolArgs& a) {
   switch (a.dtype) {
-    case DType::Float32:
-      return pool<float>(a);
-    case DType::Float64:
-      return pool<double>(a);
-    case DType::UInt8:
-      return pool<uint8_t>(a);
-    case DType::Int8:
-      return pool<int8_t>(a);
-    case DType::Int16:
-      return pool<int16_t>(a);
-    case DType::Int32:
-      return pool<int32_t>(a);
-    case DType::Int64:
-      return pool<int64_t>(a);
-    default:
-      return;
+    case DType::Float32: return pool<float>(a);
+    case DType::Float64: return pool<double>(a);
+    case DType::UInt8: return pool<uint8_t>(a);
+    case DType::Int8: return pool<int8_t>(a);
+    case DType::Int16: return pool<int16_t>(a);
+    case DType::Int32: return pool<int32_t>(a);
+    case DType::Int64: return pool<int64_t>(a);
+    default: return;
   }
 }
 void max_pool_grad(const MaxPoolArgs& a) {
-  if (a.dtype == DType::Float64)
-    pool_grad<double>(a);
-  else
-    pool_grad<float>(a);
+  if (a.dtype == DType::Float64) pool_grad<double>(a);
+  else pool_grad<float>(a);
 }
 
 }  // namespace

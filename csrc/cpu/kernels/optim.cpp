@@ -102,16 +102,11 @@ template <class As> void update(const OptimArgs& args, int64_t tensor, int64_t f
 
 void update_any(const OptimArgs& args, int64_t tensor, int64_t from, int64_t n) {
   switch (args.dtypes[tensor]) {
-    case DType::Float32:
-      return update<AsFloat>(args, tensor, from, n);
-    case DType::Float64:
-      return update<AsDouble>(args, tensor, from, n);
-    case DType::Float16:
-      return update<AsFloat16>(args, tensor, from, n);
-    case DType::BFloat16:
-      return update<AsBFloat16>(args, tensor, from, n);
-    default:
-      return;
+    case DType::Float32: return update<AsFloat>(args, tensor, from, n);
+    case DType::Float64: return update<AsDouble>(args, tensor, from, n);
+    case DType::Float16: return update<AsFloat16>(args, tensor, from, n);
+    case DType::BFloat16: return update<AsBFloat16>(args, tensor, from, n);
+    default: return;
   }
 }
 

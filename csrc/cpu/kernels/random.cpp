@@ -13,12 +13,12 @@
 namespace fg::cpu::FG_ISA {
 namespace {
 
-constexpr int64_t kSmallWords = 512;    // up to here a fill draws straight from the generator
-constexpr int64_t kSmallBlocks = 4;     // blocks of a slab on the stack
-constexpr int64_t kLargeBlocks = 128;   // blocks of a slab in scratch memory: two slabs fit into L2
-constexpr int64_t kParallelNs = 30000;  // cheaper fills stay on the calling thread
-constexpr int64_t kChunkNs = 8000;      // work of one chunk of a slab
-constexpr int64_t kUnit = 256;          // elements; a chunk is a multiple of it
+constexpr int64_t kSmallWords = 512;              // up to here a fill draws straight from the generator
+constexpr int64_t kSmallBlocks = 4;               // blocks of a slab on the stack
+constexpr int64_t kLargeBlocks = 128;             // blocks of a slab in scratch memory: two slabs fit into L2
+constexpr int64_t kParallelNs = 30000;            // cheaper fills stay on the calling thread
+constexpr int64_t kChunkNs = 8000;                // work of one chunk of a slab
+constexpr int64_t kUnit = 256;                    // elements; a chunk is a multiple of it
 constexpr int64_t kLargePermutation = 214748364;  // (2^32 - 1) / 20: torch goes over to 64-bit words
 
 // ---- driving a fill ------------------------------------------------------------------------------------------------
@@ -45,7 +45,7 @@ struct Slab {
   const uint32_t* words;  // of element `first`, untempered
   int64_t first, count, grain;
   const uint32_t* last_block;
-  uint32_t* next;         // where the next slab goes: last_block, then `blocks` new ones
+  uint32_t* next;  // where the next slab goes: last_block, then `blocks` new ones
   int64_t blocks;
 };
 
@@ -267,9 +267,7 @@ void random(const RandomArgs& args) {
     case Random::normal:
       if (args.serial || args.n < 16) return fill_normal_serial(fill, generator);
       return fill_normal(fill, generator);
-    case Random::log_normal:
-      fill.exponential = true;
-      return fill_normal_serial(fill, generator);
+    case Random::log_normal: fill.exponential = true; return fill_normal_serial(fill, generator);
     case Random::bernoulli:
       fill.transform = bernoulli;
       fill.words_per = 2;
@@ -300,13 +298,9 @@ void random(const RandomArgs& args) {
       fill.words_per = 2;
       fill.cost_ps = 2500;
       return run(fill, generator);
-    case Random::geometric:
-      fill.b = ::log1p(-args.a);
-      return fill_values(fill, geometric_value, generator);
-    case Random::cauchy:
-      return fill_values(fill, cauchy_value, generator);
-    default:
-      return;
+    case Random::geometric: fill.b = ::log1p(-args.a); return fill_values(fill, geometric_value, generator);
+    case Random::cauchy: return fill_values(fill, cauchy_value, generator);
+    default: return;
   }
 }
 

@@ -7,12 +7,12 @@ namespace fg::cpu::FG_ISA {
 namespace {
 
 // ---- the table ------------------------------------------------------------------------------------------------------
-#define REDUCE(name, element, meeting, nothing, result)                                                       \
-  struct name##_row {                                                                                         \
-    template <class V> FG_INLINE static V map(V x, [[maybe_unused]] V p) { return element; }                  \
-    template <class V> FG_INLINE static V meet(V a, V b) { return meeting; }                                  \
-    template <class T> FG_INLINE static T identity() { return static_cast<T>(nothing); }                      \
-    template <class W> FG_INLINE static W finish(W s, [[maybe_unused]] W n) { return result; }                \
+#define REDUCE(name, element, meeting, nothing, result)                                        \
+  struct name##_row {                                                                          \
+    template <class V> FG_INLINE static V map(V x, [[maybe_unused]] V p) { return element; }   \
+    template <class V> FG_INLINE static V meet(V a, V b) { return meeting; }                   \
+    template <class T> FG_INLINE static T identity() { return static_cast<T>(nothing); }       \
+    template <class W> FG_INLINE static W finish(W s, [[maybe_unused]] W n) { return result; } \
   };
 #include "ops/reduce.def"
 
@@ -280,7 +280,7 @@ void fill_reduce(Backend& table) {
   constexpr int i32 = static_cast<int>(Compute::I32), i64 = static_cast<int>(Compute::I64);
 #define FG_ENTRY(name, compute) table.reduce[static_cast<int>(Reduce::name)][compute]
 #define REDUCE_WIDE(name, ...) FG_ENTRY(name, f32) = FG_ENTRY(name, f64) = reduce<Simple<name##_row, double>>;
-#define REDUCE_FLOAT(name, ...)                             \
+#define REDUCE_FLOAT(name, ...)                            \
   FG_ENTRY(name, f32) = reduce<Simple<name##_row, float>>; \
   FG_ENTRY(name, f64) = reduce<Simple<name##_row, double>>;
 #define REDUCE(name, ...) \

@@ -115,10 +115,8 @@ template <class T> void resample(const ResampleArgs& a) {
 }
 
 void resample_any(const ResampleArgs& a) {
-  if (a.dtype == DType::Float64)
-    resample<double>(a);
-  else
-    resample<float>(a);
+  if (a.dtype == DType::Float64) resample<double>(a);
+  else resample<float>(a);
 }
 
 }  // namespace

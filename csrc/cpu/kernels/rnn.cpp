@@ -113,15 +113,9 @@ template <class T> void plain_grad_row(const RnnArgs& a, int64_t row) {
 template <class T, bool is_gradient> void each_row(const RnnArgs& a) {
   void (*row_kernel)(const RnnArgs&, int64_t) = nullptr;
   switch (a.kind) {
-    case Rnn::lstm:
-      row_kernel = is_gradient ? lstm_grad_row<T> : lstm_row<T>;
-      break;
-    case Rnn::gru:
-      row_kernel = is_gradient ? gru_grad_row<T> : gru_row<T>;
-      break;
-    default:
-      row_kernel = is_gradient ? plain_grad_row<T> : plain_row<T>;
-      break;
+    case Rnn::lstm: row_kernel = is_gradient ? lstm_grad_row<T> : lstm_row<T>; break;
+    case Rnn::gru: row_kernel = is_gradient ? gru_grad_row<T> : gru_row<T>; break;
+    default: row_kernel = is_gradient ? plain_grad_row<T> : plain_row<T>; break;
   }
   const int64_t rows = larger(1, 2048 / larger(1, a.hidden));
   const double cost = static_cast<double>(a.batch * a.hidden) * (is_gradient ? 1.5 : 3);
@@ -131,16 +125,12 @@ template <class T, bool is_gradient> void each_row(const RnnArgs& a) {
 }
 
 void rnn(const RnnArgs& a) {
-  if (a.dtype == DType::Float64)
-    each_row<double, false>(a);
-  else
-    each_row<float, false>(a);
+  if (a.dtype == DType::Float64) each_row<double, false>(a);
+  else each_row<float, false>(a);
 }
 void rnn_grad(const RnnArgs& a) {
-  if (a.dtype == DType::Float64)
-    each_row<double, true>(a);
-  else
-    each_row<float, true>(a);
+  if (a.dtype == DType::Float64) each_row<double, true>(a);
+  else each_row<float, true>(a);
 }
 
 }  // namespace

@@ -83,9 +83,9 @@ template <class Rule, class D, bool reverse> void scan_rows(const RowArgs& a) {
 // ---- columns --------------------------------------------------------------------------------------------------------
 constexpr int64_t kColumns = 1024;
 
-// Tiles of columns, from the first row to the last (or back), through lines in L1. begin(carry, place, columns) prepares
-// a tile; step(carry, place, line, columns, row, at, is_first) turns one row of it into results; `at` is its place in
-// memory.
+// Tiles of columns, from the first row to the last (or back), through lines in L1. begin(carry, place, columns)
+// prepares a tile; step(carry, place, line, columns, row, at, is_first) turns one row of it into results; `at` is its
+// place in memory.
 template <class D, class Begin, class Step>
 FG_INLINE void walk_columns(const RowArgs& a, const Begin& begin, const Step& step) {
   const int64_t tile = smaller(a.inner, kColumns), tiles = ceil_divide(a.inner, tile);
