@@ -7,7 +7,7 @@ PIP_EDITABLE = $(PYTHON) -m pip install -q --no-build-isolation --no-deps -C bui
   -C cmake.define.FASTGRAD_CUDA=$(CUDA)
 CXX_FILES = $(shell git ls-files -co --exclude-standard 'csrc/*.cpp' 'csrc/*.h' 'csrc/*.cu' 'csrc/*.cuh')
 
-.PHONY: dev test full bench lint fmt stubs clean
+.PHONY: dev test full bench lint fmt clean
 
 # Compiles what changed and points the installed package at python/fastgrad.
 dev:
@@ -29,11 +29,7 @@ lint:
 
 fmt:
 	ruff check --fix python tests benchmarks examples
-	ruff format python tests benchmarks examples
 	clang-format -i $(CXX_FILES)
-
-stubs: dev
-	pybind11-stubgen fastgrad._C -o python --ignore-all-errors
 
 clean:
 	rm -rf build dist

@@ -9,7 +9,6 @@ import pytest
 
 import fastgrad as fg
 
-pytestmark = pytest.mark.skipif(not hasattr(fg, "lgamma"), reason="needs lgamma, digamma and erfinv")
 RANDOM = np.random.default_rng(7)
 REAL, OTHER = RANDOM.normal(size=(2, 3)), RANDOM.normal(size=(3,))
 POSITIVE, RATE = RANDOM.uniform(0.3, 3, size=(2, 3)), RANDOM.uniform(0.3, 3, size=(3,))

@@ -75,7 +75,6 @@ def test_errors():
         swa_utils.SWALR(optim.SGD(model.parameters()), 0.1, anneal_epochs=-1)
 
 
-@pytest.mark.skipif(not hasattr(nn, "BatchNorm1d"), reason="needs batch norm")
 def test_update_bn(torch):
     results = []
     for library in (fg, torch):
