@@ -10,6 +10,7 @@ case, several rounds; the best time of all rounds counts. Results: a table here;
 import argparse
 import importlib.util
 import json
+import math
 import subprocess
 import sys
 import time
@@ -84,6 +85,14 @@ def available(names, device):
     return ["fastgrad", *found]
 
 
+def measured_peak(workers, options):
+    """Flops per second that a large matrix product reaches, the best of fastgrad and torch."""
+    product = next(c for c in CASES if str(c) == "matmul/sgemm_1024")
+    turns = [w for w in workers if w.library in ("fastgrad", "torch")] * options.rounds
+    times = [w.measure(product, options.budget).get("best", math.inf) for w in turns]
+    return 2 * 1024**3 / min(times)
+
+
 def main():
     options = arguments()
     cases = chosen(options.filter)
@@ -93,8 +102,9 @@ def main():
     libraries = available(options.against, options.device)
     workers = [Worker(name, options.device, options.threads) for name in libraries]
     results, start = {}, time.time()
+    peak = measured_peak(workers, options) if any(c.flops for c in cases) else None
     for case in cases:
-        row = results.setdefault(case.group, {}).setdefault(case.name, {"target": case.target})
+        row = results.setdefault(case.group, {}).setdefault(case.name, {"target": case.target, "flops": case.flops})
         takes_part = [w for w in workers if w.library in ("fastgrad", "torch") or case.array]
         for _ in range(options.rounds):
             for worker in takes_part:
@@ -104,7 +114,7 @@ def main():
         print(f"{case!s:55s} {shown}{f'  x{reached:.2f}' if reached else ''}", file=sys.stderr, flush=True)
     for worker in workers:
         worker.stop()
-    text = report.table(results, libraries)
+    text = report.table(results, libraries, peak)
     print(text)
     print(f"{len(cases)} cases in {time.time() - start:.0f} s, {options.threads} threads, {options.device}")
     if options.out:

@@ -41,16 +41,24 @@ def microseconds(entry):
     return f"{us:,.2f}" if us < 100 else f"{us:,.0f}"
 
 
-def table(results, libraries):
+def share_of_peak(row, peak):
+    mine = row.get("fastgrad", {})
+    return f"{row['flops'] / mine['best'] / peak:.0%}" if peak and row.get("flops") and "best" in mine else ""
+
+
+def table(results, libraries, peak=None):
+    """peak: flops per second of the machine, where a group has cases that say how many they need."""
     others = [name for name in libraries if name != "fastgrad"]
     lines = []
     for group, rows in results.items():
         lines += [f"\n**{group}** (best, microseconds)\n"]
-        head = ["case", "fastgrad", *others, *(f"x {o}" for o in others), "asked"]
+        counted = peak and any(row.get("flops") for row in rows.values())
+        head = ["case", "fastgrad", *others, *(f"x {o}" for o in others), *(["of peak"] if counted else []), "asked"]
         lines += ["| " + " | ".join(head) + " |", "| --- |" + " ---: |" * (len(head) - 1)]
         for name, row in rows.items():
             cells = [name, *(microseconds(row.get(n, {})) for n in libraries)]
             cells += [f"{r:.2f}" if (r := ratio(row, o)) else "" for o in others]
+            cells += [share_of_peak(row, peak)] if counted else []
             asked = row.get("target")
             reached = ratio(row)
             mark = "" if asked is None else f"{asked:g}" + ("" if reached is None or reached >= asked else " (missed)")

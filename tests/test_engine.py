@@ -283,6 +283,19 @@ def test_node_hooks(device):
     assert [s[0] for s in seen] == ["before", "after"] and seen[0][1] == [[1.0]] and seen[1][1][0] == [2.0]
 
 
+def test_gradients_that_nobody_asked_for_are_not_computed(device):
+    x, w = leaf(2.0, device=device), leaf(3.0, device=device)
+    y = x * w
+    seen = []
+    y.grad_fn.register_hook(lambda gx, g: seen.append([t is not None for t in gx]))
+    for wanted in (x, w):
+        fg.autograd.grad(y, [wanted], retain_graph=True)
+    y.backward(inputs=[w], retain_graph=True)
+    y.backward()
+    assert seen == [[True, False], [False, True], [False, True], [True, True]]
+    assert x.grad.tolist() == [3.0] and w.grad.tolist() == [4.0]
+
+
 def test_an_error_in_a_hook_comes_out(device):
     x = leaf(1.0, device=device)
     y = x * 2

@@ -31,7 +31,7 @@ def test_benchmarks_run(tmp_path):
         "-m",
         "benchmarks",
         "--filter",
-        "overhead/small_add,train/mlp_sgd_step,sgemm_16",
+        "overhead/small_add,train/mlp_sgd_step,sgemm_16,depthwise3x3_14x576",
         "--rounds",
         "1",
         "--budget",
@@ -43,5 +43,5 @@ def test_benchmarks_run(tmp_path):
     ]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=ROOT)
     assert done.returncode == 0, done.stderr
-    assert "small_add" in done.stdout and "error" not in done.stdout.lower(), done.stdout
+    assert "of peak" in done.stdout and "small_add" in done.stdout and "error" not in done.stdout.lower(), done.stdout
     assert (tmp_path / "results.json").exists() and (tmp_path / "results.md").exists()

@@ -197,10 +197,52 @@ def test_random_convolutions(seed, torch):
         assert_close(to_numpy(a), to_numpy(e), (1e-10, 1e-9), f"seed {seed}")
 
 
+# One for each kernel: x, weight, options.
+CONVOLUTIONS_OF_A_KIND = {
+    "many channels": ((5, 40, 7, 7), (70, 40, 3, 3), dict(padding=1)),
+    "many channels, strided": ((3, 33, 14, 15), (72, 33, 3, 3), dict(stride=2, padding=1)),
+    "many channels in groups": ((2, 66, 9, 9), (130, 33, 3, 2), dict(groups=2, dilation=2)),
+    "many channels, larger kernel": ((2, 64, 9, 9), (64, 64, 5, 5), dict(padding=2)),
+    "strides beyond the kernel": ((2, 64, 9, 9), (64, 64, 2, 2), dict(stride=3)),
+    "a volume of many channels": ((2, 34, 4, 5, 6), (66, 34, 2, 3, 2), dict(padding=1)),
+    "no step at all": ((200, 3, 2, 2), (65, 3, 1, 1), {}),
+    "one image": ((1, 70, 5, 5), (68, 70, 3, 3), dict(padding=1)),
+    "depthwise": ((3, 9, 15, 14), (9, 1, 3, 3), dict(padding=1, groups=9)),
+    "depthwise, strided": ((2, 5, 14, 33), (5, 1, 3, 3), dict(stride=2, padding=1, groups=5)),
+    "depthwise, tall": ((2, 3, 20, 19), (3, 1, 9, 2), dict(padding=4, groups=3)),
+    "depthwise, dilated": ((2, 3, 20, 19), (3, 1, 3, 3), dict(stride=(1, 2), dilation=2, groups=3)),
+    "depthwise, two of each": ((2, 3, 9, 17), (6, 1, 3, 3), dict(padding=2, groups=3)),
+    "depthwise volume": ((2, 3, 5, 6, 7), (3, 1, 2, 3, 3), dict(stride=(2, 1, 3), padding=1, groups=3)),
+    "depthwise row": ((2, 6, 50), (6, 1, 4), dict(padding=3, groups=6)),
+    "strides beyond a depthwise kernel": ((2, 4, 11, 12), (4, 1, 2, 2), dict(stride=3, groups=4)),
+}
+
+
+@pytest.mark.parametrize("kind", CONVOLUTIONS_OF_A_KIND)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_convolutions_of_a_kind(kind, dtype, torch):
+    x_shape, w_shape, options = CONVOLUTIONS_OF_A_KIND[kind]
+    x, w, bias = array(*x_shape), array(*w_shape, seed=1), array(w_shape[0], seed=2)
+    found = []
+    for m, given in ((fg, dtype), (torch, "float64")):
+        leaves = [m.tensor(v.astype(given)).requires_grad_() for v in (x, w, bias)]
+        y = getattr(m.nn.functional, f"conv{len(x_shape) - 2}d")(*leaves, **options)
+        h = m.tensor(np.resize(array(1000, seed=3), tuple(y.shape)).astype(given))
+        found.append([y, *m.autograd.grad(y, leaves, h)])
+    for a, e in zip(*found):
+        a, e = to_numpy(a), to_numpy(e)
+        assert a.shape == e.shape
+        assert abs(a - e).max() <= (2e-6 if dtype == "float32" else 1e-13) * max(1, abs(e).max())
+
+
 def test_same_bits_for_any_number_of_threads():
     x = fg.tensor(array(9, 20, 30, 31)).requires_grad_()
     few = fg.tensor(array(1, 20, 40, 41)).requires_grad_()
     w = fg.tensor(array(24, 20, 3, 3, seed=1)).requires_grad_()
+    deep = fg.tensor(array(5, 80, 9, 9)).requires_grad_()
+    deep_w = fg.tensor(array(144, 80, 3, 3, seed=1)).requires_grad_()
+    wide = fg.tensor(array(3, 40, 30, 30)).requires_grad_()
+    wide_w = fg.tensor(array(40, 1, 3, 3, seed=1)).requires_grad_()
     results = []
     threads = fg.get_num_threads()
     try:
@@ -210,6 +252,9 @@ def test_same_bits_for_any_number_of_threads():
             for image in (x, few):
                 y = fg.conv2d(image, w, stride=2, padding=1)
                 bits += [y, *fg.autograd.grad(y.sin().sum(), [image, w])]
+            for image, weight, groups in ((deep, deep_w, 1), (wide, wide_w, 40)):
+                y = fg.conv2d(image, weight, stride=2, padding=1, groups=groups)
+                bits += [y, *fg.autograd.grad(y.sin().sum(), [image, weight])]
             results.append([t.detach().numpy().tobytes() for t in bits])
     finally:
         fg.set_num_threads(threads)

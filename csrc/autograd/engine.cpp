@@ -16,6 +16,7 @@
 namespace fg {
 
 EngineHooks engine_hooks{};
+thread_local constinit SkippedEdges skipped_edges;
 
 namespace {
 
@@ -207,6 +208,7 @@ class Task {
     if (node->extra && !node->extra->post_hooks.empty()) kept.assign(g, g + node->n_inputs);
     if (any || node->python()) {
       ProfileScope scope(ProfileEvent::Backward, mode & kProfile ? node->name() : nullptr);
+      Skipping skipping(inputs_.empty() ? SkippedEdges() : skipped(node));
       if (mode & kAnomaly) [[unlikely]]
         apply_watched(node, g, gx);
       else node->apply(g, gx);
@@ -226,6 +228,19 @@ class Task {
       if (gx[i].defined() && needed(next)) add_gradient(edges[i], std::move(gx[i]));
       if (--pending(next) == 0) push(next);
     }
+  }
+
+  // What apply() need not compute, because nobody asked for it. Restored after: a backward may run inside apply().
+  struct Skipping {
+    SkippedEdges before = skipped_edges;
+    explicit Skipping(SkippedEdges now) { skipped_edges = now; }
+    ~Skipping() { skipped_edges = before; }
+  };
+  SkippedEdges skipped(Node* node) {
+    SkippedEdges skip{node, 0};
+    for (int i = 0; i < node->n_edges && i < 64; ++i)
+      if (Node* next = node->edge(i).fn.get(); next && !outside(next) && !needed(next)) skip.edges |= uint64_t{1} << i;
+    return skip;
   }
 
   // Anomaly mode: nodes recorded meanwhile know whose gradient they belong to, and an error tells of the forward op.

@@ -46,6 +46,14 @@ struct NodeExtra {
   ~NodeExtra();
 };
 
+// While a run that asks for some gradients only is inside apply() of a node: the edges of it, of the first 64, that
+// lead to none of them. One per thread.
+struct SkippedEdges {
+  const Node* node = nullptr;
+  uint64_t edges = 0;
+};
+extern thread_local constinit SkippedEdges skipped_edges;
+
 struct Node {
   std::atomic<uint32_t> refs{1};
   int32_t n_edges = 0;
@@ -84,7 +92,7 @@ struct Node {
   }
   Edge* edges() { return heap_edges ? heap_edges.get() : inline_edges; }
   const Edge& edge(int i) { return edges()[i]; }
-  bool wants(int i) { return i < n_edges && edges()[i].fn; }
+  bool wants(int i) { return i < n_edges && edges()[i].fn && (skipped_edges.node != this || !skips(i)); }
   void set_edges(int n);  // room for n edges
   NodeExtra& more() {
     if (!extra) extra = std::make_unique<NodeExtra>();
@@ -94,6 +102,7 @@ struct Node {
   static void operator delete(void* p, size_t bytes);
 
  private:
+  static bool skips(int i) { return i < 64 && skipped_edges.edges >> i & 1; }
   void destroy();
 };
 

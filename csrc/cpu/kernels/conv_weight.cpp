@@ -119,7 +119,7 @@ template <class T> struct WeightProduct {
             for (int64_t i = first; i < last; i += kRows) {
               t.a = places + i * plane;
               t.c = to + i * columns + line * run_length + j;
-              run_tile<T, PlaceTile<T>, PlaceKernels<T>>(t, static_cast<int>(least(kRows, last - i)));
+              run_tile<PlaceKernels<T>>(t, static_cast<int>(least(kRows, last - i)));
             }
           }
         }
