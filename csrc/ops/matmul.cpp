@@ -144,6 +144,21 @@ void check_factors(const Tensor& a, Scalar beta, Scalar alpha, const char* op) {
            ": value cannot be converted to type ", dtype_name(a.dtype()), " without overflow");
 }
 
+// beta * c + alpha * a @ b. Of floating point the sums are rounded once, with beta * c in them.
+Tensor added_product(const Tensor& c, const Tensor& a, const Tensor& b, Scalar beta, Scalar alpha) {
+  NoGradGuard guard;
+  if (is_floating(a.dtype()) && !beta.is_zero()) {
+    DimArray shape(a.sizes());
+    shape.v[shape.n - 1] = b.size(b.dim() - 1);
+    Tensor out = Tensor::empty(shape, a.dtype(), a.device());
+    raw_copy(out, c);
+    return product(a, b, alpha.f, nullptr, beta.f, &out);
+  }
+  Tensor out = product(a, b, alpha.f);
+  if (is_complex(a.dtype()) && !is_one(alpha)) out = mul(out, alpha);
+  return beta.is_zero() ? out : add(out, mul(c, beta));
+}
+
 template <class N>
 void save_pair(N& node, const Tensor& a, const Tensor& b, int first) {
   if (node.wants(first)) node.b.save(b);
@@ -240,17 +255,9 @@ Tensor addmm(const Tensor& c, const Tensor& a, const Tensor& b, Scalar beta, Sca
   DimArray wide = broadcast_shapes(c.sizes(), shape, "addmm");
   FG_CHECK(same(wide, shape), Runtime, "addmm: The expanded size of the tensor ", size_text(shape),
            " must match the existing size ", size_text(c.sizes()));
-  Tensor out;
-  bool complex = is_complex(a.dtype());
   check_factors(a, beta, alpha, "addmm");
-  if (is_one(beta) && a.size(1) > 0 && !complex) {
-    out = product(a, b, alpha.f, &c);
-  } else {
-    NoGradGuard guard;
-    out = product(a, b, alpha.f);
-    if (complex && !is_one(alpha)) out = mul(out, alpha);
-    if (!beta.is_zero()) out = add(out, mul(c, beta));
-  }
+  Tensor out = is_one(beta) && a.size(1) > 0 && !is_complex(a.dtype()) ? product(a, b, alpha.f, &c)
+                                                                       : added_product(c, a, b, beta, alpha);
   if (should_record(c, a, b)) {
     auto node = make_node<AddmmNode>(c, a, b);
     node->name_ = "AddmmBackward0";
@@ -270,17 +277,12 @@ Tensor baddbmm(const Tensor& c, const Tensor& a, const Tensor& b, Scalar beta, S
            "baddbmm: batch1 and batch2 must be 3D tensors that can be multiplied, got shapes ", shape_text(a.sizes()),
            " and ", shape_text(b.sizes()));
   check_pair(a, b, "baddbmm");
-  Tensor out;
-  {
-    NoGradGuard guard;
-    check_factors(a, beta, alpha, "baddbmm");
-    out = product(a, b, alpha.f);
-    if (is_complex(a.dtype()) && !is_one(alpha)) out = mul(out, alpha);
-    DimArray wide = broadcast_shapes(c.sizes(), out.sizes(), "baddbmm");
-    FG_CHECK(same(wide, out.sizes()), Runtime, "baddbmm: The expanded size of the tensor ", size_text(out.sizes()),
-             " must match the existing size ", size_text(c.sizes()));
-    if (!beta.is_zero()) out = add(out, mul(c, beta));
-  }
+  check_factors(a, beta, alpha, "baddbmm");
+  DimArray shape{a.size(0), a.size(1), b.size(2)};
+  DimArray wide = broadcast_shapes(c.sizes(), shape, "baddbmm");
+  FG_CHECK(same(wide, shape), Runtime, "baddbmm: The expanded size of the tensor ", size_text(shape),
+           " must match the existing size ", size_text(c.sizes()));
+  Tensor out = added_product(c, a, b, beta, alpha);
   if (should_record(c, a, b)) {
     auto node = make_node<AddmmNode>(c, a, b);
     node->name_ = "BaddbmmBackward0";
