@@ -78,6 +78,16 @@ int find_keyword(const Signature& s, PyObject* key) {
   return -1;
 }
 
+[[noreturn]] void fail_unknown_keyword(const Signature& s, PyObject* key) {
+  Ref module(PyImport_ImportModule("fastgrad._missing")), names(PyTuple_New(s.count));
+  if (!module.o || !names.o) raise_pending();
+  for (int i = 0; i < s.count; ++i) PyTuple_SET_ITEM(names.o, i, Py_NewRef(s.names[i]));
+  Ref text(PyObject_CallMethod(module.o, "unknown_keyword", "sOO", s.name, key, names.o));
+  const char* utf8 = text.o ? PyUnicode_AsUTF8(text.o) : nullptr;
+  if (!utf8) raise_pending();
+  fail_type(concat(utf8, "; signature: ", signature_text(s)));
+}
+
 }  // namespace
 
 Call::Call(const Signature& s, PyObject* self, PyObject* const* args, Py_ssize_t n, PyObject* keywords) : signature(s) {
@@ -100,9 +110,7 @@ Call::Call(const Signature& s, PyObject* self, PyObject* const* args, Py_ssize_t
     for (Py_ssize_t k = 0; k < count; ++k) {
       PyObject* key = PyTuple_GET_ITEM(keywords, k);
       int i = find_keyword(s, key);
-      if (i < 0)
-        fail_type(concat(s.name, "() got an unexpected keyword argument '", PyUnicode_AsUTF8(key),
-                         "'; signature: ", signature_text(s)));
+      if (i < 0) fail_unknown_keyword(s, key);
       if (v[i]) fail_type(concat(s.name, "() got multiple values for argument '", PyUnicode_AsUTF8(key), "'"));
       v[i] = args[n + k];
       if (i == s.varargs) var = args + n + k, n_var = 1;

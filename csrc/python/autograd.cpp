@@ -12,17 +12,9 @@ namespace {
 
 // ---- node objects: one Python type for each node name, so that type(x.grad_fn).__name__ is torch's
 
-struct Ref {  // owned Python reference
-  PyObject* o;
-  explicit Ref(PyObject* p) : o(p) {
+struct Owned : Ref {  // of what must be there: else the error that is set is thrown
+  explicit Owned(PyObject* p) : Ref(p) {
     if (!o) raise_pending();
-  }
-  ~Ref() { Py_XDECREF(o); }
-  Ref(const Ref&) = delete;
-  PyObject* give() {
-    PyObject* p = o;
-    o = nullptr;
-    return p;
   }
 };
 
@@ -54,7 +46,7 @@ PyObject* node_sequence(PyObject* o, PyObject*) { return PyLong_FromUnsignedLong
 PyObject* node_next(PyObject* o, void*) {
   FG_TRY
   Node* node = node_of(o);
-  Ref out(PyTuple_New(node->n_edges));
+  Owned out(PyTuple_New(node->n_edges));
   for (int i = 0; i < node->n_edges; ++i) {
     const Edge& e = node->edge(i);
     PyObject* pair = Py_BuildValue("(NI)", wrap_node(e.fn), e.input_nr);
@@ -258,8 +250,8 @@ PyObject* register_post_accumulate(Call& c) {
 // ---- hooks called by the engine
 
 Tensor call_tensor_hook(PyObject* fn, const Tensor& g) {
-  Ref arg(wrap(g));
-  Ref result(PyObject_CallOneArg(fn, arg.o));
+  Owned arg(wrap(g));
+  Owned result(PyObject_CallOneArg(fn, arg.o));
   if (result.o == Py_None) return {};
   FG_CHECK(is_tensor(result.o), Type, "expected a Tensor or None from a hook, got ", Py_TYPE(result.o)->tp_name);
   Tensor r = unwrap(result.o);
@@ -271,7 +263,7 @@ Tensor call_tensor_hook(PyObject* fn, const Tensor& g) {
 }
 
 PyObject* tuple_of(const Tensor* g, int n) {
-  Ref out(PyTuple_New(n));
+  Owned out(PyTuple_New(n));
   for (int i = 0; i < n; ++i) PyTuple_SET_ITEM(out.o, i, wrap(g[i]));
   return out.give();
 }
@@ -299,20 +291,20 @@ void take_results(PyObject* result, Tensor* g, int n) {
 }
 
 void call_pre_hook(PyObject* fn, Tensor* g, int n) {
-  Ref args(tuple_of(g, n));
-  Ref result(PyObject_CallOneArg(fn, args.o));
+  Owned args(tuple_of(g, n));
+  Owned result(PyObject_CallOneArg(fn, args.o));
   take_results(result.o, g, n);
 }
 
 void call_post_hook(PyObject* fn, Tensor* gx, int n, const Tensor* g, int m) {
-  Ref inputs(tuple_of(gx, n)), outputs(tuple_of(g, m));
-  Ref result(PyObject_CallFunctionObjArgs(fn, inputs.o, outputs.o, nullptr));
+  Owned inputs(tuple_of(gx, n)), outputs(tuple_of(g, m));
+  Owned result(PyObject_CallFunctionObjArgs(fn, inputs.o, outputs.o, nullptr));
   take_results(result.o, gx, n);
 }
 
 void call_post_accumulate(PyObject* fn, const Tensor& t) {
-  Ref arg(wrap(t));
-  Ref result(PyObject_CallOneArg(fn, arg.o));
+  Owned arg(wrap(t));
+  Owned result(PyObject_CallOneArg(fn, arg.o));
 }
 
 bool interrupted() { return PyErr_CheckSignals() != 0; }
@@ -325,21 +317,21 @@ PyObject* before_change_hook = nullptr;  // of allow_mutation_on_saved_tensors
 void before_change(const Tensor& t) {
   if (!before_change_hook) return;
   ModeGuard guard(static_cast<uint8_t>((mode | kNoGrad) & ~(kSavedHooks | kForward)));
-  Ref arg(wrap(t));
-  Ref result(PyObject_CallOneArg(before_change_hook, arg.o));
+  Owned arg(wrap(t));
+  Owned result(PyObject_CallOneArg(before_change_hook, arg.o));
 }
 
 PyObject* pack_saved(const Tensor& t, PyObject** unpack) {
   if (hook_stack.empty()) return nullptr;
-  Ref pack(Py_NewRef(hook_stack.back().first)), unpack_fn(Py_NewRef(hook_stack.back().second));
+  Owned pack(Py_NewRef(hook_stack.back().first)), unpack_fn(Py_NewRef(hook_stack.back().second));
   ModeGuard guard(static_cast<uint8_t>((mode | kNoGrad) & ~kSavedHooks));
-  Ref arg(wrap(t));
-  Ref packed(PyObject_CallOneArg(pack.o, arg.o));
+  Owned arg(wrap(t));
+  Owned packed(PyObject_CallOneArg(pack.o, arg.o));
   *unpack = unpack_fn.give();
   return packed.give();
 }
 Tensor unpack_saved(PyObject* packed, PyObject* unpack) {
-  Ref result(PyObject_CallOneArg(unpack, packed));
+  Owned result(PyObject_CallOneArg(unpack, packed));
   FG_CHECK(is_tensor(result.o), Type,
            "Output of saved tensor unpack_hook expected to be a Tensor but got result of type ",
            Py_TYPE(result.o)->tp_name);
@@ -435,7 +427,7 @@ std::vector<Edge> edges_of(const Call& c, int i) {
     add(c.v[i]);
     return out;
   }
-  Ref fast(PySequence_Fast(c.v[i], "a sequence of tensors is needed"));
+  Owned fast(PySequence_Fast(c.v[i], "a sequence of tensors is needed"));
   for (Py_ssize_t k = 0; k < PySequence_Fast_GET_SIZE(fast.o); ++k) add(PySequence_Fast_GET_ITEM(fast.o, k));
   return out;
 }
@@ -478,10 +470,10 @@ struct FunctionNode final : Node {
     Py_XDECREF(r);
   }
   void apply(Tensor* g, Tensor* gx) override {
-    Ref grads(tuple_of(g, n_inputs));
+    Owned grads(tuple_of(g, n_inputs));
     PyObject* result = PyObject_CallMethod(ctx, "_apply", "ON", grads.o, wrap_node(Ptr<Node>(this)));
     if (!result) raise_pending();
-    Ref held(result);
+    Owned held(result);
     FG_CHECK(PyTuple_Check(result) && PyTuple_GET_SIZE(result) == n_edges, Runtime, name_, ": _apply must return ",
              n_edges, " gradients");
     for (int i = 0; i < n_edges; ++i) {

@@ -24,13 +24,6 @@ void set_mode_bit() {
   mode = static_cast<uint8_t>(on ? mode | kTorchFunction : mode & ~kTorchFunction);
 }
 
-struct Ref {  // a reference that is given back
-  PyObject* o;
-  explicit Ref(PyObject* p) : o(p) {}
-  ~Ref() { Py_XDECREF(o); }
-  Ref(const Ref&) = delete;
-};
-
 bool overrides(PyObject* o) {
   PyTypeObject* type = Py_TYPE(o);
   if (is_plain_type(type) || !(type->tp_flags & Py_TPFLAGS_HEAPTYPE)) return false;
@@ -238,6 +231,28 @@ PyObject* junk_as_type_error(PyObject* fn, PyObject* const* args, Py_ssize_t n) 
   return nullptr;
 }
 
+// A keyword that the function does not take: the error names the nearest one.
+PyObject* keyword_error(PyObject* fn, PyObject* keywords) {
+  PyObject *kind, *error, *traceback;
+  PyErr_Fetch(&kind, &error, &traceback);
+  PyObject* text = nullptr;
+  if (!traceback) {  // else the function has begun to run
+    Ref module(PyImport_ImportModule("fastgrad._missing"));
+    text = module.o ? PyObject_CallMethod(module.o, "misspelled", "OO", fn, keywords) : nullptr;
+    PyErr_Clear();
+  }
+  if (text && text != Py_None) {
+    PyErr_SetObject(PyExc_TypeError, text);
+    Py_XDECREF(kind);
+    Py_XDECREF(error);
+    Py_XDECREF(traceback);
+  } else {
+    PyErr_Restore(kind, error, traceback);
+  }
+  Py_XDECREF(text);
+  return nullptr;
+}
+
 PyObject* overridable_call(PyObject* self, PyObject* const* args, size_t flagged, PyObject* keywords) {
   Overridable* f = overridable(self);
   Py_ssize_t n = PyVectorcall_NARGS(flagged), all = n + (keywords ? PyTuple_GET_SIZE(keywords) : 0);
@@ -253,6 +268,7 @@ PyObject* overridable_call(PyObject* self, PyObject* const* args, size_t flagged
                          ? reinterpret_cast<PyFunctionObject*>(f->fn)->vectorcall(f->fn, args, flagged, keywords)
                          : PyObject_Vectorcall(f->fn, args, flagged, keywords);
   if (!result && PyErr_ExceptionMatches(PyExc_AttributeError)) return junk_as_type_error(f->fn, args, all);
+  if (!result && keywords && PyErr_ExceptionMatches(PyExc_TypeError)) return keyword_error(f->fn, keywords);
   return result;
 }
 

@@ -9,6 +9,7 @@
 #include <Python.h>
 
 #include <optional>
+#include <utility>
 
 #include "core/tensor.h"
 
@@ -63,6 +64,14 @@ PyObject* set_error();
   }
 // Throws the Python error that is set.
 [[noreturn]] inline void raise_pending() { throw Error(ErrorKind::Pending, ""); }
+
+struct Ref {  // an owned reference, or null; given back at the end of the scope
+  PyObject* o;
+  explicit Ref(PyObject* p) : o(p) {}
+  ~Ref() { Py_XDECREF(o); }
+  Ref(const Ref&) = delete;
+  PyObject* give() { return std::exchange(o, nullptr); }
+};
 
 bool init_tensor_type(PyObject* module);
 bool init_dtype_device(PyObject* module);

@@ -1,4 +1,4 @@
-"""The error for a name that a module does not have: it names the nearest one that exists."""
+"""Errors for a name that a module, or a keyword that a function, does not have: they name the nearest one there is."""
 
 
 def no_attribute(module, name, names=None):
@@ -26,3 +26,36 @@ def public_names(module):
     """The names that an imported module offers."""
     import sys
     return dir(sys.modules[module])
+
+
+def unknown_keyword(function, keyword, names):
+    """Return the text for a keyword that `function` (its name) does not take; names: those it takes."""
+    near = nearest(keyword, names)
+    hint = f" (did you mean '{near}'?)" if near else ""
+    return f"{function}() got an unexpected keyword argument '{keyword}'{hint}"
+
+
+def misspelled(function, keywords):
+    """Return the same text if a Python function takes one of the keywords not at all, else None."""
+    code = getattr(function, "__code__", None)
+    if code is None or code.co_flags & 8:  # takes any keyword
+        return None
+    names = code.co_varnames[code.co_posonlyargcount:code.co_argcount + code.co_kwonlyargcount]
+    for keyword in keywords:
+        if keyword not in names:
+            text = unknown_keyword(function.__name__, keyword, names)
+            return text + "; it takes " + ", ".join(name for name in names if name != "self")
+    return None
+
+
+class Spelled:
+    """Base of classes whose constructor names the nearest keyword when it is given one that it does not take."""
+
+    __slots__ = ()
+
+    def __new__(cls, *args, **kwargs):
+        if kwargs:
+            text = misspelled(cls.__init__, kwargs)
+            if text:
+                raise TypeError(f"{cls.__name__}.{text}")
+        return super().__new__(cls)

@@ -3,6 +3,7 @@ import warnings
 
 import fastgrad
 from fastgrad import Size, Tensor
+from fastgrad._missing import Spelled
 
 from . import constraints
 from .utils import lazy_property
@@ -10,7 +11,7 @@ from .utils import lazy_property
 __all__ = ["Distribution"]
 
 
-class Distribution:
+class Distribution(Spelled):
     """A batch of distributions of one kind; `batch_shape` counts them, `event_shape` is that of one value."""
 
     has_rsample = False

@@ -7,6 +7,7 @@ import math
 from numbers import Number
 
 import fastgrad
+from fastgrad._missing import Spelled
 from fastgrad.nn.functional import softplus
 
 from . import constraints
@@ -19,7 +20,7 @@ __all__ = ["AbsTransform", "AffineTransform", "CatTransform", "ComposeTransform"
            "identity_transform"]
 
 
-class Transform:
+class Transform(Spelled):
     """A function from `domain` to `codomain`; a subclass defines `_call`, `_inverse` and `log_abs_det_jacobian`.
 
     cache_size: 1 keeps the last pair of values, so that the inverse of a result costs nothing and loses no digits.

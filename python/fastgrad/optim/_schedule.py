@@ -2,6 +2,7 @@
 import weakref
 
 from fastgrad import Tensor
+from fastgrad._missing import Spelled
 
 from .optimizer import Optimizer
 
@@ -53,7 +54,7 @@ def warn(message):
     warnings.warn(message, UserWarning, stacklevel=3)
 
 
-class LRScheduler:
+class LRScheduler(Spelled):
     """Base class of schedules; a subclass defines `get_lr`."""
 
     _get_lr_called_within_step = False

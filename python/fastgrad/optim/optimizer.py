@@ -7,6 +7,7 @@ from functools import wraps
 
 import fastgrad
 from fastgrad import _C, Tensor
+from fastgrad._missing import Spelled
 
 from ..nn.modules._hooks import register
 from ..nn.modules.module import typename
@@ -28,7 +29,7 @@ _HOOKS = ("_optimizer_step_pre_hooks", "_optimizer_step_post_hooks", "_optimizer
           "_optimizer_load_state_dict_post_hooks")
 
 
-class Optimizer:
+class Optimizer(Spelled):
     """Base class of all optimizers; a subclass defines `step`."""
 
     def __init__(self, params, defaults):

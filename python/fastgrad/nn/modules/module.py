@@ -8,6 +8,7 @@ import weakref
 
 import fastgrad
 from fastgrad import _C, Tensor
+from fastgrad._missing import Spelled
 
 from ..parameter import Parameter
 from ._convert import Convert
@@ -50,7 +51,7 @@ def typename(value):
     return f"{module}.{kind.__qualname__}"
 
 
-class Module(Hooks, StateDict, Convert):
+class Module(Hooks, StateDict, Convert, Spelled):
     """Base class of all models: holds parameters, buffers and other modules.
 
     >>> import fastgrad

@@ -2,6 +2,7 @@
 import itertools
 
 import fastgrad
+from fastgrad._missing import Spelled
 
 from .collate import default_collate, default_convert
 from .dataset import IterableDataset, Subset, TensorDataset
@@ -17,7 +18,7 @@ def get_worker_info():
     return _worker_info
 
 
-class DataLoader:
+class DataLoader(Spelled):
     """Iterates over a dataset in batches."""
 
     def __init__(self, dataset, batch_size=1, shuffle=None, sampler=None, batch_sampler=None, num_workers=0,
