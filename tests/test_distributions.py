@@ -290,6 +290,7 @@ WRONG = [
 
 @pytest.mark.parametrize("number", range(len(WRONG)))
 def test_what_is_refused(torch, number):
+    torch.distributions.Distribution.set_default_validate_args(True)  # torch._dynamo, once imported, turns it off
     errors = []
     for m in (fg, torch):
         with pytest.raises(Exception) as error, warnings.catch_warnings():
