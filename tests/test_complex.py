@@ -436,6 +436,25 @@ def test_optimizers_and_layers(name, torch):
         assert_equal_to_torch(a, e, name, 1e-3)
 
 
+UNARY = ("abs acos acosh angle asin asinh atan atanh conj_physical cos cosh exp expm1 log log10 log1p log2 neg "
+         "reciprocal rsqrt sgn sigmoid sin sinh sqrt square tan tanh").split()
+
+
+@pytest.mark.parametrize("name", UNARY)
+def test_values_and_gradients_in_every_quadrant(name, torch):
+    """Branches of square roots and logarithms show only there."""
+    parts = (-2.5, -1.2, -0.6, -0.05, 0.1, 0.7, 1.2, 2.2)
+    points = [complex(a, b) for a in parts for b in parts]
+    found = []
+    for m in (fg, torch):
+        x = m.tensor(points, dtype=m.complex128, requires_grad=True)
+        y = getattr(m, name)(x)
+        g, = m.autograd.grad(y, x, m.ones_like(y) * (1 + 0.3j if y.is_complex() else 1))
+        found.append((y, g))
+    for mine, theirs in zip(*found, strict=True):
+        assert_equal_to_torch(mine, theirs, name)
+
+
 @pytest.mark.parametrize("name", ["sum", "prod", "exp", "matmul", "cumsum"])
 def test_large_results_do_not_depend_on_threads(name):
     x = fg.randn(300, 301, dtype=fg.complex64) * 0.1 + 1

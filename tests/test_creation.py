@@ -1,5 +1,6 @@
 """Making tensors: from numbers, lists, arrays, other tensors; ranges; like-forms; dtypes, devices, flags."""
 
+import ctypes
 import math
 import warnings
 
@@ -287,3 +288,22 @@ def test_scalars_out(torch):
             call(torch)
         with pytest.raises(expected.type):
             call(fg)
+
+
+@pytest.mark.parametrize("shape", [(2,), (2**40, 2**40), (2**62,), (-1,)])
+def test_dlpack_without_the_memory_it_promises(shape):
+    """A broken producer: no data, or sizes that no memory holds."""
+    pointer, number = ctypes.c_void_p, ctypes.c_int32
+
+    class Managed(ctypes.Structure):
+        _fields_ = [("data", pointer), ("device_type", number), ("device_id", number), ("ndim", number),
+                    ("code", ctypes.c_uint8), ("bits", ctypes.c_uint8), ("lanes", ctypes.c_uint16), ("shape", pointer),
+                    ("strides", pointer), ("offset", ctypes.c_uint64), ("context", pointer), ("deleter", pointer)]
+
+    sizes, memory = (ctypes.c_int64 * len(shape))(*shape), (ctypes.c_float * 2)()
+    data = None if shape == (2,) else ctypes.addressof(memory)
+    managed = Managed(data, 1, 0, len(shape), 2, 32, 1, ctypes.addressof(sizes), None, 0, None, None)
+    make = ctypes.pythonapi.PyCapsule_New
+    make.restype, make.argtypes = ctypes.py_object, [pointer, ctypes.c_char_p, pointer]
+    with pytest.raises(RuntimeError, match="from_dlpack: no memory|overflow|negative"):
+        fg.from_dlpack(make(ctypes.addressof(managed), b"dltensor", None))

@@ -555,6 +555,14 @@ def test_wrong_arguments(case, torch):
             call(m)
 
 
+@pytest.mark.parametrize("name", [f"adaptive_{kind}_pool{dims}d" for kind in ("avg", "max") for dims in (1, 2, 3)])
+def test_huge_outputs_of_adaptive_pools_are_refused_at_once(name):
+    """Before any table of their windows is made."""
+    dims = int(name[-2])
+    with pytest.raises((fg.OutOfMemoryError, RuntimeError), match="memory|overflow"):
+        getattr(fg.nn.functional, name)(fg.randn(1, 5, *[5] * dims), (2**60, *[1] * (dims - 1)))
+
+
 def test_functions_at_the_top_level(torch):
     calls = [
         lambda m, x: m.adaptive_avg_pool1d(x, 2),

@@ -1,5 +1,8 @@
 """The same seed gives torch's numbers and leaves torch's generator state."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -197,3 +200,20 @@ def test_results_do_not_depend_on_threads():
             )
         )
     assert drawn[0] == drawn[1] == drawn[2]
+
+
+def test_a_finalizer_may_draw_while_a_state_is_read():
+    """The object for the state may set off the collector, and that a finalizer that needs the same generator."""
+    program = """
+import faulthandler, gc, fastgrad as fg
+faulthandler.dump_traceback_later(60, exit=True)
+class Cycle:
+    def __init__(self): self.me = self
+    def __del__(self): fg.rand(1)
+gc.set_threshold(1)
+for _ in range(300):
+    Cycle()
+    kept = fg.get_rng_state(), fg.default_generator.get_state()
+print("done")
+"""
+    assert subprocess.run([sys.executable, "-c", program], capture_output=True, text=True).stdout == "done\n"

@@ -298,6 +298,10 @@ def test_safetensors_errors():
         return len(text).to_bytes(8, "little") + text + body
 
     good = {"a": {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}}
+    for header, text in [([], "no JSON object"), ({"a": {}}, "`a` must have dtype, shape and data_offsets"),
+                         ({"a": 3}, "`a` must have"), ({"a": {**good["a"], "more": 1}}, "`a` must have")]:
+        with pytest.raises(safetensors.SafetensorError, match=text):
+            safetensors.load(file(header, b"12345678"))
     assert safetensors.load(file(good, bytes(8)))["a"].tolist() == [0.0, 0.0]
     for data in [b"", b"abc", file(good, bytes(7)), file(good, bytes(9)), file(b"{"), file([]),
                  (1 << 60).to_bytes(8, "little"),

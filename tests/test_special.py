@@ -164,6 +164,16 @@ def test_far_from_zero_the_zeta_function_ends():
     assert_close(y.numpy(), [math.pi**2, math.pi**2 / math.sin(0.25 * math.pi) ** 2], (1e-5, 0))
 
 
+def test_zeta_of_large_arguments_ends(torch):
+    """All terms but the first vanish, or there is none left: the sum must not wait for a term smaller than nothing."""
+    s, q = [math.inf, math.inf, math.inf, 1e300, 1e18, 1e18], [2.0, 1.0, 0.5, 1.0, 2.0, 0.5]
+    ours, theirs = (m.special.zeta(m.tensor(s, dtype=m.float64), m.tensor(q, dtype=m.float64)) for m in (fg, torch))
+    assert_close(ours.numpy()[:4], theirs.numpy()[:4], (0, 0))
+    assert ours.tolist()[4:] == [0, math.inf]
+    odd = fg.special.zeta(2.0**60 + 1, fg.tensor([-0.5], dtype=fg.float64))  # an infinite term of each sign
+    assert not math.isfinite(odd.item())
+
+
 def test_names_of_nodes(torch):
     calls = {
         "i0e": lambda m, x: m.special.i0e(x),

@@ -192,3 +192,29 @@ if pid == 0:
 print(os.waitpid(pid, 0)[1] == 0 and good)
 """)
     assert text == "True"
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_fork_while_other_threads_draw():
+    """The child draws as well: it finds every generator free."""
+    text = child("""
+import os, signal, threading, fastgrad as fg
+own, stop = fg.Generator().manual_seed(1), []
+def draw():
+    while not stop:
+        fg.randn(200_000)
+        fg.randn(200_000, generator=own)
+threads = [threading.Thread(target=draw) for _ in range(2)]
+for t in threads: t.start()
+codes = []
+for _ in range(20):
+    pid = os.fork()
+    if pid == 0:
+        signal.alarm(20)
+        os._exit(0 if fg.randn(5).isfinite().all() and fg.randn(5, generator=own).isfinite().all() else 1)
+    codes.append(os.waitpid(pid, 0)[1])
+stop.append(1)
+for t in threads: t.join()
+print(set(codes))
+""")
+    assert text == "{0}"

@@ -3,7 +3,10 @@
 // Start with rebase_history(): after an in-place op on a view, the base's history becomes a CopySlices node that runs
 // the op's own node on the slice of the gradient; the view's grad_fn is made anew from the base when it is next asked
 // for.
+#include <pthread.h>
+
 #include <mutex>
+#include <new>
 
 #include "autograd/accumulate.h"
 #include "autograd/forward.h"
@@ -18,6 +21,12 @@ std::mutex accumulator_lock;
 // whose kernels run without it. Whoever waits here lets go of it, else the holder could not come back. Recursive:
 // dropping an old gradient may run Python code.
 std::recursive_mutex accumulate_lock;
+
+// A thread that holds one of them without the interpreter's lock is not there any more in a forked child.
+[[maybe_unused]] const int kFresh = pthread_atfork(nullptr, nullptr, [] {
+  new (&accumulator_lock) std::mutex;
+  new (&accumulate_lock) std::recursive_mutex;
+});
 
 class AccumulateLock {
  public:
@@ -146,7 +155,8 @@ struct CopySlices : Node {
   }
   const char* name() const override { return "CopySlices"; }
   void release_saved() override {
-    if (fn) fn->released = true, fn->release_saved();
+    // A result that fn saved leads back to fn itself: then it is a node of this run too, later than this one.
+    if (fn && fn->task != task) fn->released = true, fn->release_saved();
   }
   void apply(Tensor* g, Tensor* gx) override {
     if (released) fail_released();

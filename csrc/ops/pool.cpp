@@ -170,11 +170,15 @@ ValueIndex pick(const Tensor& x_in, int dims, MaxPoolArgs& args, const char* nod
 int64_t adaptive_begin(int64_t o, int64_t in, int64_t out) { return o * in / out; }
 int64_t adaptive_end(int64_t o, int64_t in, int64_t out) { return ((o + 1) * in + out - 1) / out; }
 
-void check_adaptive(const Tensor& x, Dims output, const char* name) {
+// Tables of windows grow with the output, so it is made first: a size that does not fit is refused before them.
+Tensor checked_adaptive(const Tensor& x, Dims output, const char* name) {
   check_input(x, static_cast<int>(output.size()), name);
   for (int64_t n : output)
     FG_CHECK(n >= 0, Runtime, name, ": elements of output_size must be greater than or equal to 0 but received ",
              size_text(output));
+  DimArray sizes(x.sizes());
+  for (size_t k = 0; k < output.size(); ++k) sizes.v[static_cast<size_t>(sizes.n) - output.size() + k] = output[k];
+  return Tensor::empty(sizes, x.dtype(), x.device());
 }
 
 const char* by_dims(int dims, const char* one, const char* two, const char* three) {
@@ -196,7 +200,7 @@ ValueIndex max_pool(const Tensor& x, int dims, const PoolOptions& options, const
 }
 
 ValueIndex adaptive_max_pool(const Tensor& x, Dims output, const char* name) {
-  check_adaptive(x, output, name);
+  const Tensor room = checked_adaptive(x, output, name);
   FG_CHECK(is_floating(x.dtype()), NotImplemented, "\"", name, "\" not implemented for '", dtype_name(x.dtype()), "'");
   const int dims = static_cast<int>(output.size());
   MaxPoolArgs args{};
@@ -308,7 +312,7 @@ Tensor avg_pool(const Tensor& x, int dims, const PoolOptions& options, bool coun
 }
 
 Tensor adaptive_avg_pool(const Tensor& x, Dims output, const char* name) {
-  check_adaptive(x, output, name);
+  const Tensor room = checked_adaptive(x, output, name);
   FG_CHECK(is_floating(x.dtype()), NotImplemented, "\"", name, "\" not implemented for '", dtype_name(x.dtype()), "'");
   const int dims = static_cast<int>(output.size());
   LinearTables tables;

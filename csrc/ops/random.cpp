@@ -1,13 +1,50 @@
 // Random numbers: who holds the generator, in which order a tensor is filled, and ops made of random fills.
 #include "ops/random.h"
 
+#include <pthread.h>
+
 #include <memory>
 #include <random>
 #include <unordered_map>
+#include <unordered_set>
 
 #include "ops/words.h"
 
 namespace fg {
+
+namespace {
+
+// A process may fork while another thread fills a tensor, which it does without the interpreter's lock. The fork waits
+// for it, so that the child finds every generator free and in a state of its own.
+struct Living {
+  std::mutex mutex, defaults_mutex;
+  std::unordered_set<Generator*> all;
+  std::unordered_map<int, std::unique_ptr<Generator>> defaults;  // by device, -1: CPU
+
+  void lock() {
+    defaults_mutex.lock();
+    mutex.lock();
+    for (Generator* g : all) g->lock.lock();
+  }
+  void unlock() {
+    for (Generator* g : all) g->lock.unlock();
+    mutex.unlock();
+    defaults_mutex.unlock();
+  }
+};
+
+Living& living() {
+  static Living& instance = *[] {
+    // Kernels take memory while they hold a generator: handlers run in falling order, so the allocator's come first.
+    backend(Device{}).empty_cache(0);
+    auto* made = new Living;
+    pthread_atfork([] { living().lock(); }, [] { living().unlock(); }, [] { living().unlock(); });
+    return made;
+  }();
+  return instance;
+}
+
+}  // namespace
 
 Generator::Generator(Device d) : device(d) {
   if (device.is_cpu()) {
@@ -15,8 +52,14 @@ Generator::Generator(Device d) : device(d) {
   } else {
     on_device = backend(device).generator_create(static_cast<int64_t>(cpu::kDefaultSeed));
   }
+  std::lock_guard guard(living().mutex);
+  living().all.insert(this);
 }
 Generator::~Generator() {
+  {
+    std::lock_guard guard(living().mutex);
+    living().all.erase(this);
+  }
   if (on_device) backend(device).generator_destroy(on_device);
 }
 void Generator::seed(uint64_t value) {
@@ -29,10 +72,8 @@ void Generator::seed(uint64_t value) {
 }
 
 Generator& default_generator(Device device) {
-  static std::mutex lock;
-  static std::unordered_map<int, std::unique_ptr<Generator>> all;
-  std::lock_guard guard(lock);
-  auto& slot = all[device.is_cpu() ? -1 : device.index];
+  std::lock_guard guard(living().defaults_mutex);
+  auto& slot = living().defaults[device.is_cpu() ? -1 : device.index];
   if (!slot) {
     slot = std::make_unique<Generator>(device);
     std::random_device source;

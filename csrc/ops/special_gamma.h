@@ -48,6 +48,7 @@ FG_SPECIAL double zeta(double s, double q) {
     if (q == ::floor(q)) return kInfinity;
     if (s != ::floor(s)) return kNan;
   }
+  if (s == kInfinity && q > 1) return kNan;  // as torch
   double sum = 0, at = q;
   constexpr double far = 10000;
   if (q < -far) {  // what lies further left, as an integral
@@ -58,7 +59,7 @@ FG_SPECIAL double zeta(double s, double q) {
   for (; at < 12 + s; at += 1) {
     const double term = ::pow(at, -s);
     sum += term;
-    if (at > 0 && term < 1e-17 * sum) return sum;
+    if (at > 0 && !(term > 1e-17 * ::fabs(sum))) return sum;  // also when all terms are 0, or the sum is no number
   }
   if (at == kInfinity) return s == kInfinity ? kNan : 0;
   const double power = ::pow(at, -s);

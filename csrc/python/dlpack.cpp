@@ -1,4 +1,6 @@
 // DLPack (version 0 capsules): memory shared with other libraries, both ways.
+#include <algorithm>
+
 #include "python/convert.h"
 #include "python/functions.h"
 
@@ -114,10 +116,18 @@ PyObject* from_dlpack(Call& c) {
   if (d.strides)
     for (int i = 0; i < d.ndim; ++i) strides.push(d.strides[i]);
   else strides = contiguous_strides(sizes);
-  bool negative = false;
-  for (int i = 0; i < d.ndim; ++i) extent += (sizes[i] - 1) * strides[i], negative |= strides[i] < 0;
+  bool negative = false, overflow = false;
+  for (int i = 0; i < d.ndim; ++i) {
+    int64_t reach;
+    negative |= strides[i] < 0;
+    overflow |= sizes[i] < 0 || __builtin_mul_overflow(sizes[i] - 1, strides[i], &reach) ||
+                __builtin_add_overflow(extent, reach, &extent);
+  }
   FG_CHECK(!negative, Runtime, "from_dlpack: negative strides are not supported");
-  if (count_of(sizes) == 0) extent = 0;
+  if (std::find(sizes.v, sizes.v + sizes.n, 0) != sizes.v + sizes.n) extent = 0;
+  else
+    FG_CHECK(!overflow && extent <= INT64_MAX / item_size(dtype) && d.data, Runtime,
+             "from_dlpack: no memory for a tensor of shape ", shape_text(sizes));
   if (PyCapsule_SetName(capsule, "used_dltensor") < 0) raise_pending();  // the memory is ours from here
   Device device = d.device.type == 1 ? Device{} : Device{DeviceType::CUDA, static_cast<int8_t>(d.device.id)};
   Ptr<Storage> storage = Storage::external(

@@ -94,13 +94,17 @@ PyObject* get_state(PyObject* self, PyObject*) {
   Generator& g = gen(self);
   if (!g.device.is_cpu()) {
     Tensor out = Tensor::empty(DimArray{sizeof(PhiloxState)}, DType::UInt8, {});
-    std::lock_guard guard(g.lock);
-    std::memcpy(out.mutable_data(), &g.philox(), sizeof(PhiloxState));
-    return wrap(out);
+    {
+      std::lock_guard guard(g.lock);
+      std::memcpy(out.mutable_data(), &g.philox(), sizeof(PhiloxState));
+    }
+    return wrap(out);  // without the lock: a new object may set off finalizers that draw
   }
   Tensor out = Tensor::empty(DimArray{cpu::kStateBytes}, DType::UInt8, {});
-  std::lock_guard guard(g.lock);
-  cpu::get_state(g.host, out.mutable_data<uint8_t>());
+  {
+    std::lock_guard guard(g.lock);
+    cpu::get_state(g.host, out.mutable_data<uint8_t>());
+  }
   return wrap(out);
   FG_CATCH
 }

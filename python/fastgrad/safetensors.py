@@ -152,8 +152,10 @@ def _read_header(file):
         raise SafetensorError("Error while deserializing header: invalid header length")
     try:
         header = json.loads(file.read(length))
+        if not isinstance(header, dict):
+            raise SafetensorError("Error while deserializing header: invalid header: it is no JSON object")
         metadata = header.pop("__metadata__", None)
-        entries = {name: _check_entry(name, **entry) for name, entry in header.items()}
+        entries = {name: _check_entry(name, entry) for name, entry in header.items()}
     except SafetensorError:
         raise
     except Exception as error:
@@ -168,7 +170,11 @@ def _read_header(file):
     return metadata, entries, 8 + length
 
 
-def _check_entry(name, dtype, shape, data_offsets):
+def _check_entry(name, entry):
+    if not isinstance(entry, dict) or set(entry) != {"dtype", "shape", "data_offsets"}:
+        raise SafetensorError(f"Error while deserializing header: the entry of tensor `{name}` must have dtype, shape and "
+                              "data_offsets, and nothing else")
+    dtype, shape, data_offsets = entry["dtype"], entry["shape"], entry["data_offsets"]
     if dtype not in _NAMES:
         raise SafetensorError(f"load_file: dtype {dtype} of `{name}` is not supported")
     start, end = data_offsets
