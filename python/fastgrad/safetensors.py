@@ -172,8 +172,8 @@ def _read_header(file):
 
 def _check_entry(name, entry):
     if not isinstance(entry, dict) or set(entry) != {"dtype", "shape", "data_offsets"}:
-        raise SafetensorError(f"Error while deserializing header: the entry of tensor `{name}` must have dtype, shape and "
-                              "data_offsets, and nothing else")
+        raise SafetensorError(f"Error while deserializing header: the entry of tensor `{name}` must have dtype, shape "
+                              "and data_offsets, and nothing else")
     dtype, shape, data_offsets = entry["dtype"], entry["shape"], entry["data_offsets"]
     if dtype not in _NAMES:
         raise SafetensorError(f"load_file: dtype {dtype} of `{name}` is not supported")

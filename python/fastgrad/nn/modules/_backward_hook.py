@@ -72,7 +72,9 @@ class Gate:
         return tuple(grads[i] for i in self.inputs[0])
 
 
-class _Inputs(Function):
+class _Passed(Function):
+    """Tensors as they are; their gradients are shown to the gate."""
+
     @staticmethod
     def forward(ctx, gate, *tensors):
         ctx.gate = gate
@@ -80,19 +82,14 @@ class _Inputs(Function):
         ctx.mark_non_differentiable(*(t for t in tensors if not t.requires_grad))
         return tensors
 
+
+class _Inputs(_Passed):
     @staticmethod
     def backward(ctx, *grads):
         return (None, *ctx.gate.enter_backward(grads))
 
 
-class _Outputs(Function):
-    @staticmethod
-    def forward(ctx, gate, *tensors):
-        ctx.gate = gate
-        ctx.set_materialize_grads(False)
-        ctx.mark_non_differentiable(*(t for t in tensors if not t.requires_grad))
-        return tensors
-
+class _Outputs(_Passed):
     @staticmethod
     def backward(ctx, *grads):
         return (None, *ctx.gate.leave_backward(grads))
