@@ -44,46 +44,51 @@ template <class T> FG_INLINE void zero_run(T* to, int64_t n) {
   if (n > 0) memset(to, 0, static_cast<size_t>(n) * sizeof(T));
 }
 
-// to[u] = row[u * stride + shift] for u in [0, extent), zero where that is outside [0, size).
-template <class T>
-__attribute__((noinline)) void pad_row(T* to, const T* row, int64_t size, int64_t extent, int64_t stride,
-                                       int64_t shift) {
-  int64_t begin = shift < 0 ? ceil_div(-shift, stride) : 0;
-  begin = least(begin, extent);
-  int64_t end = size > shift ? ceil_div(size - shift, stride) : 0;
-  end = most(begin, least(end, extent));
-  zero_run(to, begin);
-  const T* from = row + begin * stride + shift;
-  T* at = to + begin;
-  const int64_t n = end - begin;
-  if (stride == 1) {
-    copy_run(at, from, n);
-  } else if (stride == 2) {
-    for (int64_t i = 0; i < n; ++i) at[i] = from[2 * i];
+// to[i] = from[i * stride]
+template <class T> __attribute__((noinline)) void copy_strided(T* to, const T* from, int64_t n, int64_t stride) {
+  if (stride == 2) {
+    for (int64_t i = 0; i < n; ++i) to[i] = from[2 * i];
   } else {
-    for (int64_t i = 0; i < n; ++i) at[i] = from[i * stride];
+    for (int64_t i = 0; i < n; ++i) to[i] = from[i * stride];
   }
-  zero_run(to + end, extent - end);
 }
 
-template <class T> __attribute__((noinline)) void pad_plane(T* to, const T* plane, const Padded& p) {
-  const int64_t row_size = p.extent[2];
+// Along one dimension, the elements u of a phase that lie inside the plane: [begin, end).
+struct Inside {
+  int64_t begin, end, shift;  // the plane's element is u * stride + shift
+};
+FG_INLINE Inside inside_of(const Padded& p, int d, int64_t phase) {
+  const int64_t shift = phase - p.low[d], stride = p.stride[d], extent = p.extent[d];
+  if (stride == 1) {
+    const int64_t begin = least(most(-shift, 0), extent);
+    return {begin, most(begin, least(p.size[d] - shift, extent)), shift};
+  }
+  const int64_t begin = shift < 0 ? least(ceil_div(-shift, stride), extent) : 0;
+  const int64_t end = p.size[d] > shift ? least(ceil_div(p.size[d] - shift, stride), extent) : 0;
+  return {begin, most(begin, end), shift};
+}
+
+// Fills the inside of a padded copy; what surrounds it must be zero already.
+template <class T> __attribute__((noinline)) void copy_plane(T* to, const T* plane, const Padded& p) {
+  const int64_t row_size = p.extent[2], volume = p.extent[0] * p.extent[1] * row_size;
   for (int64_t fd = 0; fd < p.phases[0]; ++fd)
     for (int64_t fh = 0; fh < p.phases[1]; ++fh)
-      for (int64_t fw = 0; fw < p.phases[2]; ++fw)
-        for (int64_t d = 0; d < p.extent[0]; ++d) {
-          const int64_t z = d * p.stride[0] + fd - p.low[0];
-          if (z < 0 || z >= p.size[0]) {
-            zero_run(to, p.extent[1] * row_size);
-            to += p.extent[1] * row_size;
-            continue;
+      for (int64_t fw = 0; fw < p.phases[2]; ++fw, to += volume) {
+        const Inside deep = inside_of(p, 0, fd), high = inside_of(p, 1, fh), wide = inside_of(p, 2, fw);
+        const int64_t n = wide.end - wide.begin;
+        for (int64_t d = deep.begin; d < deep.end; ++d)
+          for (int64_t h = high.begin; h < high.end; ++h) {
+            const int64_t z = d * p.stride[0] + deep.shift, y = h * p.stride[1] + high.shift;
+            const T* from = plane + (z * p.size[1] + y) * p.size[2] + wide.begin * p.stride[2] + wide.shift;
+            T* at = to + (d * p.extent[1] + h) * row_size + wide.begin;
+            if (p.stride[2] == 1) copy_run(at, from, n);
+            else copy_strided(at, from, n, p.stride[2]);
           }
-          for (int64_t h = 0; h < p.extent[1]; ++h, to += row_size) {
-            const int64_t y = h * p.stride[1] + fh - p.low[1];
-            if (y < 0 || y >= p.size[1]) zero_run(to, row_size);
-            else pad_row(to, plane + (z * p.size[1] + y) * p.size[2], p.size[2], row_size, p.stride[2], fw - p.low[2]);
-          }
-        }
+      }
+}
+template <class T> void pad_plane(T* to, const T* plane, const Padded& p) {
+  zero_run(to, p.volume);
+  copy_plane(to, plane, p);
 }
 
 }  // namespace

@@ -64,11 +64,11 @@ template <class T, int M, int N, bool Part> __attribute__((noinline)) void multi
 }
 
 template <class T> struct PlaceTile {
-  int64_t rows, length;  // places: rows of length
+  int64_t images, rows, length;  // places: of each image, rows of length
   const T* a;
-  int64_t a_rs, a_row;  // between rows of sums, between rows of places
+  int64_t a_rs, a_row, a_image;  // between rows of sums, rows of places, images
   const T* b;
-  int64_t b_step, b_row;
+  int64_t b_step, b_row, b_image;
   T* c;  // added to, unless fresh
   int64_t c_rs;
   int columns;
@@ -92,21 +92,23 @@ template <class T, int M, int N, bool Part> __attribute__((noinline)) void multi
       }
     }
   }
-  for (int64_t r = 0; r < tile.rows; ++r) {
-    const T* a[M];
+  for (int64_t image = 0; image < tile.images; ++image) {
+    for (int64_t r = 0; r < tile.rows; ++r) {
+      const T* a[M];
 #pragma GCC unroll 8
-    for (int i = 0; i < M; ++i) a[i] = tile.a + i * tile.a_rs + r * tile.a_row;
-    const T* b = tile.b + r * tile.b_row;
+      for (int i = 0; i < M; ++i) a[i] = tile.a + i * tile.a_rs + r * tile.a_row + image * tile.a_image;
+      const T* b = tile.b + r * tile.b_row + image * tile.b_image;
 #pragma GCC unroll 2
-    for (int64_t x = 0; x < length; ++x, b += step) {
-      V row[N];
+      for (int64_t x = 0; x < length; ++x, b += step) {
+        V row[N];
 #pragma GCC unroll 4
-      for (int j = 0; j < N; ++j) row[j] = Part && j == N - 1 ? load_part(b + j * L, part) : load<L>(b + j * L);
+        for (int j = 0; j < N; ++j) row[j] = Part && j == N - 1 ? load_part(b + j * L, part) : load<L>(b + j * L);
 #pragma GCC unroll 8
-      for (int i = 0; i < M; ++i) {
-        const T value = a[i][x];
+        for (int i = 0; i < M; ++i) {
+          const T value = a[i][x];
 #pragma GCC unroll 4
-        for (int j = 0; j < N; ++j) sums[i][j] += value * row[j];
+          for (int j = 0; j < N; ++j) sums[i][j] += value * row[j];
+        }
       }
     }
   }

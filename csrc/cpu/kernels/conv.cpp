@@ -8,6 +8,7 @@
 // between two rows is computed and dropped. Every element of the result has one order of additions.
 #include "cpu/backend_cpu.h"
 #include "cpu/conv_channels.h"
+#include "cpu/conv_planes.h"
 
 namespace fg::cpu::FG_ISA {
 
@@ -155,7 +156,10 @@ template <class T> void conv(const ConvArgs& a) {
     offsets += pass.steps;
     steps += pass.steps;
   }
-  if (q.channel_cost() < q.place_cost()) {
+  if (q.rows <= 2 && q.channels <= 2 && a.groups > 1) {
+    PlaneProduct<T> planes{q, phases[2], nullptr, nullptr, nullptr, nullptr};
+    planes.run_all();
+  } else if (q.channel_cost() < q.place_cost()) {
     ChannelProduct<T> channels{q, 0, 0, nullptr, nullptr};
     channels.run_all();
   } else {
