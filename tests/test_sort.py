@@ -23,6 +23,13 @@ def ties(dtype, *shape):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
+def test_few_of_long_lines_are_taken_as_torch_takes_them(dtype, torch):
+    for x in (ties(dtype, 3, 5000), np.sort(ties(dtype, 3, 5000)), np.sort(ties(dtype, 3, 5000))[:, ::-1].copy()):
+        for k, largest in ((1, True), (7, True), (50, True), (1, False), (50, False)):
+            assert_same(fg.tensor(x).topk(k, 1, largest), torch.tensor(x).topk(k, 1, largest), text=f"{k} {largest}")
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("shape", ((40,), (3, 150), (5, 4, 3), (2, 9000), (300, 20)))
 def test_equal_elements_are_taken_as_torch_takes_them(dtype, shape, torch):
     x = ties(dtype, *shape)

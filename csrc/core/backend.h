@@ -224,7 +224,8 @@ struct IndexArgs {
   Iter iter;
   int64_t size, stride;  // of the indexed dimension, stride in elements
   Scatter mode;
-  int64_t bad;  // out: the first index out of range
+  int32_t no_wrap;  // negative indices are out of range (the CUDA kernels do not look)
+  int64_t bad;      // out: the first index out of range
 };
 
 // ---- images
@@ -273,6 +274,22 @@ struct ResampleArgs {
   int64_t outer, in_size, out_size, inner;
   const int64_t *starts, *places;
   const double* weights;
+  Stream stream;
+};
+
+// A tensor and the same with its dimensions extended at both ends, or cut where a number is negative; both contiguous,
+// dimension 0 moves fastest. Extended with a value, or (Border) with elements of the tensor itself.
+//   pad       out: extended, of any dtype
+//   pad_grad  out: not extended, what an element went to summed up; in: extended. Float32 or Float64, not constant
+enum class Border : int32_t { reflect, replicate, circular, constant };
+struct PadArgs {
+  void* out;
+  const void* in;
+  DType dtype;
+  Border border;
+  int32_t ndim;
+  int64_t sizes[kMaxDims], before[kMaxDims], after[kMaxDims];  // sizes: not extended
+  unsigned char value[16];                                     // of dtype
   Stream stream;
 };
 
@@ -455,6 +472,8 @@ struct Backend {
   void (*max_pool)(const MaxPoolArgs&);
   void (*max_pool_grad)(const MaxPoolArgs&);  // out is gx
   void (*resample)(const ResampleArgs&);
+  void (*pad)(const PadArgs&);
+  void (*pad_grad)(const PadArgs&);
   void (*batch_norm)(const BatchNormArgs&);
   void (*batch_norm_grad)(const BatchNormArgs&);
 

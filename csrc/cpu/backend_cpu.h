@@ -41,6 +41,9 @@ void reset_peak(int device);
 
 // draw.cpp
 void draw(const DrawArgs& args);
+// pad.cpp
+void pad(const PadArgs& args);
+void pad_grad(const PadArgs& args);
 // sort.cpp, select.cpp: work without vectors, compiled once
 void sort(const SortArgs& args);
 void topk(const SortArgs& args);

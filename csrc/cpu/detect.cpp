@@ -80,6 +80,8 @@ void choose(Chosen& chosen) {
   table.synchronize = synchronize;
   table.take_error = take_error;
   table.draw = draw;
+  table.pad = pad;
+  table.pad_grad = pad_grad;
   fill_complex_forward(table);
   fill_complex_grad(table);
   fill_complex_copy(table);

@@ -33,6 +33,7 @@ struct Task {
   const int64_t* index;
   const char* from;
   int64_t size, stride;  // of the indexed dimension
+  int64_t lowest;        // index: -size, or 0
   TileFn tile;
   int ndim, ordered;
   int64_t sizes[kMaxDims + 2];
@@ -123,19 +124,20 @@ bool run(Task& task, int64_t numel, int64_t element_bytes) {
 }
 
 // ---- the index -----------------------------------------------------------------------------------------------------
-// Wraps around as intended: the sign bit of the result is set unless -size <= i < size.
-inline uint64_t outside(int64_t i, int64_t size) {
-  const uint64_t raised = static_cast<uint64_t>(i) + static_cast<uint64_t>(size);
-  return raised | (2 * static_cast<uint64_t>(size) - 1 - raised);
+// Wraps around as intended: the sign bit of the result is set unless lowest <= i < size.
+inline uint64_t outside(int64_t i, int64_t lowest, int64_t size) {
+  const uint64_t raised = static_cast<uint64_t>(i) - static_cast<uint64_t>(lowest);
+  return raised | (static_cast<uint64_t>(size) - 1 - static_cast<uint64_t>(i));
 }
-inline bool is_outside(int64_t i, int64_t size) { return outside(i, size) >> 63; }
+inline bool is_outside(int64_t i, int64_t lowest, int64_t size) { return outside(i, lowest, size) >> 63; }
 
-bool any_outside(const int64_t* index, int64_t n, int64_t step, int64_t size) {
+bool any_outside(const int64_t* index, int64_t n, int64_t step, const Task& task) {
   uint64_t seen = 0;
+  const int64_t lowest = task.lowest, size = task.size;
   if (step == 1) {
-    for (int64_t i = 0; i < n; ++i) seen |= outside(index[i], size);
+    for (int64_t i = 0; i < n; ++i) seen |= outside(index[i], lowest, size);
   } else {
-    for (int64_t i = 0; i < n; ++i) seen |= outside(index[i * step], size);
+    for (int64_t i = 0; i < n; ++i) seen |= outside(index[i * step], lowest, size);
   }
   return seen >> 63;
 }
@@ -163,7 +165,8 @@ int64_t first_outside(const IndexArgs& args) {
   const int64_t* index = static_cast<const int64_t*>(iter.in[0].data);
   int64_t at[kMaxDims];
   for (int dim = 0; dim < iter.ndim; ++dim) at[dim] = 0;
-  while (!is_outside(*index, args.size)) {
+  const int64_t lowest = args.no_wrap ? 0 : -args.size;
+  while (!is_outside(*index, lowest, args.size)) {
     int dim = 0;
     for (; dim < iter.ndim; ++dim) {
       index += iter.in[0].strides[dim];
@@ -241,6 +244,7 @@ void bind(Task& task, const IndexArgs& args) {
   task.index = static_cast<const int64_t*>(args.iter.in[0].data);
   task.from = static_cast<const char*>(args.iter.in[1].data);
   task.size = args.size;
+  task.lowest = args.no_wrap ? 0 : -args.size;
   task.stride = args.stride;
 }
 

@@ -3,6 +3,8 @@
 // Which of several equal elements is taken is not promised anywhere, but programs see it. So topk, kthvalue and mode
 // take the steps of the standard library's algorithms on (value, place) compared by value alone, which is what torch
 // does.
+#include <type_traits>
+
 #include "cpu/sort_keys.h"
 
 namespace fg::cpu {
@@ -16,22 +18,51 @@ void load(const typename Rule::Key* in, Record* records, int64_t n, typename Rul
 
 // ---- topk -----------------------------------------------------------------------------------------------------------
 
+// Whether one of n elements may come before `top`. Elements that can be are compared as what they are: that takes two
+// instructions a vector, keys take many.
+template <class Rule> bool any_before(const typename Rule::Key* in, int64_t n, typename Rule::Key top, bool largest) {
+  using Key = typename Rule::Key;
+  if constexpr (sizeof(Key) >= 4) {
+    using T = std::conditional_t<sizeof(Key) == 8, std::conditional_t<Rule::kFloating, double, int64_t>,
+                                 std::conditional_t<Rule::kFloating, float, int32_t>>;
+    T limit;
+    std::memcpy(&limit, &top, sizeof(T));
+    if (limit != limit) return true;
+    Key hits = 0;
+    const auto look = [&](auto before) {
+      for (int64_t i = 0; i < n; ++i) {
+        T x;
+        std::memcpy(&x, in + i, sizeof(T));
+        hits |= before(x) ? ~Key{0} : Key{0};
+      }
+    };
+    if (largest) look([limit](T x) { return !(x <= limit); });  // NaN is the largest
+    else look([limit](T x) { return x < limit; });
+    return hits != 0;
+  } else {
+    const Key flip = largest ? static_cast<Key>(~Key{0}) : Key{0};
+    Key best = static_cast<Key>(~Key{0});
+    for (int64_t i = 0; i < n; ++i) best = std::min(best, static_cast<Key>(Rule::key(in[i]) ^ flip));
+    return best < static_cast<Key>(Rule::key(top) ^ flip);
+  }
+}
+
 // What std::partial_sort does, with only the heap in memory: blocks of elements that are no better than its top are
 // passed over.
 template <class Rule, class Record>
 void few(const typename Rule::Key* in, Record* heap, int64_t n, int64_t k, typename Rule::Key flip) {
   using Key = typename Rule::Key;
-  constexpr int64_t kBlock = 64;
+  constexpr int64_t kBlock = sizeof(Key) >= 4 ? 16 : 64;
   load<Rule>(in, heap, k, flip);
   std::make_heap(heap, heap + k, key_less<Record>);
   for (int64_t first = k; first < n; first += kBlock) {
     const int64_t last = std::min(n, first + kBlock);
-    Key best = static_cast<Key>(~Key{0});
-    for (int64_t i = first; i < last; ++i) best = std::min(best, static_cast<Key>(Rule::key(in[i]) ^ flip));
-    if (best >= heap[0].key()) continue;
+    if (!any_before<Rule>(in + first, last - first, in[heap[0].place()], flip != 0)) continue;
     for (int64_t i = first; i < last; ++i) {
-      heap[k] = Record::of(static_cast<Key>(Rule::key(in[i]) ^ flip), i);
-      if (heap[k].key() < heap[0].key()) std::pop_heap(heap, heap + k + 1, key_less<Record>);
+      const Key key = static_cast<Key>(Rule::key(in[i]) ^ flip);
+      if (key >= heap[0].key()) continue;
+      heap[k] = Record::of(key, i);
+      std::pop_heap(heap, heap + k + 1, key_less<Record>);
     }
   }
   std::sort_heap(heap, heap + k, key_less<Record>);

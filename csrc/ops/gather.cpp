@@ -17,7 +17,7 @@ IndexPlan along(const Tensor& t, int dim, const Tensor& index, const char* op) {
     plan.place_strides.n = index.dim();
     if (index.dim()) plan.place_strides.v[0] = 0;
     plan.size = 1, plan.stride = 1;
-    refuse_negative(plan, op);
+    plan.no_wrap = true;
     return plan;
   }
   FG_CHECK(index.dim() == t.dim() || (index.dim() == 0 && t.dim() == 1), Runtime, op,
@@ -30,7 +30,7 @@ IndexPlan along(const Tensor& t, int dim, const Tensor& index, const char* op) {
     FG_CHECK(i == dim || index.size(i) <= t.size(i), Runtime, op, ": Size does not match at dimension ", i,
              " expected index ", size_text(index.sizes()), " to be no larger than self ", size_text(t.sizes()),
              " apart from dimension ", dim);
-  refuse_negative(plan, op);
+  plan.no_wrap = true;
   return plan;
 }
 

@@ -46,9 +46,9 @@ enum class Interpolation : uint8_t { nearest, nearest_exact, linear, cubic, lanc
 Tensor interpolate(const Tensor& x, Dims output, Interpolation mode, bool align_corners, bool antialias,
                    const std::vector<double>& scales);
 
-enum class Border : uint8_t { reflect, replicate, circular };
-// pads: front and back of each of the last dimensions, the last one first; floating dtypes only
-Tensor pad_copied(const Tensor& x, Dims pads, Border border);
+// ---- pad.cpp. pads: front and back of each of the last dimensions, the last one first
+Tensor pad_constant(const Tensor& x, Dims pads, Scalar value);
+Tensor pad_copied(const Tensor& x, Dims pads, Border border);  // floating dtypes only
 
 // ---- batch_norm.cpp: running statistics may be undefined
 Tensor batch_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, const Tensor& running_mean,

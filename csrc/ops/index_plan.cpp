@@ -52,7 +52,7 @@ Tensor take(const Tensor& t, const IndexPlan& plan, const char* op) {
   if (out.numel() == 0) return out;
   IndexArgs args;
   fill_iter(args.iter, plan, out.mutable_data(), out.strides().data(), t.dtype(), t.data(), false, nullptr, nullptr);
-  args.size = plan.size, args.stride = plan.stride, args.mode = Scatter::set, args.bad = 0;
+  args.size = plan.size, args.stride = plan.stride, args.mode = Scatter::set, args.bad = 0, args.no_wrap = plan.no_wrap;
   int64_t status;
   {
     GilRelease release(out.numel());
@@ -82,27 +82,13 @@ void put(const Tensor& t, const IndexPlan& plan, const Tensor& source, Scatter m
   broadcast_strides(from, plan.sizes, strides);
   IndexArgs args;
   fill_iter(args.iter, plan, t.mutable_data(), nullptr, t.dtype(), nullptr, true, from.data(), strides);
-  args.size = plan.size, args.stride = plan.stride, args.mode = mode, args.bad = 0;
+  args.size = plan.size, args.stride = plan.stride, args.mode = mode, args.bad = 0, args.no_wrap = plan.no_wrap;
   int64_t status;
   {
     GilRelease release(args.iter.numel);
     status = backend(t.device()).scatter(args);
   }
   if (status != -1) bad_index(op, args.bad, plan.dim, plan.size, plan.kind);
-}
-
-void refuse_negative(const IndexPlan& plan, const char* op) {
-  const Tensor& index = plan.index;
-  if (!index.device().is_cpu() || index.numel() == 0) return;
-  if (index.is_contiguous()) {
-    const int64_t* data = index.data<int64_t>();
-    int64_t signs = 0;
-    for (int64_t i = 0, n = index.numel(); i < n; ++i) signs |= data[i];
-    if (signs >= 0) return;
-  }
-  NoGradGuard guard;
-  int64_t low = item(extremum(index, true)).i;
-  if (low < 0) bad_index(op, low, plan.dim, plan.size, plan.kind);
 }
 
 void check_same_dtype(const Tensor& t, const Tensor& source, const char* op) {

@@ -13,15 +13,13 @@ struct IndexPlan {
   DimArray place_strides;  // of the indexed tensor over sizes (0 along index dims)
   int64_t size, stride;    // of the indexed dimension
   int dim;                 // for error texts
+  bool no_wrap = false;    // only advanced indexing counts negative indices from the end
   ErrorKind kind =
       ErrorKind::Index;  // torch's class for an index out of range: RuntimeError for gather and those that write
 };
 
 [[noreturn]] void bad_index(const char* op, int64_t bad, int dim, int64_t size, ErrorKind kind = ErrorKind::Index);
 Tensor as_index(const Tensor& t, const char* op);  // int64, checked
-// Only advanced indexing counts negative indices from the end; kernels accept them, so the others look first. Not on
-// other devices than the CPU: the answer would have to be waited for.
-void refuse_negative(const IndexPlan& plan, const char* op);
 void check_index_device(const Tensor& t, const Tensor& other, const char* op);
 void check_same_dtype(const Tensor& t, const Tensor& source, const char* op);
 

@@ -27,7 +27,7 @@ IndexPlan rows_plan(const Tensor& t, int dim, const Tensor& index, const char* o
   for (int i = 0; i < t.dim(); ++i) plan.index_strides.v[i] = 0;
   plan.index_strides.v[dim] = index.dim() ? plan.index.stride(0) : 0;
   plan.size = t.size(dim), plan.stride = t.stride(dim);
-  refuse_negative(plan, op);
+  plan.no_wrap = true;
   return plan;
 }
 
@@ -197,7 +197,7 @@ Tensor embedding(const Tensor& weight, const Tensor& index, int64_t padding, boo
   plan.index_strides = DimArray{1, 0};
   plan.place_strides = DimArray{0, weight.stride(1)};
   plan.size = rows, plan.stride = weight.stride(0), plan.dim = 0;
-  refuse_negative(plan, "embedding");
+  plan.no_wrap = true;
   Tensor out = take(weight, plan, "embedding");
   DimArray shape(index.sizes());
   shape.push(weight.size(1));

@@ -99,6 +99,12 @@ constexpr FunctionDef defs[] = {
     {"_fractional_max_pool", kFunction, "input, kernel_size, output_size, samples, name", fractional, nullptr},
     {"_interpolate", kFunction, "input, output_size, mode, align_corners=False, antialias=False, scales=None",
      interpolated, nullptr},
+    {"_pad_constant", kFunction, "input, pad, value",
+     [](Call& c) {
+       DimArray pads = c.dims(1);
+       return wrap(pad_constant(c.tensor(0), pads, c.scalar(2)));
+     },
+     nullptr},
     {"_pad_copied", kFunction, "input, pad, border",
      [](Call& c) {
        DimArray pads = c.dims(1);

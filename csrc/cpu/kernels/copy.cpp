@@ -2,7 +2,7 @@
 // within one dtype moves items as they are; else values pass through the compute type of their source, which holds
 // all of them.
 #include "cpu/backend_cpu.h"
-#include "cpu/loops.h"
+#include "cpu/copy_planes.h"
 
 namespace fg::cpu::FG_ISA {
 namespace {
@@ -37,7 +37,6 @@ bool is_dense(const Iter& iter, const Operand& item) {
 }
 
 // Runs of bytes that lie together on both sides are moved as they are: exchanged outer dimensions, slices, joins.
-constexpr int64_t kShortestRun = 32;  // bytes; shorter ones are gathered by the general loop in blocks
 struct Runs {
   const Iter* iter;
   int64_t bytes, per_chunk, count;
@@ -92,7 +91,7 @@ void copy(const Iter& iter) {
   const DType dtype = iter.in[0].dtype;
   if (dtype != iter.out.dtype)
     return run_general(iter, Kernel{nullptr, kComputeOf[static_cast<int>(dtype)], false, false, false});
-  if (iter.numel != 0 && copy_runs(iter)) return;
+  if (iter.numel != 0 && (copy_runs(iter) || copy_planes(iter))) return;
   if (!is_dense(iter, iter.out) || !is_dense(iter, iter.in[0]))
     return run_general(iter, Kernel{nullptr, kComputeOf[static_cast<int>(dtype)], false, true, false});
   const int64_t count = iter.numel * item_bytes(dtype);

@@ -19,7 +19,7 @@ void gather_run(const Task& task, T* to, const int64_t* index, const T* from, in
   const auto& step = task.strides;
   const int64_t to_step = step[kTo][0], from_step = step[kFrom][0], index_step = step[kIndex][0];
   int64_t signs = 0;
-  if (index_step == 1) {
+  if (index_step == 1 && task.lowest < 0) {
     for (int64_t i = 0; i < n; ++i) signs |= index[i];
   }
   if (index_step == 1 && to_step == 1 && signs >= 0) {  // most are this: nothing to wrap around
@@ -43,7 +43,7 @@ bool gather_tile(const Task& task, const int64_t* offset, int64_t n0, int64_t n1
   const int64_t to_step = step[kTo][0], from_step = step[kFrom][0], index_step = step[kIndex][0];
   for (int64_t r = 0; r < n1; ++r, to += step[kTo][1], index += step[kIndex][1], from += step[kFrom][1]) {
     if (index_step == 0) {
-      if (is_outside(*index, task.size)) return false;
+      if (is_outside(*index, task.lowest, task.size)) return false;
       if (r + kAhead < n1) prefetch(from, kAhead * step[kFrom][1], index[kAhead * step[kIndex][1]], task);
       const T* row = from + place(*index, task);
       if (to_step == 1 && from_step == 1) {
@@ -55,7 +55,7 @@ bool gather_tile(const Task& task, const int64_t* offset, int64_t n0, int64_t n1
     }
     for (int64_t i = 0; i < n0; i += kRun) {
       const int64_t n = least(kRun, n0 - i);
-      if (any_outside(index + i * index_step, n, index_step, task.size)) return false;
+      if (any_outside(index + i * index_step, n, index_step, task)) return false;
       gather_run(task, to + i * to_step, index + i * index_step, from + i * from_step, n);
     }
   }

@@ -36,6 +36,11 @@ inline T combine(T old, T x) {
 }
 
 // Places are of `Target`, what comes is of `Kind`.
+template <Scatter mode, class Kind, class Target>
+inline void put_one(typename Target::Stored& spot, typename Kind::Stored x) {
+  if constexpr (mode == Scatter::set) spot = x;
+  else spot = Target::store(combine<mode>(Target::load(spot), Kind::load(x)));
+}
 template <Scatter mode, class Kind, class Target = Kind>
 bool scatter_tile(const Task& task, const int64_t* offset, int64_t n0, int64_t n1) {
   using T = typename Target::Stored;
@@ -61,23 +66,12 @@ bool scatter_tile(const Task& task, const int64_t* offset, int64_t n0, int64_t n
     if (to_step == 0 && index_step == 1 && from_step == 1 && task.stride == 1) {  // histograms, sums by segment
       const int64_t size = task.size;
       for (int64_t i = 0; i < n0; ++i) {
-        T& spot = to[index[i] + (index[i] >> 63 & size)];
-        if constexpr (mode == Scatter::set) {
-          spot = from[i];
-        } else {
-          spot = Target::store(combine<mode>(Target::load(spot), Kind::load(from[i])));
-        }
+        put_one<mode, Kind, Target>(to[index[i] + (index[i] >> 63 & size)], from[i]);
       }
       continue;
     }
     for (int64_t i = 0; i < n0; ++i) {
-      T& spot = to[i * to_step + place(index[i * index_step], task)];
-      const S x = from[i * from_step];
-      if constexpr (mode == Scatter::set) {
-        spot = x;
-      } else {
-        spot = Target::store(combine<mode>(Target::load(spot), Kind::load(x)));
-      }
+      put_one<mode, Kind, Target>(to[i * to_step + place(index[i * index_step], task)], from[i * from_step]);
     }
   }
   return true;
@@ -131,7 +125,7 @@ void sort_revisits(Task& task) {
 bool check_tile(const Task& task, const int64_t* offset, int64_t n0, int64_t n1) {
   const int64_t* index = task.index + offset[kIndex];
   for (int64_t r = 0; r < n1; ++r) {
-    if (any_outside(index + r * task.strides[kIndex][1], n0, task.strides[kIndex][0], task.size)) return false;
+    if (any_outside(index + r * task.strides[kIndex][1], n0, task.strides[kIndex][0], task)) return false;
   }
   return true;
 }
@@ -152,6 +146,7 @@ bool index_in_range(const IndexArgs& args) {
   collapse(only, task);
   task.index = static_cast<const int64_t*>(args.iter.in[0].data);
   task.size = args.size;
+  task.lowest = args.no_wrap ? 0 : -args.size;
   task.tile = check_tile;
   plan_tiles(task);
   return run(task, numel, 8);

@@ -1,6 +1,7 @@
 """`pad`: tensors with some of their dimensions extended.
 
-Constants are joined on; the other modes pick elements by index, which gives their gradient for free.
+On the CPU kernels do it. Elsewhere constants are joined on and the other modes pick elements by index, which gives
+their gradient for free.
 """
 import fastgrad
 from fastgrad import _C
@@ -22,6 +23,8 @@ def pad(input, pad, mode="constant", value=None):
                                   "other than constant pad all dimensions but the first one or two.")
     if mode != "constant" and input.is_floating_point() and input.device.type == "cpu":
         return _C._pad_copied(input, pad, ("reflect", "replicate", "circular").index(mode))
+    if mode == "constant" and input.device.type == "cpu":
+        return _C._pad_constant(input, pad, value or 0)
     result = input
     for i in range(len(pad) // 2):
         before, after = pad[2 * i], pad[2 * i + 1]
