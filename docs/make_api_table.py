@@ -23,7 +23,7 @@ NAMESPACES = """
 # Why a name is left out: the first pattern that its full name matches.
 REASONS = [(re.compile(pattern), reason) for pattern, reason in (
     (r"sparse|coalesce|crow_|ccol_|row_indices|col_indices|to_dense|to_mkldnn|hspmm|smm|sspmm|dsmm|spmm"
-     r"|\.values$|\.indices$|SparseAdam|SparseKineto", "there are no sparse tensors"),
+     r"|\.values$|\.indices$|indices_copy|values_copy|SparseAdam|SparseKineto", "there are no sparse tensors"),
     (r"quant|q_scale|q_zero|q_per|qscheme|int_repr|fake_|choose_qparams|fbgemm|qint|QInt|QUInt|quint",
      "there are no quantized tensors"),
     (r"jit|script|compil|export|trace(d|_)|_dynamo|cond$|while_loop|sym_|Sym[A-Z]|fork|wait$|fx\.|dynamo|classes|ops$|"
@@ -127,7 +127,8 @@ OTHER_NAMES = set("""
 def state(namespace, name, theirs, ours_module):
     ours = getattr(ours_module, name, None) if ours_module is not None else None
     full = name if namespace == "torch" else f"{namespace}.{name}"
-    if ours is None and not (ours_module is not None and hasattr(ours_module, name)):
+    if getattr(ours, "left_out", False) is True or (
+            ours is None and not (ours_module is not None and hasattr(ours_module, name))):
         reason = next((reason for pattern, reason in REASONS if pattern.search(full)), OTHER)
         return "left out", reason
     mine, wanted = keywords(ours) if callable(ours) else None, keywords(theirs) if callable(theirs) else None

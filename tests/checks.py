@@ -236,3 +236,20 @@ def check_second_gradient(function, arrays, device="cpu", text="", seed=2):
     if not gradient(*map(put, [*arrays, *incoming])):
         return
     check_gradient(gradient, [*arrays, *incoming], device, (1e-4, 1e-5), text)
+
+
+def same_as_torch(torch, call, tolerance=None):
+    """The same result of `call(module)`, or the same class of error."""
+    results = []
+    for m in (fg, torch):
+        try:
+            results.append((call(m), None))
+        except Exception as error:
+            results.append((None, error))
+    (actual, error), (expected, failure) = results
+    if failure is not None:
+        assert error is not None, f"torch raises {failure!r}"
+        assert type(error) is type(failure), f"{error!r}, torch raises {failure!r}"
+    else:
+        assert error is None, repr(error)
+        assert_same(actual, expected, tolerance)

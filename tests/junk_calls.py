@@ -67,7 +67,10 @@ for _ in range(calls):
     except USUAL:
         refused += 1
     except Exception as error:
-        unusual[f"{name}: {type(error).__name__}: {error}"[:120]] = 1
+        if isinstance(error, AssertionError) and name in ("xpu", "mtia"):  # of devices that torch was built without
+            refused += 1
+        else:
+            unusual[f"{name}: {type(error).__name__}: {error}"[:120]] = 1
     fg.set_grad_enabled(True)
 print(passed, refused)
 if unusual:

@@ -75,12 +75,12 @@ def namespace(module):
 
 
 def resolves(name, module):
-    """Whether a name exists."""
+    """Whether a name exists and is more than a refusal."""
     root, _, rest_of = name.partition(".")
     space = namespace(module)
     if root == "":
-        value, parts = module.Tensor, [rest_of]
-        return hasattr(value, parts[0]) or hasattr(module.ones(1), parts[0])
+        found = getattr(module.Tensor, rest_of, None)
+        return not is_refusal(found) and (found is not None or hasattr(module.ones(1), rest_of))
     if root in ("Optimizer", "LRScheduler"):
         base = module.optim.Optimizer if root == "Optimizer" else module.optim.lr_scheduler.LRScheduler
         return rest_of == "param_groups" or hasattr(base, rest_of)
@@ -97,7 +97,11 @@ def resolves(name, module):
                 value = importlib.import_module(f"{value.__name__}.{part}")
             except (ImportError, AttributeError):
                 return False
-    return True
+    return not is_refusal(value)
+
+
+def is_refusal(value):
+    return getattr(value, "left_out", False) is True
 
 
 MISSING = [name for name in USAGE if not resolves(name, fastgrad)]

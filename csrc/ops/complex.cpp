@@ -105,6 +105,20 @@ Tensor complex(const Tensor& re, const Tensor& im) {
   return out;
 }
 
+// The number of larger real part stands in front of the logarithm, so that the exponential stays below one. Where both
+// are infinite with the same sign the sum is taken to be the first of them.
+Tensor complex_logaddexp(const Tensor& a, const Tensor& b) {
+  Arg both[] = {a, b};
+  DType dtype = result_type(both);
+  Tensor x = to_dtype(a, dtype), y = to_dtype(b, dtype);
+  Tensor re_x = real(x), re_y = real(y);
+  Tensor first = binary(Op::lt, re_x, re_y);
+  Tensor low = where(first, x, y), high = where(first, y, x);
+  Tensor infinite = binary(Op::logical_and, unary(Op::isinf, re_x), binary(Op::eq, re_x, re_y));
+  Tensor apart = where(infinite, Scalar::of_int(0), sub(low, high));
+  return where(infinite, low, add(high, unary(Op::log1p, unary(Op::exp, apart))));
+}
+
 Tensor conj(const Tensor& t, bool physical) {
   if (!is_complex(t.dtype())) return t;
   return unary(Op::conj_complex, t, physical ? kCalledAs : Scalar{});

@@ -215,7 +215,7 @@ static void fill_as(const Tensor& self, Scalar value, const char* op, const char
     node->set_edges(1);
     connect(*node, 0, self);
   }
-  raw_fill(self, value);
+  raw_fill(self, number_for(value, self.dtype(), true));
   self.bump_version();
   if (node) rebase_history(self, node);
 }

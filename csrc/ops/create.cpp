@@ -1,14 +1,22 @@
 // Creation: constants, ranges, identities.
 #include <cmath>
+#include <limits>
 
 #include "ops/ops.h"
 
 namespace fg {
 
-Scalar number_for(Scalar value, DType dtype) {
+Scalar number_for(Scalar value, DType dtype, bool strict) {
   if (is_complex(dtype)) return value;
   bool fits = value.imaginary == 0 || dtype == DType::Bool;
-  if (fits && is_floating(dtype)) return value;
+  if (fits && is_floating(dtype)) {
+    double limit = dtype == DType::Float16   ? 65504
+                   : dtype == DType::Float64 ? HUGE_VAL
+                                             : std::numeric_limits<float>::max();
+    FG_CHECK(!strict || !(std::fabs(value.f) > limit) || std::isinf(value.f), Runtime,
+             "value cannot be converted to type ", dtype_name(dtype), " without overflow");
+    return value;
+  }
   if (dtype == DType::Bool) return Scalar::of_bool(!value.is_zero());
   // Negative integers wrap around in uint8, as in torch; fractions are cut off.
   int bits = static_cast<int>(item_size(dtype)) * 8;

@@ -74,7 +74,7 @@ void check_mask(const Tensor& t, const Tensor& mask, Arg value) {
 
 // The value as a number of the category of t: the fraction is cut off for integers.
 Arg fill_value(const Tensor& t, const Arg& value) {
-  return number_for(value.tensor ? item(*value.tensor) : value.scalar, t.dtype());
+  return number_for(value.tensor ? item(*value.tensor) : value.scalar, t.dtype(), true);
 }
 
 }  // namespace

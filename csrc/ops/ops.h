@@ -75,7 +75,8 @@ Scalar item(const Tensor& t);                        // the one element, as a nu
 Tensor resize_out(const Tensor& out, Dims sizes);  // out= of other shapes: gives `out` that shape, a warning by Python
 
 // ---- create.cpp
-Scalar number_for(Scalar value, DType dtype);  // as it is written into `dtype`; RuntimeError when it does not fit
+// As it is written into `dtype`; RuntimeError when an integer type, or strictly a floating one, does not hold it.
+Scalar number_for(Scalar value, DType dtype, bool strict = false);
 Tensor full(Dims sizes, Scalar value, DType dtype, Device device);
 Tensor zeros(Dims sizes, DType dtype, Device device);
 Tensor zeros_like(const Tensor& t);
@@ -94,6 +95,7 @@ Tensor view_as_complex(const Tensor& t);
 Tensor real(const Tensor& t);  // a view, the tensor itself when it is real
 Tensor imag(const Tensor& t);
 Tensor complex(const Tensor& re, const Tensor& im);
+Tensor complex_logaddexp(const Tensor& a, const Tensor& b);
 Tensor conj(const Tensor& t, bool physical = false);  // made at once; the tensor itself when it is real
 Tensor sgn(const Tensor& t);
 Tensor angle(const Tensor& t);

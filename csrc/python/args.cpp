@@ -36,7 +36,7 @@ bool Signature::parse(const char* name_, const char* text) {
     PyUnicode_InternInPlace(&names[count]);
     ++count;
     if (!keyword_only) positional = count;
-    if (!optional && !keyword_only) required = count;
+    if (!optional && (!keyword_only || varargs == count - 1)) required = count;
     p = end;
   }
   return true;
@@ -64,15 +64,8 @@ int find_keyword(const Signature& s, PyObject* key) {
     if (s.names[i] == key) return i;
   for (int i = 0; i < s.count; ++i)
     if (PyUnicode_Compare(s.names[i], key) == 0) return i;
-  // NumPy's spellings, which torch takes too.
   const char* text = PyUnicode_AsUTF8(key);
-  const char* other = !text                                                             ? nullptr
-                      : !strcmp(text, "axis")                                           ? "dim"
-                      : !strcmp(text, "keepdims")                                       ? "keepdim"
-                      : !strcmp(text, "x") || !strcmp(text, "a") || !strcmp(text, "x1") ? "input"
-                      : !strcmp(text, "x2")                                             ? "other"
-                                                                                        : nullptr;
-  if (other)
+  if (const char* other = text ? plain_spelling(text) : nullptr)
     for (int i = 0; i < s.count; ++i)
       if (PyUnicode_CompareWithASCIIString(s.names[i], other) == 0) return i;
   return -1;
@@ -89,6 +82,14 @@ int find_keyword(const Signature& s, PyObject* key) {
 }
 
 }  // namespace
+
+const char* plain_spelling(const char* name) {
+  if (!strcmp(name, "axis")) return "dim";
+  if (!strcmp(name, "keepdims")) return "keepdim";
+  if (!strcmp(name, "x") || !strcmp(name, "a") || !strcmp(name, "x1")) return "input";
+  if (!strcmp(name, "x2")) return "other";
+  return nullptr;
+}
 
 Call::Call(const Signature& s, PyObject* self, PyObject* const* args, Py_ssize_t n, PyObject* keywords) : signature(s) {
   int at = 0;
@@ -117,7 +118,7 @@ Call::Call(const Signature& s, PyObject* self, PyObject* const* args, Py_ssize_t
     }
   }
   for (int i = 0; i < s.required; ++i)
-    if (!v[i] && i != s.varargs)
+    if (!v[i])
       fail_type(concat(s.name, "() missing required argument '", param(i), "' (pos ", i + 1,
                        "); signature: ", signature_text(s)));
 }

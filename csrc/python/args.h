@@ -65,6 +65,9 @@ class Call {
   const char* param(int i) const { return PyUnicode_AsUTF8(signature.names[i]); }
 };
 
+// The name of a parameter that NumPy spells like this, or null: torch takes those spellings too.
+const char* plain_spelling(const char* name);
+
 DimArray dims_from(PyObject* const* items, Py_ssize_t n, const char* op);
 bool dims_from_object(PyObject* o, DimArray& out);  // an integer or a sequence of integers; false: neither (no error)
 

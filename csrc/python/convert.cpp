@@ -199,6 +199,9 @@ Tensor from_sequence(PyObject* o, std::optional<DType> dtype) {
       write_items(o, 0, scan.shape, out);
     }
   }
+  if (is_integral(target) && target != DType::Bool && scan.wide == DType::kUndefined)
+    for (int64_t i = 0; i < raw.numel(); ++i)
+      number_for(floats ? Scalar::of(raw.data<double>()[i]) : Scalar::of_int(raw.data<int64_t>()[i]), target);
   NoGradGuard guard;
   return to_dtype(raw, target);
 }
@@ -310,7 +313,9 @@ Tensor tensor_from_python(PyObject* data, std::optional<DType> dtype, std::optio
   Tensor out;
   NoGradGuard guard;
   if (PyFloat_CheckExact(data) && !device) {  // the usual scalar
-    return full({}, Scalar::of(PyFloat_AS_DOUBLE(data)), dtype.value_or(default_dtype()), {});
+    Scalar value = Scalar::of(PyFloat_AS_DOUBLE(data));
+    if (dtype && is_integral(*dtype)) value = number_for(value, *dtype);
+    return full({}, value, dtype.value_or(default_dtype()), {});
   }
   if (is_tensor(data)) {
     Tensor t = detach(borrow(data));
@@ -323,6 +328,7 @@ Tensor tensor_from_python(PyObject* data, std::optional<DType> dtype, std::optio
   Scalar s;
   bool numpy_scalar = is_numpy_scalar(data);
   if (!numpy_scalar && to_scalar(data, s)) {
+    if (dtype && is_integral(*dtype)) s = number_for(s, *dtype);
     out = full({}, s, dtype.value_or(s.dtype()), {});
   } else if (PyErr_Occurred()) {
     raise_pending();

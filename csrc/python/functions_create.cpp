@@ -48,7 +48,7 @@ DType dtype_of(const Scalar& s) { return s.dtype(); }
 PyObject* full_args(Call& c) {
   Scalar value = c.scalar(1);
   Wanted w = wanted(c, 2, dtype_of(value));
-  return made(c, 2, full(c.dims(0), value, w.dtype, w.device));
+  return made(c, 2, full(c.dims(0), number_for(value, w.dtype, true), w.dtype, w.device));
 }
 PyObject* full_like(Call& c) {
   const Tensor& t = c.tensor(0);
@@ -71,33 +71,45 @@ PyObject* empty_like_args(Call& c) {
 // arange(end), arange(start, end), arange(start, end, step)
 PyObject* arange_args(Call& c) {
   Scalar start = Scalar::of_int(0), end, step = Scalar::of_int(1);
-  if (c.has(1)) start = c.scalar(0), end = c.scalar(1);
+  if (c.has(1)) start = c.scalar(0, start), end = c.scalar(1);
   else end = c.scalar(0);
   if (c.has(2)) step = c.scalar(2);
-  for (const Scalar& s : {start, end, step})
-    FG_CHECK(!s.is_complex(), NotImplemented, "\"arange_cpu\" not implemented for 'complex64'");
-  bool floats = start.kind == Scalar::Float || end.kind == Scalar::Float || step.kind == Scalar::Float;
+  bool floats = false;
+  for (const Scalar& s : {start, end, step}) {
+    FG_CHECK(s.imaginary == 0, Runtime, "value cannot be converted to type double without overflow");
+    floats |= !s.is_integral();
+  }
   Wanted w = wanted(c, 3, floats ? default_dtype() : DType::Int64);
+  FG_CHECK(!is_complex(w.dtype), NotImplemented, "\"arange_cpu\" not implemented for '", dtype_name(w.dtype), "'");
   return made(c, 3, arange(start, end, step, w.dtype, w.device));
 }
 
-PyObject* linspace_args(Call& c) {
-  Scalar start = c.scalar(0), end = c.scalar(1);
-  bool imaginary = start.is_complex() || end.is_complex();
-  Wanted w = wanted(c, 3, imaginary ? complex_of(default_dtype()) : default_dtype());
-  FG_CHECK(!imaginary || is_complex(w.dtype), Runtime, "torch.linspace(): inferred dtype ",
+// The dtype of linspace and logspace: complex when an end is.
+Wanted wanted_between(Call& c, int first, const char* name) {
+  bool imaginary = c.scalar(0).is_complex() || c.scalar(1).is_complex();
+  Wanted w = wanted(c, first, imaginary ? complex_of(default_dtype()) : default_dtype());
+  FG_CHECK(!imaginary || is_complex(w.dtype), Runtime, "torch.", name, "(): inferred dtype ",
            dtype_name(complex_of(default_dtype())), " can't be safely cast to passed dtype ", dtype_name(w.dtype));
+  return w;
+}
+Tensor complex_linspace(const Call& c, DType part, Device device) {
+  Scalar start = c.scalar(0), end = c.scalar(1);
   int64_t n = c.integer(2);
-  DType part = real_of(w.dtype);
-  Tensor out = linspace(start.f, end.f, n, part, w.device);
+  return complex(linspace(start.f, end.f, n, part, device), linspace(start.imaginary, end.imaginary, n, part, device));
+}
+PyObject* linspace_args(Call& c) {
+  Wanted w = wanted_between(c, 3, "linspace");
   return made(c, 3,
-              is_complex(w.dtype) ? complex(out, linspace(start.imaginary, end.imaginary, n, part, w.device)) : out);
+              is_complex(w.dtype) ? complex_linspace(c, real_of(w.dtype), w.device)
+                                  : linspace(c.scalar(0).f, c.scalar(1).f, c.integer(2), w.dtype, w.device));
 }
 PyObject* logspace_args(Call& c) {
-  Wanted w = wanted(c, 4, default_dtype());
-  FG_CHECK(!is_complex(w.dtype) && !c.scalar(0).is_complex() && !c.scalar(1).is_complex(), NotImplemented,
-           "logspace: not implemented for complex numbers");
-  return made(c, 4, linspace(c.scalar(0).f, c.scalar(1).f, c.integer(2), w.dtype, w.device, c.number(3, 10)));
+  Wanted w = wanted_between(c, 4, "logspace");
+  double base = c.number(3, 10);
+  if (!is_complex(w.dtype))
+    return made(c, 4, linspace(c.scalar(0).f, c.scalar(1).f, c.integer(2), w.dtype, w.device, base));
+  Tensor exponents = complex_linspace(c, DType::Float64, w.device);
+  return made(c, 4, to_dtype(pow(Scalar::of_complex(base, 0), exponents), w.dtype));
 }
 PyObject* eye_args(Call& c) {
   Wanted w = wanted(c, 2, default_dtype());
@@ -119,7 +131,7 @@ PyObject* new_empty(Call& c) {
 PyObject* new_full(Call& c) {
   const Tensor& t = c.tensor(0);
   Wanted w = wanted(c, 3, t.dtype(), t.device());
-  return made(c, 3, full(c.dims(1), c.scalar(2), w.dtype, w.device));
+  return made(c, 3, full(c.dims(1), number_for(c.scalar(2), w.dtype, true), w.dtype, w.device));
 }
 PyObject* new_tensor(Call& c) {
   const Tensor& t = c.tensor(0);
@@ -164,7 +176,8 @@ constexpr FunctionDef defs[] = {
     {"ones_like", kFunction, "input, *, " KEYWORDS, [](Call& c) { return constant_like(c, 1); }, nullptr},
     {"empty_like", kFunction, "input, *, " KEYWORDS, empty_like_args, nullptr},
     {"full_like", kFunction, "input, fill_value, *, " KEYWORDS, full_like, nullptr},
-    {"arange", kStatic, "start, end=None, step=1, *, " KEYWORDS, arange_args, "start, start + step, ... below end."},
+    {"arange", kStatic, "start=None, end=None, step=1, *, " KEYWORDS, arange_args,
+     "start, start + step, ... below end."},
     {"linspace", kStatic, "start, end, steps, *, " KEYWORDS, linspace_args, "steps numbers from start to end."},
     {"logspace", kStatic, "start, end, steps, base=10.0, *, " KEYWORDS, logspace_args, nullptr},
     {"eye", kStatic, "n, m=None, *, " KEYWORDS, eye_args, "Ones on the diagonal, zeros elsewhere."},

@@ -94,6 +94,9 @@ PyObject* binary_fn(Call& c) {
   check_tensors<op>(c);
   Arg a[] = {c.arg(0), c.arg(1)};
   if (!a[0].tensor && !a[1].tensor) c.type_error(0, "Tensor");
+  if constexpr (op == Op::logaddexp)
+    if (is_complex(c.tensor(0).dtype()) || is_complex(c.tensor(1).dtype()))
+      return finish(c, 2, complex_logaddexp(c.tensor(0), c.tensor(1)));
   return done(c, 2, elementwise(op, a, {}, {}, out_of(c, 2)));
 }
 template <Op op>

@@ -88,7 +88,8 @@ PyObject* index_fill_args(Call& c, bool in_place) {
   std::vector<Tensor> indices(d);
   Tensor at = c.tensor(2);
   indices.push_back(at.dim() ? at : unsqueeze(at, 0));
-  Tensor value = c.is_tensor(3) ? c.tensor(3) : full({}, c.scalar(3), t.dtype(), t.device());
+  Tensor value =
+      c.is_tensor(3) ? c.tensor(3) : full({}, number_for(c.scalar(3), t.dtype(), true), t.dtype(), t.device());
   Tensor out = in_place ? t : clone(t);
   index_put_(out.dim() ? out : unsqueeze(out, 0), indices, to_dtype(value, t.dtype()), false);
   return in_place ? same_object(c) : wrap(out);

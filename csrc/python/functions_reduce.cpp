@@ -81,11 +81,17 @@ PyObject* softmax_args(Call& c, bool log) {
   return finish(c, 3, softmax(t, c.integer(1), c.opt_dtype(2), log));
 }
 
-PyObject* product_sum(Call& c, Tensor (*fn)(const Tensor&, const Tensor&, const Tensor&, Scalar, Scalar)) {
+using ProductSum = Tensor(const Tensor&, const Tensor&, const Tensor&, Scalar, Scalar);
+Tensor product_sum_of(const Call& c, ProductSum* fn) {
   Scalar factors[] = {c.scalar(3, Scalar::of_int(1)), c.scalar(4, Scalar::of_int(1))};
   if (!is_inexact(c.tensor(0).dtype()))  // a fraction is cut off
     for (Scalar& s : factors) s = Scalar::of_int(s.param().i);
-  return finish(c, 5, fn(c.tensor(0), c.tensor(1), c.tensor(2), factors[0], factors[1]));
+  return fn(c.tensor(0), c.tensor(1), c.tensor(2), factors[0], factors[1]);
+}
+PyObject* product_sum(Call& c, ProductSum* fn) { return finish(c, 5, product_sum_of(c, fn)); }
+PyObject* product_sum_(Call& c, ProductSum* fn) {
+  copy_(c.tensor(0), product_sum_of(c, fn));
+  return same_object(c);
 }
 
 Tensor addmv_op(const Tensor& t, const Tensor& m, const Tensor& v, Scalar beta, Scalar alpha) {
@@ -196,12 +202,13 @@ constexpr FunctionDef defs[] = {
      "beta * input + alpha * outer(vec1, vec2)"},
     {"baddbmm", kBoth, "input, batch1, batch2, *, beta=1, alpha=1, out=None",
      [](Call& c) { return product_sum(c, baddbmm); }, nullptr},
-    {"addmm_", kMethod, "input, mat1, mat2, *, beta=1, alpha=1",
-     [](Call& c) {
-       copy_(c.tensor(0), addmm(c.tensor(0), c.tensor(1), c.tensor(2), c.scalar(3, Scalar::of_int(1)),
-                                c.scalar(4, Scalar::of_int(1))));
-       return same_object(c);
-     },
+    {"addmm_", kMethod, "input, mat1, mat2, *, beta=1, alpha=1", [](Call& c) { return product_sum_(c, addmm); },
+     nullptr},
+    {"addmv_", kBoth, "input, mat, vec, *, beta=1, alpha=1", [](Call& c) { return product_sum_(c, addmv_op); },
+     nullptr},
+    {"addr_", kMethod, "input, vec1, vec2, *, beta=1, alpha=1", [](Call& c) { return product_sum_(c, addr_op); },
+     nullptr},
+    {"baddbmm_", kMethod, "input, batch1, batch2, *, beta=1, alpha=1", [](Call& c) { return product_sum_(c, baddbmm); },
      nullptr},
     {"outer", kBoth, "input, vec2, *, out=None",
      [](Call& c) {

@@ -1,5 +1,6 @@
 // x[key] and x[key] = value: basic parts become views, tensors and lists become advanced indices.
 #include "python/args.h"
+#include "python/convert.h"
 #include "python/overrides.h"
 
 namespace fg::py {
@@ -15,14 +16,13 @@ struct Parsed {
 // An index that is no int, slice, None, Ellipsis or bool: a tensor, or something a tensor can be made of.
 Tensor index_tensor(PyObject* o) {
   if (is_tensor(o)) return unwrap(o);
-  FG_CHECK(!PyUnicode_Check(o), Type, "a string is no index for a tensor");
-  if (PyFloat_Check(o))
+  FG_CHECK(!PyUnicode_Check(o) && !PyBytes_Check(o), Type, "a string is no index for a tensor");
+  if (!PySequence_Check(o))
     fail(ErrorKind::Index,
          "only integers, slices (`:`), ellipsis (`...`), None and long or byte Variables are valid indices (got ",
          Py_TYPE(o)->tp_name, ")");
   Tensor t = tensor_from_python(o, {}, {});
-  if (t.numel() == 0 && is_floating(t.dtype())) t = to_dtype(t, DType::Int64);
-  return t;
+  return t.dtype() == DType::Bool || t.dtype() == DType::UInt8 ? t : to_dtype(t, DType::Int64);
 }
 
 bool is_int_like(PyObject* o) {
@@ -52,15 +52,38 @@ Tensor slice_with(const Tensor& t, int64_t dim, PyObject* o) {
   return slice(t, dim, start, stop, step);
 }
 
+// A short sequence with sequences, tensors or slices in it stands for the tuple of its items, as in NumPy once.
+bool stands_for_tuple(PyObject* key) {
+  if (PyTuple_Check(key)) return true;
+  if (is_tensor(key) || PyUnicode_Check(key) || !PySequence_Check(key) || PyObject_CheckBuffer(key)) return false;
+  Py_ssize_t n = PySequence_Size(key);
+  if (n < 0) PyErr_Clear();
+  bool found = false;
+  for (Py_ssize_t i = 0; i < n && n < 32 && !found; ++i) {
+    PyObject* o = PySequence_GetItem(key, i);
+    if (!o) raise_pending();
+    found = is_tensor(o) || PySlice_Check(o) || o == Py_Ellipsis || o == Py_None || PySequence_Check(o);
+    Py_DECREF(o);
+  }
+  if (found && PyErr_WarnEx(PyExc_UserWarning,
+                            "Using a non-tuple sequence for multidimensional indexing is deprecated: write "
+                            "x[tuple(seq)] instead of x[seq], which will mean x[torch.tensor(seq)].",
+                            1) < 0)
+    raise_pending();
+  return found;
+}
+
 Parsed parse(const Tensor& self, PyObject* key) {
   Parsed p;
   p.view = self;
   PyObject* single[] = {key};
   PyObject* const* items = single;
   Py_ssize_t n = 1;
-  if (PyTuple_Check(key)) {
-    items = &PyTuple_GET_ITEM(key, 0);
-    n = PyTuple_GET_SIZE(key);
+  std::optional<Owned> several;
+  if (!PyLong_Check(key) && !PySlice_Check(key) && stands_for_tuple(key)) {
+    several.emplace(PySequence_Tuple(key));
+    items = &PyTuple_GET_ITEM(several->o, 0);
+    n = PyTuple_GET_SIZE(several->o);
   }
   std::vector<Tensor> tensors(n);  // converted advanced items
   int specified = 0, ellipses = 0;
@@ -154,7 +177,11 @@ int tensor_setitem(PyObject* self, PyObject* key, PyObject* value) {
   bool is_plain_number = !is_tensor(value) && to_scalar(value, number);
   if (!is_plain_number && PyErr_Occurred()) return -1;
   Tensor v;
-  if (!is_plain_number) v = is_tensor(value) ? unwrap(value) : tensor_from_python(value, t.dtype(), {});
+  if (!is_plain_number && !is_tensor(value)) {
+    PyErr_Format(PyExc_TypeError, "can't assign a %s to a %s", Py_TYPE(value)->tp_name, type_text(t).c_str());
+    return -1;
+  }
+  if (!is_plain_number) v = unwrap(value);
   if (key == Py_False) return 0;
   Parsed p = key == Py_True ? Parsed{unsqueeze(t, 0)} : parse(t, key);
   if (!p.advanced) {

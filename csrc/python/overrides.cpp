@@ -201,9 +201,41 @@ struct Overridable {
   PyObject* reported;  // what overrides are told to be called, when that is not this object: Tensor.H.__get__
   PyObject* weakrefs;
   vectorcallfunc call;
+  bool spellings;  // NumPy's names of keywords are taken
 };
 
 Overridable* overridable(PyObject* o) { return reinterpret_cast<Overridable*>(o); }
+
+// Whether NumPy's spellings of keywords are taken: torch has the methods and the functions of these modules natively.
+bool takes_spellings(PyObject* home) {
+  if (home && PyType_Check(home)) return true;
+  if (!home || !PyUnicode_Check(home)) return false;
+  for (const char* name : {"fastgrad", "fastgrad.fft", "fastgrad.linalg", "fastgrad.special"})
+    if (PyUnicode_CompareWithASCIIString(home, name) == 0) return true;
+  return false;
+}
+bool takes(PyCodeObject* code, const char* name) {
+  Ref names(PyCode_GetVarnames(code));
+  for (int i = 0; names.o && i < code->co_argcount + code->co_kwonlyargcount; ++i)
+    if (PyUnicode_CompareWithASCIIString(PyTuple_GET_ITEM(names.o, i), name) == 0) return true;
+  return false;
+}
+// The keywords with those names replaced, or null: nothing to do.
+PyObject* respelled(PyObject* fn, PyObject* keywords) {
+  PyCodeObject* code = reinterpret_cast<PyCodeObject*>(PyFunction_GET_CODE(fn));
+  PyObject* out = nullptr;
+  for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(keywords); ++i) {
+    const char* name = PyUnicode_AsUTF8(PyTuple_GET_ITEM(keywords, i));
+    const char* plain = name ? plain_spelling(name) : nullptr;
+    if (!plain || takes(code, name) || !takes(code, plain)) continue;
+    if (!out) out = PyTuple_New(PyTuple_GET_SIZE(keywords));
+    if (!out) return nullptr;
+    PyTuple_SET_ITEM(out, i, PyUnicode_InternFromString(plain));
+  }
+  for (Py_ssize_t i = 0; out && i < PyTuple_GET_SIZE(keywords); ++i)
+    if (!PyTuple_GET_ITEM(out, i)) PyTuple_SET_ITEM(out, i, Py_NewRef(PyTuple_GET_ITEM(keywords, i)));
+  return out;
+}
 
 // An argument that lacks what a tensor has gives the TypeError that native functions give. The AttributeError that is
 // set says which object it was.
@@ -264,6 +296,8 @@ PyObject* overridable_call(PyObject* self, PyObject* const* args, size_t flagged
     for (Py_ssize_t i = 0; i < n; ++i) PyTuple_SET_ITEM(packed.o, i, Py_NewRef(args[i]));
     return dispatch(func, packed.o, kwargs.o);
   }
+  Ref plain(keywords && f->spellings && PyFunction_Check(f->fn) ? respelled(f->fn, keywords) : nullptr);
+  if (plain.o) keywords = plain.o;
   PyObject* result = PyFunction_Check(f->fn)
                          ? reinterpret_cast<PyFunctionObject*>(f->fn)->vectorcall(f->fn, args, flagged, keywords)
                          : PyObject_Vectorcall(f->fn, args, flagged, keywords);
@@ -285,6 +319,7 @@ PyObject* overridable_new(PyTypeObject* type, PyObject* args, PyObject* kwargs) 
   overridable(self)->fn = Py_NewRef(fn);
   overridable(self)->module = module ? Py_NewRef(module) : PyObject_GetAttrString(fn, "__module__");
   overridable(self)->call = overridable_call;
+  overridable(self)->spellings = takes_spellings(overridable(self)->module);
   return self;
 }
 

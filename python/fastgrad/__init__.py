@@ -109,7 +109,33 @@ _LAZY.update({name: ("_windows", name) for name in ("bartlett_window", "blackman
                                                     "hann_window", "kaiser_window")})
 _LAZY.update({name: name for name in ("fft", "signal")})
 _LAZY.update({name: ("_stft", name) for name in ("istft", "stft")})
+_LAZY.update({name: ("_switches", name) for name in """
+    compiled_with_cxx11_abi detach_ empty_permuted empty_strided from_file get_deterministic_debug_mode
+    get_device get_device_module get_float32_matmul_precision is_distributed is_same_size is_signed
+    is_vulkan_available is_warn_always_enabled range set_deterministic_debug_mode
+    set_float32_matmul_precision set_flush_denormal set_warn_always sym_float sym_int sym_ite sym_max sym_min
+    sym_not sym_sqrt sym_sum to_dlpack
+    """.split()})
+_LAZY.update({name: ("_copies", name) for name in """
+    alias_copy as_strided_copy as_strided_scatter detach_copy diagonal_copy expand_copy permute_copy
+    select_copy slice_copy split_copy split_with_sizes_copy squeeze_copy t_copy transpose_copy unbind_copy
+    unfold_copy unsafe_chunk unsafe_split unsafe_split_with_sizes unsqueeze_copy view_as_complex_copy
+    view_as_real_copy view_copy
+    """.split()})
+_LAZY.update({name: ("_left_out", name) for name in """
+    eig lstsq matrix_rank solve symeig
+    hsmm hspmm int_repr q_per_channel_axis q_per_channel_scales q_per_channel_zero_points q_scale q_zero_point
+    quantize_per_channel quantize_per_tensor quantize_per_tensor_dynamic resize_as_sparse_
+    sparse_bsc_tensor sparse_bsr_tensor sparse_compressed_tensor sparse_coo_tensor sparse_csc_tensor
+    sparse_csr_tensor smm sspaddmm
+    """.split()})
+_LAZY.update(spmm=("_C", "mm"), dsmm=("_C", "mm"), segment_reduce=("_segments", "segment_reduce"),
+             GradScaler=("amp", "GradScaler"), dequantize=("_tensor_rest", "dequantize"))
 _LAZY["set_default_tensor_type"] = ("_legacy", "set_default_tensor_type")
+
+
+# Modules whose functions come under the override protocol when they are taken over.
+_PUBLISHED = frozenset(("_copies", "_images", "_left_out", "_segments", "_stft", "_tensor_rest", "linalg._old"))
 
 
 def __getattr__(name):
@@ -120,7 +146,7 @@ def __getattr__(name):
             value = importlib.import_module("." + name, __name__)
         else:
             value = getattr(importlib.import_module("." + where[0], __name__), where[1])
-            if where[0] in ("_images", "_stft", "linalg._old"):
+            if where[0] in _PUBLISHED:
                 value = _overrides.publish({name: value}, __name__)[name]
     elif name.endswith("Tensor"):
         from . import _legacy

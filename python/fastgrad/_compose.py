@@ -7,10 +7,10 @@ Tensor = _C.Tensor
 
 METHODS = ("broadcast_tensors", "diag", "diag_embed", "diagflat", "dsplit", "fliplr", "flipud", "hsplit",
            "narrow_copy", "repeat_interleave", "resize_", "resize_as_", "rot90", "select_scatter", "slice_scatter",
-           "diagonal_scatter", "tensor_split", "trace", "vsplit")
+           "diagonal_scatter", "tensor_split", "trace", "vsplit", "as_strided_")
 FUNCTIONS = tuple([name for name in METHODS if name[-1] != "_"]) + (
-    "atleast_1d", "atleast_2d", "atleast_3d", "block_diag", "broadcast_shapes", "cartesian_prod", "column_stack",
-    "combinations", "dstack", "fill", "hstack", "meshgrid", "resize_as_", "row_stack", "tril_indices",
+    "as_strided_", "atleast_1d", "atleast_2d", "atleast_3d", "block_diag", "broadcast_shapes", "cartesian_prod",
+    "column_stack", "combinations", "dstack", "fill", "hstack", "meshgrid", "resize_as_", "row_stack", "tril_indices",
     "triu_indices", "vstack")
 
 
@@ -404,6 +404,12 @@ def _reshaped_in_place(self, view, name):
         raise RuntimeError(f"{name}: not supported for a view or a tensor with history; use the form that returns")
     self.data = view
     return self
+
+
+def as_strided_(self, size, stride, storage_offset=None):
+    """Give the tensor another shape and other strides over its memory, in place."""
+    offset = self.storage_offset() if storage_offset is None else storage_offset
+    return _reshaped_in_place(self, self.data.as_strided(size, stride, offset), "as_strided_")
 
 
 def resize_(self, *sizes, memory_format=None):

@@ -2,7 +2,7 @@
 import math
 
 from . import _C, _compose
-from ._arguments import done, named, no_grad, refuse_complex
+from ._arguments import done, in_place, named, no_grad, refuse_complex
 
 Tensor = _C.Tensor
 
@@ -12,7 +12,7 @@ METHODS = ("deg2rad", "fill_diagonal_", "float_power", "frac", "frexp", "heavisi
 FUNCTIONS = tuple(name for name in METHODS if name != "fill_diagonal_")
 # Those whose in-place forms are functions too.
 IN_PLACE_FUNCTIONS = ("deg2rad", "frac", "ldexp", "logit", "nan_to_num", "rad2deg", "sinc")
-IN_PLACE = IN_PLACE_FUNCTIONS + ("float_power", "heaviside", "mvlgamma", "nextafter")
+IN_PLACE = IN_PLACE_FUNCTIONS + ("heaviside", "mvlgamma", "nextafter")
 
 
 def isposinf(input, *, out=None):
@@ -196,25 +196,16 @@ def fill_diagonal_(self, fill_value, wrap=False):
 
 # ---- in place
 
-def _in_place(function):
-    name = function.__name__ + "_"
-
-    def call(self, *args, **kwargs):
-        if _C.is_grad_enabled() and self.requires_grad and self.is_leaf:
-            raise RuntimeError("a leaf Variable that requires grad is being used in an in-place operation.")
-        # what the gradient saves must keep its values
-        result = function(self.clone() if self.requires_grad else self, *args, **kwargs)
-        if not _C.can_cast(result.dtype, self.dtype) or name == "float_power_" and result.dtype != self.dtype:
-            raise RuntimeError(f"{name}: result type {result.dtype} can't be cast to the tensor's type {self.dtype}")
-        return self.copy_(result)
-
-    call.__name__ = call.__qualname__ = name
-    call.__doc__ = f"In-place form of `{function.__name__}`."
-    return call
+def float_power_(self, exponent):
+    """In-place form of `float_power`: for float64 only."""
+    if self.dtype != _C.float64:
+        raise RuntimeError(f"the base given to float_power_ has dtype {self.dtype} but the operation's result requires "
+                           "dtype torch.float64")
+    return in_place(float_power)(self, exponent)
 
 
 for _name in IN_PLACE:
-    globals()[_name + "_"] = _in_place(globals()[_name])
-METHODS += tuple(name + "_" for name in IN_PLACE)
+    globals()[_name + "_"] = in_place(globals()[_name])
+METHODS += ("float_power_",) + tuple(name + "_" for name in IN_PLACE)
 FUNCTIONS += tuple(name + "_" for name in IN_PLACE_FUNCTIONS)
 del _name

@@ -1,6 +1,6 @@
 """Products that are compositions of matmul: inner products, tensordot, kron, distances; einsum is in `_einsum.py`."""
 from . import _C
-from ._arguments import done
+from ._arguments import done, in_place
 from ._arguments import wrapped_dim as _wrapped
 from ._compose import broadcast_tensors
 from ._einsum import einsum as einsum
@@ -15,8 +15,8 @@ class _LinAlgError(RuntimeError):
 
 LinAlgError = _C._LinAlgError = _LinAlgError
 
-METHODS = ("addbmm", "cross", "ger", "inner", "kron", "matrix_power", "vdot")
-FUNCTIONS = METHODS + ("cdist", "chain_matmul", "einsum", "tensordot")
+METHODS = ("addbmm", "cross", "ger", "inner", "kron", "matrix_power", "vdot", "addbmm_")
+FUNCTIONS = METHODS[:-1] + ("cdist", "chain_matmul", "einsum", "tensordot")
 
 # Factorisations are in linalg, which is imported (with NumPy) at the first call of one of them.
 LAZY_METHODS = ("cholesky", "cholesky_inverse", "cholesky_solve", "det", "geqrf", "inverse", "logdet", "lu", "lu_solve",
@@ -136,6 +136,9 @@ def addbmm(input, batch1, batch2, *, beta=1, alpha=1, out=None):
     """Return beta * input + alpha * the sum of the products of two batches of matrices."""
     product = alpha * _C.bmm(batch1, batch2).sum(0)
     return done(product.clone() if beta == 0 else beta * input + product, out)
+
+
+addbmm_ = in_place(addbmm)
 
 
 def chain_matmul(*matrices, out=None):

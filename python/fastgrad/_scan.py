@@ -39,6 +39,8 @@ def resolve(path):
                 value = importlib.import_module(value.__name__ + "." + part)
             except ImportError:
                 return NOTHING, ".".join(known)
+        if getattr(value, "left_out", False) is True:
+            return NOTHING, ".".join(known)
     return value, ".".join(known)
 
 
@@ -230,7 +232,7 @@ class _File(ast.NodeVisitor):
 
 
 # Methods that torch's Tensor has and ours has not, but for names that are as likely of something else.
-_ONLY_TORCH = frozenset(n for n in TORCH_METHODS.split() if not hasattr(fastgrad.Tensor, n)) - frozenset(
+_ONLY_TORCH = frozenset(n for n in TORCH_METHODS.split() if resolve("torch.Tensor." + n)[0] is NOTHING) - frozenset(
     ("name", "names", "rename", "align_to", "values", "indices", "index", "coalesce", "module_load", "reinforce"))
 # torch functions whose result is one tensor, and methods whose result is one again.
 _MAKE_TENSOR = frozenset("""

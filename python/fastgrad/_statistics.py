@@ -5,13 +5,13 @@
 import math
 
 from . import _C
-from ._arguments import done, named, refuse_complex, wrapped_dim
+from ._arguments import done, in_place, named, refuse_complex, wrapped_dim
 
 Tensor = _C.Tensor
 
 METHODS = ("allclose", "aminmax", "corrcoef", "cov", "dist", "equal", "isclose", "is_nonzero", "logcumsumexp",
-           "nanmean", "nansum", "renorm")
-FUNCTIONS = METHODS + ("std_mean", "var_mean")
+           "nanmean", "nansum", "renorm", "renorm_")
+FUNCTIONS = METHODS[:-1] + ("std_mean", "var_mean")
 # New name: native name, for the function and for the method.
 ALIASES = {
     "absolute": "abs", "arccos": "acos", "arccosh": "acosh", "arcsin": "asin", "arcsinh": "asinh", "arctan": "atan",
@@ -148,6 +148,9 @@ def renorm(input, p, dim, maxnorm):
     rest = [d for d in range(input.dim()) if d != dim]
     size = _C._vector_norm(input, p, rest, True)
     return input * _C.where(size > maxnorm, maxnorm / (size + 1e-7), _C.ones_like(size))
+
+
+renorm_ = in_place(renorm)
 
 
 def cov(input, *, correction=1, fweights=None, aweights=None):

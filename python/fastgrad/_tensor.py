@@ -237,11 +237,43 @@ Tensor._make_subclass = staticmethod(_C._make_subclass)
 for _name, _value in (
         ("layout", _type_info.strided), ("names", lambda self: (None,) * self.dim()),
         ("is_xpu", False), ("is_mps", False), ("is_mkldnn", False),
-        ("is_nested", False), ("is_sparse_csr", False), ("is_vulkan", False), ("is_ipu", False)):
+        ("is_nested", False), ("is_sparse_csr", False), ("is_vulkan", False), ("is_ipu", False),
+        ("is_maia", False), ("is_mtia", False), ("is_xla", False), ("name", None), ("volatile", False),
+        ("grad_dtype", lambda self: self.dtype)):
     setattr(Tensor, _name, _overrides.attribute(_value if callable(_value) else _constant(_value)))
 for _module in (_compose, _linear, _statistics, _elementwise, _calculus, _search, _places):
     for _name in _module.METHODS:
         setattr(Tensor, _name, getattr(_module, _name))
+
+
+def _later(module, name, left_out):
+    """A method that is loaded when it is first called."""
+    def method(self, *args, **kwargs):
+        from importlib import import_module
+        function = _overrides.method(getattr(import_module("." + module, __package__), name))
+        setattr(Tensor, name, function)
+        return function(self, *args, **kwargs)
+
+    method.__name__ = method.__qualname__ = name
+    if left_out:
+        method.left_out = True
+    return method
+
+
+for _module, _left_out, _list in (
+        ("_copies", False, "as_strided_scatter unsafe_chunk unsafe_split unsafe_split_with_sizes"),
+        ("_tensor_rest", False, """
+            const_data_ptr dense_dim dequantize dim_order is_distributed map2_ module_load new_empty_strided
+            record_stream reinforce resize resize_as set_ sparse_dim storage_type to_dense"""),
+        ("_left_out", False, """
+            ccol_indices coalesce col_indices crow_indices eig indices is_coalesced lstsq row_indices solve symeig
+            values"""),
+        ("_left_out", True, """
+            int_repr ipu mtia q_per_channel_axis q_per_channel_scales q_per_channel_zero_points q_scale q_zero_point
+            qscheme resize_as_sparse_ smm sparse_mask sparse_resize_ sparse_resize_and_clear_ sspaddmm to_mkldnn
+            to_padded_tensor to_sparse to_sparse_bsc to_sparse_bsr to_sparse_coo to_sparse_csc to_sparse_csr xpu""")):
+    for _name in _list.split():
+        setattr(Tensor, _name, _later(_module, _name, _left_out))
 for _name, _native in _statistics.ALIASES.items():
     setattr(Tensor, _name, getattr(Tensor, _native))
     setattr(Tensor, _name + "_", getattr(Tensor, _native + "_"))

@@ -33,6 +33,7 @@ def _refused(name):
         raise NotImplementedError(f"fastgrad.jit.{name}: {_WHY}")
     refuse.__name__ = refuse.__qualname__ = name
     refuse.__doc__ = "Not supported: raises."
+    refuse.left_out = True
     return refuse
 
 

@@ -7,6 +7,7 @@ def export(model, *args, **kwargs):
                               "fastgrad.save can be loaded into the same model elsewhere")
 
 
+export.left_out = True
 _export = dynamo_export = export
 
 

@@ -6,40 +6,25 @@ _SPARSE = "there are no sparse tensors"
 _NOT_TORCH = "torch 2.13 has no such name: of a method of the same name elsewhere, or gone"
 
 LEFT_OUT = {
-    "torch.fx.wrap": _COMPILER,
     "torch.onnx._export": "there is no graph to export",
     "torch.onnx.export": "there is no graph to export",
-    "torch.hub._download_url_to_file": "downloads are the program's own affair",
-    "torch.hub.load_state_dict_from_url": "downloads are the program's own affair",
     "torch.nested.nested_tensor": "there are no nested tensors",
     "torch.jagged": "there are no nested tensors",
     "torch.sparse_coo_tensor": _SPARSE,
-    "torch.spmm": _SPARSE,
     "torch.sparse.FloatTensor": _SPARSE,
     ".to_sparse": _SPARSE,
-    ".to_dense": _SPARSE,
-    ".values": _SPARSE,
-    ".indices": _SPARSE,
-    ".record_stream": "memory is given back in the order of its stream",
-    ".reinforce": _NOT_TORCH,
     ".index": _NOT_TORCH,
-    "torch.symeig": "torch 2.13 raises: use linalg.eigh",
-    "torch.range": "torch warns of it; arange does the same",
     "torch.cuda.get_device_properties": "get_device_name and the memory statistics are what there is",
     "utils.data.read": _NOT_TORCH,
     "utils.data.sort": _NOT_TORCH,
-    "torch.backends.cuda.matmul": "has no effect to set",
-    "torch.cuda.amp.grad_scaler._MultiDeviceReplicator": "gradients lie on one device",
-    "nn.Module.share_memory": "memory is not shared between processes",
     "utils.tensorboard.SummaryWriter": "tensorboard brings its own writer",
     "utils.tensorboard.summary.hparams": "tensorboard brings its own writer",
-    "torch.profiler.tensorboard_trace_handler": "export_chrome_trace writes the trace",
     "nn.parallel.DistributedDataParallel": _DISTRIBUTED,
 }
 for _name in """init_process_group ReduceOp all_reduce destroy_process_group broadcast scatter all_gather get_rank
-        is_initialized is_mpi_available is_nccl_available reduce_scatter""".split():
+        reduce_scatter""".split():
     LEFT_OUT[f"torch.distributed.{_name}"] = _DISTRIBUTED
-for _name in "Final is_scripting ignore save script".split():
+for _name in "save script".split():
     LEFT_OUT[f"torch.jit.{_name}"] = _COMPILER
 
 # (name, keyword): of another library's function that the list took for torch's, or of a class made from torch's.
@@ -57,8 +42,9 @@ FOREIGN = {
 }
 # Names that need a GPU, another process or files to be called: that they resolve is all that is checked.
 RESOLVE_ONLY = ("torch.cuda.", "torch.backends.", "torch.multiprocessing.", "torch.accelerator.", "nn.Module.cuda", ".cuda",
-                "torch.profiler.profile", "torch.profiler.ProfilerActivity", "torch._C._LinAlgError", "torch.__version__", ".pin_memory", "nn.parallel.data_parallel",
-                "nn.DataParallel")
+                "torch.profiler.profile", "torch.profiler.ProfilerActivity", "torch.profiler.tensorboard_trace_handler",
+                "torch.hub.", "nn.Module.share_memory", ".record_stream", "torch._C._LinAlgError", "torch.__version__",
+                ".pin_memory", "nn.parallel.data_parallel", "nn.DataParallel")
 # Names of dtypes and other constants: equal as text.
 CONSTANTS = frozenset("""
     float32 long float bool float64 int64 int32 uint8 float16 dtype preserve_format double bfloat16 int complex64

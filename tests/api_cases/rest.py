@@ -124,7 +124,20 @@ _STEP = "o = optim.SGD([w], lr=0.1); (w * w).sum().backward(); "
 _RATE = "o = optim.SGD([w], lr=0.1); s = optim.lr_scheduler.StepLR(o, 1); "
 _D = "from torch.distributions import *; "
 
+_REFUSED = "try:\n    {}\nexcept RuntimeError:\n    r = 'refused'\nr"
 OTHER = {
+    **{f".{n}": [_REFUSED.format(f"r = x.{n}({a})")] for n, a in (("values", ""), ("indices", ""), ("reinforce", "1"))},
+    "torch.symeig": [_REFUSED.format("r = torch.symeig(x, eigenvectors=True)")],
+    "torch.spmm": ["torch.spmm(x, x.t())"],
+    ".to_dense": ["x.to_dense()"],
+    "torch.range": ["torch.range(1, 4, 0.5), torch.range(0, 3)"],
+    "torch.fx.wrap": ["torch.fx.wrap('len')"],
+    "torch.jit.Final": ["torch.jit.Final[int]"],
+    "torch.jit.is_scripting": ["torch.jit.is_scripting()"],
+    "torch.jit.ignore": ["f = lambda a: a; torch.jit.ignore(f) is f, torch.jit.ignore(drop=False)(f) is f"],
+    "torch.distributed.is_initialized": ["torch.distributed.is_initialized()"],
+    "torch.distributed.is_mpi_available": ["torch.distributed.is_mpi_available()"],
+    "torch.distributed.is_nccl_available": ["torch.distributed.is_nccl_available()"],
     "nn.Module.parameters": [_MODEL + "list(l.parameters())"],
     "nn.Module.eval": [_MODEL + "l.eval().training, l[0].training"],
     "nn.Module.train": [_MODEL + "l.eval().train().training, l.train(False).training"],

@@ -330,14 +330,6 @@ class stream:
             set_stream(self._outer)
 
 
-def _record_stream(self, stream):
-    """Keep the memory until a stream that did not make it has done its present work."""
-    _C._stream_record(self, stream.cuda_stream)
-
-
-_C.Tensor.record_stream = _record_stream
-
-
 class Event:
     """A moment in the work of a stream. Recording waits until the stream gets there: an event is in the past."""
 

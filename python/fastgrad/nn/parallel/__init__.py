@@ -73,6 +73,8 @@ def data_parallel(module, inputs, device_ids=None, output_device=None, dim=0, mo
 class DistributedDataParallel(Module):
     """Not supported: there are no process groups. Making one raises."""
 
+    left_out = True
+
     def __init__(self, module, *args, **kwargs):
         raise NotImplementedError("DistributedDataParallel: fastgrad has no process groups (fastgrad.distributed); "
                                   "train in one process")

@@ -1,0 +1,80 @@
+"""Forms of view functions that return copies, and the "unsafe" splits, whose results are no views in torch's books."""
+from . import _C
+from ._arguments import done
+from ._arguments import wrapped_dim as _wrapped
+from ._type_info import contiguous_format
+
+Tensor = _C.Tensor
+
+_VIEWS = ("as_strided", "detach", "diagonal", "expand", "permute", "select", "squeeze", "t", "transpose", "unfold",
+          "unsqueeze", "view", "view_as_complex", "view_as_real")
+_SPLITS = ("split", "unbind")
+METHODS = ("as_strided_scatter", "unsafe_chunk", "unsafe_split", "unsafe_split_with_sizes")
+FUNCTIONS = METHODS + tuple(name + "_copy" for name in (*_VIEWS, *_SPLITS)) + (
+    "alias_copy", "slice_copy", "split_with_sizes_copy")
+
+
+def _copy_of(name):
+    view = getattr(Tensor, name, None) or getattr(_C, name)
+
+    def function(input, *args, out=None, **kwargs):
+        return done(view(input, *args, **kwargs).clone(memory_format=contiguous_format), out)
+
+    function.__name__ = function.__qualname__ = name + "_copy"
+    function.__doc__ = f"Return a copy of what `{name}` returns."
+    return function
+
+
+def _copies_of(name):
+    def function(input, *args, out=None, **kwargs):
+        parts = tuple([part.clone() for part in getattr(Tensor, name)(input, *args, **kwargs)])
+        if out is None:
+            return parts
+        for target, part in zip(out, parts):
+            target.resize_(part.shape).copy_(part)
+        return None
+
+    function.__name__ = function.__qualname__ = name + "_copy"
+    function.__doc__ = f"Return copies of what `{name}` returns."
+    return function
+
+
+for _name in _VIEWS:
+    globals()[_name + "_copy"] = _copy_of(_name)
+for _name in (*_SPLITS, "split_with_sizes"):
+    globals()[_name + "_copy"] = _copies_of(_name)
+del _name
+
+
+def alias_copy(input, *, out=None):
+    """Return a copy of the tensor."""
+    return done(input.clone(), out)
+
+
+def slice_copy(input, dim=0, start=None, end=None, step=1, *, out=None):
+    """Return a copy of a slice along `dim`."""
+    key = (slice(None),) * _wrapped(dim, input.dim()) + (slice(start, end, step),)
+    return done(input[key].clone(), out)
+
+
+def as_strided_scatter(input, src, size, stride, storage_offset=None):
+    """Return a copy of `input` in which `as_strided(size, stride, storage_offset)` is `src`."""
+    result = input.clone()
+    offset = result.storage_offset() if storage_offset is None else storage_offset
+    result.as_strided(size, stride, offset).copy_(src)
+    return result
+
+
+def unsafe_chunk(input, chunks, dim=0):
+    """Same as `chunk`."""
+    return input.chunk(chunks, dim)
+
+
+def unsafe_split(input, split_size, dim=0):
+    """Same as `split` into parts of one size."""
+    return input.split(split_size, dim)
+
+
+def unsafe_split_with_sizes(input, split_sizes, dim=0):
+    """Same as `split` into parts of the given sizes."""
+    return input.split(list(split_sizes), dim)
