@@ -37,7 +37,7 @@ REASONS = [(re.compile(pattern), reason) for pattern, reason in (
      r"|change_current_alloc|CUDAPluggable|host_memory|use_mem_pool|power_draw|temperature|utilization|clock_rate|"
      r"cuda\.comm|peer|ipc_|nvtx|cudart|cudaStatus|sanitizer|gencode|arch_list"
      r"|Fault", "of CUDA's tools, not needed to compute"),
-    (r"ExternalStream|cudagraph|tensorboard", "belongs to another package"),
+    (r"ExternalStream|cudagraph", "belongs to another package"),
     (r"_copy$", "clone() of the view of the name without _copy"),
     (r"float8|float4|uint16|uint32|uint64|int[1-7]$|uint[1-7]$|complex32|chalf|bits\d"
      r"|Float8", "there is no such dtype"),

@@ -1,6 +1,5 @@
 """Names of the usage list that fastgrad leaves out, or that are none of torch's, with the reason; also keywords."""
 
-_DISTRIBUTED = "training on several machines is left out; data_parallel and one process are what there is"
 _COMPILER = "there is no compiler or script language: programs run eagerly"
 _SPARSE = "there are no sparse tensors"
 _NOT_TORCH = "torch 2.13 has no such name: of a method of the same name elsewhere, or gone"
@@ -14,16 +13,9 @@ LEFT_OUT = {
     "torch.sparse.FloatTensor": _SPARSE,
     ".to_sparse": _SPARSE,
     ".index": _NOT_TORCH,
-    "torch.cuda.get_device_properties": "get_device_name and the memory statistics are what there is",
     "utils.data.read": _NOT_TORCH,
     "utils.data.sort": _NOT_TORCH,
-    "utils.tensorboard.SummaryWriter": "tensorboard brings its own writer",
-    "utils.tensorboard.summary.hparams": "tensorboard brings its own writer",
-    "nn.parallel.DistributedDataParallel": _DISTRIBUTED,
 }
-for _name in """init_process_group ReduceOp all_reduce destroy_process_group broadcast scatter all_gather get_rank
-        reduce_scatter""".split():
-    LEFT_OUT[f"torch.distributed.{_name}"] = _DISTRIBUTED
 for _name in "save script".split():
     LEFT_OUT[f"torch.jit.{_name}"] = _COMPILER
 
@@ -43,7 +35,7 @@ FOREIGN = {
 # Names that need a GPU, another process or files to be called: that they resolve is all that is checked.
 RESOLVE_ONLY = ("torch.cuda.", "torch.backends.", "torch.multiprocessing.", "torch.accelerator.", "nn.Module.cuda", ".cuda",
                 "torch.profiler.profile", "torch.profiler.ProfilerActivity", "torch.profiler.tensorboard_trace_handler",
-                "torch.hub.", "nn.Module.share_memory", ".record_stream", "torch._C._LinAlgError", "torch.__version__",
+                "torch.hub.", "utils.tensorboard.", "nn.Module.share_memory", ".record_stream", "torch._C._LinAlgError", "torch.__version__",
                 ".pin_memory", "nn.parallel.data_parallel", "nn.DataParallel")
 # Names of dtypes and other constants: equal as text.
 CONSTANTS = frozenset("""

@@ -115,8 +115,6 @@ UTILS = {
     "utils._pytree.tree_flatten": [_TREE + "p.tree_flatten(d)[0]"],
     "utils._pytree.tree_map": [_TREE + "p.tree_map(lambda e: e * 2, d)"],
     "utils._pytree.tree_unflatten": [_TREE + "p.tree_unflatten(*p.tree_flatten(d))"],
-    "utils.tensorboard.SummaryWriter": [],
-    "utils.tensorboard.summary.hparams": [],
 }
 
 _MODEL = "l = nn.Sequential(nn.Linear(4, 3), nn.BatchNorm1d(3)); "
@@ -125,7 +123,19 @@ _RATE = "o = optim.SGD([w], lr=0.1); s = optim.lr_scheduler.StepLR(o, 1); "
 _D = "from torch.distributions import *; "
 
 _REFUSED = "try:\n    {}\nexcept RuntimeError:\n    r = 'refused'\nr"
+_WORLD = ("import tempfile\nimport torch.distributed as d\n"
+          "d.init_process_group(backend='gloo', init_method='file://' + tempfile.mktemp(), rank=0, world_size=1, "
+          "timeout=None)\ntry:\n    r = {}\nfinally:\n    d.destroy_process_group()\nr")
 OTHER = {
+    **{f"torch.distributed.{n}": [_WORLD.format(code)] for n, code in {
+        "init_process_group": "d.is_initialized(), d.get_world_size(), d.get_backend()", "get_rank": "d.get_rank()",
+        "destroy_process_group": "1", "ReduceOp": "d.ReduceOp.SUM == d.ReduceOp.SUM, d.ReduceOp.SUM == d.ReduceOp.MAX",
+        "all_reduce": "d.all_reduce(x, op=d.ReduceOp.SUM, async_op=False), x",
+        "broadcast": "d.broadcast(x, src=0), x", "scatter": "d.scatter(x, [y], src=0), x",
+        "all_gather": "(lambda l: (d.all_gather(l, y), l))([x])",
+        "reduce_scatter": "d.reduce_scatter(x, [y]), x"}.items()},
+    "nn.parallel.DistributedDataParallel": [_WORLD.format(
+        "list(nn.parallel.DistributedDataParallel(nn.Linear(3, 2), device_ids=None).state_dict())")],
     **{f".{n}": [_REFUSED.format(f"r = x.{n}({a})")] for n, a in (("values", ""), ("indices", ""), ("reinforce", "1"))},
     "torch.symeig": [_REFUSED.format("r = torch.symeig(x, eigenvectors=True)")],
     "torch.spmm": ["torch.spmm(x, x.t())"],

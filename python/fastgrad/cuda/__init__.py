@@ -10,7 +10,8 @@ __all__ = ["is_available", "device_count", "current_device", "set_device", "get_
            "reset_peak_memory_stats", "memory_stats", "memory_summary", "manual_seed", "manual_seed_all", "device",
            "device_of", "stream", "set_stream", "Stream", "Event", "current_stream", "default_stream",
            "OutOfMemoryError", "is_initialized", "init", "is_bf16_supported", "get_rng_state", "set_rng_state",
-           "get_rng_state_all", "set_rng_state_all", "initial_seed", "seed", "seed_all", "unavailable_reason"]
+           "get_rng_state_all", "set_rng_state_all", "get_device_properties", "get_device_capability",
+           "mem_get_info", "initial_seed", "seed", "seed_all", "unavailable_reason"]
 
 OutOfMemoryError = _C.OutOfMemoryError
 
@@ -104,6 +105,26 @@ def get_device_name(device=None):
     """Return the name of a device."""
     _need()
     return _C.cuda_device_name(_index(device))
+
+
+def get_device_properties(device=None):
+    """Return the properties of a device: name, major, minor, total_memory, multi_processor_count, warp_size ..."""
+    _need()
+    from ._properties import properties
+    return properties(_index(device))
+
+
+def get_device_capability(device=None):
+    """Return the compute capability of a device: (major, minor)."""
+    found = get_device_properties(device)
+    return found.major, found.minor
+
+
+def mem_get_info(device=None):
+    """Return the bytes of a device that are free and all there are, whoever uses them."""
+    _need()
+    from ._properties import memory
+    return memory(_index(device))
 
 
 def synchronize(device=None):

@@ -1,6 +1,6 @@
 """Helpers around training: `fastgrad.utils.data` loads data in batches, `checkpoint` saves memory."""
 
-_LAZY = frozenset(("_pytree", "checkpoint", "data", "dlpack", "hooks", "model_zoo"))
+_LAZY = frozenset(("_pytree", "checkpoint", "data", "dlpack", "hooks", "model_zoo", "tensorboard"))
 
 
 def __getattr__(name):
@@ -8,8 +8,6 @@ def __getattr__(name):
     if name in _LAZY:
         import importlib
         return importlib.import_module("fastgrad.utils." + name)
-    if name == "tensorboard":
-        raise AttributeError("fastgrad.utils.tensorboard is not part of this release; see the package tensorboard")
     from fastgrad._missing import no_attribute
     raise no_attribute(__name__, name)
 

@@ -2,6 +2,7 @@
 import fastgrad
 
 from ..modules.module import Module
+from .distributed import DistributedDataParallel
 
 __all__ = ["DataParallel", "data_parallel", "DistributedDataParallel"]
 
@@ -68,16 +69,6 @@ def data_parallel(module, inputs, device_ids=None, output_device=None, dim=0, mo
     _check_place(module, device)
     inputs = inputs if isinstance(inputs, tuple) else () if inputs is None else (inputs,)
     return module(*_moved(inputs, device), **_moved(module_kwargs or {}, device))
-
-
-class DistributedDataParallel(Module):
-    """Not supported: there are no process groups. Making one raises."""
-
-    left_out = True
-
-    def __init__(self, module, *args, **kwargs):
-        raise NotImplementedError("DistributedDataParallel: fastgrad has no process groups (fastgrad.distributed); "
-                                  "train in one process")
 
 
 def __getattr__(name):

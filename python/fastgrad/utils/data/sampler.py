@@ -146,9 +146,9 @@ class DistributedSampler(Sampler):
     """The part of a dataset that one of several processes takes."""
 
     def __init__(self, dataset, num_replicas=None, rank=None, shuffle=True, seed=0, drop_last=False):
-        if num_replicas is None or rank is None:
-            raise RuntimeError("DistributedSampler: num_replicas and rank must be given, "
-                               "there is no distributed package to ask")
+        from ... import distributed
+        num_replicas = distributed.get_world_size() if num_replicas is None else num_replicas
+        rank = distributed.get_rank() if rank is None else rank
         if not 0 <= rank < num_replicas:
             raise ValueError(f"Invalid rank {rank}, rank should be in the interval [0, {num_replicas - 1}]")
         self.dataset = dataset

@@ -1,0 +1,4 @@
+"""Event files for TensorBoard, written without its package."""
+from .writer import FileWriter, SummaryWriter
+
+__all__ = ["FileWriter", "SummaryWriter"]
