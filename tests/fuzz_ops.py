@@ -107,6 +107,11 @@ TORCH_REFUSES_GRADIENT = "|".join((
     "bool tensor",
     "has been modified by an inplace operation", "can't be cast to", "detached in-place",
     "is a view and its base or another view", "cannot reshape tensor of 0 elements", "value cannot be converted"))
+# Gradients that torch gets wrong, for lines that match while an operand is an integer tensor:
+#   addcmul(a, b, c, value=n): the gradient of b is g * (c * n), where c * n wraps around in c's dtype (3 * 100 is 44 in
+#   uint8);
+#   pow(a, b) of an integer a: log(a) is taken in float32, also where b, and so the gradient, is float64.
+TORCH_WRONG_GRADIENT = r"addcmul_?\(.*value=|pow\("
 # What ours alone refuses: writing to memory that overlaps, indices and sizes that torch does not look at.
 WE_REFUSE = "|".join((
     "more than one element of the written-to", "some elements of the input tensor and the written-to",

@@ -183,6 +183,9 @@ struct ElementwiseNode final : Node {
   }
 
   Tensor recorded(const RowInfo& info, int i, const Tensor& g, Tensor* x, const Tensor& result) {
+    // x ** 0 is 1 everywhere; the formula would multiply 0 by the infinite slope of 1 / x.
+    if (op == Op::pow && i == 0 && number_mask & 2 && numbers[1].f == 0 && numbers[1].imaginary == 0)
+      return zeros_like(g);
     for (int k = 0; k < N; ++k)
       if (number_mask >> k & 1) {  // the logarithm of a number, say, must not be one in float32
         Scalar n = numbers[k].kind == Scalar::Bool ? Scalar::of_int(numbers[k].i) : numbers[k];

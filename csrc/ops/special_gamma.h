@@ -63,7 +63,7 @@ FG_SPECIAL double zeta(double s, double q) {
   }
   if (at == kInfinity) return s == kInfinity ? kNan : 0;
   const double power = ::pow(at, -s);
-  sum += power * at / (s - 1) + 0.5 * power;
+  sum += (power > 0 ? power * at : ::pow(at, 1 - s)) / (s - 1) + 0.5 * power;
   double factor = s * power / at;  // s (s + 1) ... / (2 k)! at^(-s - 2 k + 1)
   for (int k = 0; k < 12; ++k) {
     const double rise = factor / 2 * bernoulli[k];
