@@ -517,3 +517,40 @@ def test_zero_grad_by_none(device):
         with pytest.raises((RuntimeError, TypeError)):
             x.grad = bad
     assert np.allclose(x.grad.tolist(), [3.0])
+
+
+def test_gradients_that_nobody_asked_for_are_not_computed(device):
+    # d/da a b = b: that of b would need a, which has changed since
+    a, b = fg.ones(3, device=device), fg.full((3,), 2.0, device=device)
+    a.requires_grad_(), b.requires_grad_()
+    kept = a * 1
+    y = kept * b
+    kept.detach().zero_()
+    assert fg.autograd.grad(y.sum(), kept, retain_graph=True)[0].tolist() == [2.0] * 3
+    y.sum().backward(inputs=[a], retain_graph=True)
+    assert a.grad.tolist() == [2.0] * 3 and b.grad is None
+    for run in (lambda: fg.autograd.grad(y.sum(), b, retain_graph=True), lambda: y.sum().backward()):
+        with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+            run()
+
+
+def test_a_node_may_run_for_other_inputs_each_time(device):
+    x, w = fg.ones(2, 3, device=device).requires_grad_(), fg.full((4, 3), 2.0, device=device).requires_grad_()
+    y = fg.nn.functional.linear(x, w).sum()
+    for _ in range(2):
+        (gw,) = fg.autograd.grad(y, w, retain_graph=True)
+        (gx,) = fg.autograd.grad(y, x, retain_graph=True)
+        both = fg.autograd.grad(y, (x, w), retain_graph=True)
+        assert gw.tolist() == both[1].tolist() == [[2.0] * 3] * 4
+        assert gx.tolist() == both[0].tolist() == [[8.0] * 3] * 2
+
+
+def test_needed_nodes_are_found_whatever_the_order_of_recording(device):
+    # The base's history comes after the view's: the order of recording is no order of the graph here.
+    x = fg.ones(3, device=device, requires_grad=True)
+    base = fg.zeros(4, device=device)
+    view = base[1:]
+    later = view.exp() * 1
+    base[:3] = x * 2
+    y = (view * 3).sum() + later.sum()
+    assert fg.autograd.grad(y, x)[0].tolist() == [0.0, 6.0, 6.0]

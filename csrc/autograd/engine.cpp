@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <mutex>
 #include <unordered_map>
+#include <utility>
 
 #include "autograd/forward.h"
 #include "core/profile.h"
@@ -16,7 +17,6 @@
 namespace fg {
 
 EngineHooks engine_hooks{};
-thread_local constinit SkippedEdges skipped_edges;
 
 namespace {
 
@@ -126,25 +126,18 @@ class Task {
     }
   }
 
-  // A node is needed when a wanted input lies behind it. Nodes recorded earlier cannot depend on later ones, except
-  // through custom graphs and views; so this is an iterative walk in finishing order, not a sort by number.
+  // A node is needed when a wanted input lies behind it. In the order of recording what lies behind comes first, but
+  // for custom graphs and views: hence until nothing changes, which mostly is after one pass.
   void mark_needed() {
-    for (size_t i = 0; i < inputs_.size(); ++i)
-      if (inputs_[i].fn && seen(inputs_[i].fn.get())) needed(inputs_[i].fn.get()) = true;
-    std::unordered_map<Node*, std::vector<Node*>> parents;
-    std::vector<Node*> stack;
-    for (Node* node : touched_) {
-      for (int i = 0; i < node->n_edges; ++i)
-        if (Node* next = node->edge(i).fn.get(); next && !outside(next)) parents[next].push_back(node);
-      if (needed(node)) stack.push_back(node);
-    }
-    while (!stack.empty()) {
-      Node* node = stack.back();
-      stack.pop_back();
-      for (Node* parent : parents[node])
-        if (!needed(parent)) {
-          needed(parent) = true;
-          stack.push_back(parent);
+    for (const Edge& input : inputs_)
+      if (input.fn && seen(input.fn.get())) needed(input.fn.get()) = true;
+    std::sort(touched_.begin(), touched_.end(), earlier);
+    for (bool changed = true; changed;) {
+      changed = false;
+      for (Node* node : touched_)
+        if (!needed(node) && more_behind(node)) {
+          needed(node) = true;
+          changed = true;
         }
     }
   }
@@ -208,7 +201,7 @@ class Task {
     if (node->extra && !node->extra->post_hooks.empty()) kept.assign(g, g + node->n_inputs);
     if (any || node->python()) {
       ProfileScope scope(ProfileEvent::Backward, mode & kProfile ? node->name() : nullptr);
-      Skipping skipping(inputs_.empty() ? SkippedEdges() : skipped(node));
+      Skip skip(node, inputs_.empty() ? 0 : not_needed(node));
       if (mode & kAnomaly) [[unlikely]]
         apply_watched(node, g, gx);
       else node->apply(g, gx);
@@ -230,19 +223,6 @@ class Task {
     }
   }
 
-  // What apply() need not compute, because nobody asked for it. Restored after: a backward may run inside apply().
-  struct Skipping {
-    SkippedEdges before = skipped_edges;
-    explicit Skipping(SkippedEdges now) { skipped_edges = now; }
-    ~Skipping() { skipped_edges = before; }
-  };
-  SkippedEdges skipped(Node* node) {
-    SkippedEdges skip{node, 0};
-    for (int i = 0; i < node->n_edges && i < 64; ++i)
-      if (Node* next = node->edge(i).fn.get(); next && !outside(next) && !needed(next)) skip.edges |= uint64_t{1} << i;
-    return skip;
-  }
-
   // Anomaly mode: nodes recorded meanwhile know whose gradient they belong to, and an error tells of the forward op.
   void apply_watched(Node* node, Tensor* g, Tensor* gx) {
     struct Running {
@@ -258,6 +238,32 @@ class Task {
       throw;
     }
   }
+
+  // Gradients that this run has no use for: autograd.grad(loss, [w]) of a layer does not compute that of its input.
+  uint64_t not_needed(Node* node) {
+    uint64_t bits = 0;
+    for (int i = 0; i < node->n_edges && i < 64; ++i)
+      if (Node* next = node->edge(i).fn.get(); next && (outside(next) || !needed(next))) bits |= uint64_t{1} << i;
+    return bits;
+  }
+  class Skip {
+   public:
+    Skip(Node* node, uint64_t bits) {
+      if (!bits && !node->narrowed) [[likely]]
+        return;
+      set_ = true;
+      node->narrowed.store(true, std::memory_order_relaxed);
+      before_ = std::exchange(skipped_edges, {node, bits});
+    }
+    ~Skip() {
+      if (set_) skipped_edges = before_;
+    }
+    Skip(const Skip&) = delete;
+
+   private:
+    bool set_ = false;
+    SkippedEdges before_;
+  };
 
   // A node that is not needed still counts for those behind it.
   void drop(Node* node) {

@@ -46,13 +46,14 @@ struct NodeExtra {
   ~NodeExtra();
 };
 
-// While a run that asks for some gradients only is inside apply() of a node: the edges of it, of the first 64, that
-// lead to none of them. One per thread.
+// The gradients that the node whose apply() runs on this thread need not compute. Not in the node: another thread may
+// run it at the same time, for other inputs.
 struct SkippedEdges {
   const Node* node = nullptr;
-  uint64_t edges = 0;
+  uint64_t bits = 0;  // of the first 64 edges
+  bool has(const Node* n, int i) const { return n == node && i < 64 && bits >> i & 1; }
 };
-extern thread_local constinit SkippedEdges skipped_edges;
+extern constinit thread_local SkippedEdges skipped_edges;
 
 struct Node {
   std::atomic<uint32_t> refs{1};
@@ -66,7 +67,8 @@ struct Node {
   uint64_t task = 0;
   bool needed = false;
   bool released = false;
-  Tensor grad0;  // incoming gradients: the first, and the others
+  std::atomic<bool> narrowed = false;  // some run, on whatever thread, did not need all of its gradients: see wants()
+  Tensor grad0;                        // incoming gradients: the first, and the others
   std::unique_ptr<Tensor[]> grads;
   std::unique_ptr<NodeExtra> extra;
   _object* pyobj = nullptr;  // wrapper, weak
@@ -92,7 +94,9 @@ struct Node {
   }
   Edge* edges() { return heap_edges ? heap_edges.get() : inline_edges; }
   const Edge& edge(int i) { return edges()[i]; }
-  bool wants(int i) { return i < n_edges && edges()[i].fn && (skipped_edges.node != this || !skips(i)); }
+  // Whether the gradient of edge i is to be computed; within a run, not where nothing that the run asks for lies
+  // behind.
+  bool wants(int i) { return i < n_edges && edges()[i].fn && !(narrowed && skipped_edges.has(this, i)); }
   void set_edges(int n);  // room for n edges
   NodeExtra& more() {
     if (!extra) extra = std::make_unique<NodeExtra>();
@@ -102,7 +106,6 @@ struct Node {
   static void operator delete(void* p, size_t bytes);
 
  private:
-  static bool skips(int i) { return i < 64 && skipped_edges.edges >> i & 1; }
   void destroy();
 };
 
