@@ -227,3 +227,37 @@ def test_gradient_of_a_product_with_zeros():
     s = fg.tensor([0.0, 5.0, 0.0, 0.0], dtype=fg.float64, requires_grad=True)
     out = x.scatter_reduce(0, fg.tensor([0, 0, 1, 1]), s, "prod")
     assert [g.tolist() for g in fg.autograd.grad(out.sum(), (x, s))] == [[0.0, 0.0], [10.0, 0.0, 0.0, 0.0]]
+
+
+CHANGED = {
+    "x[mask] = v": lambda x, v, mask, i: x.__setitem__(mask, v),
+    "x[mask] = v[0]": lambda x, v, mask, i: x.__setitem__(mask, v[0]),
+    "x[bytes] = v": lambda x, v, mask, i: x.__setitem__(mask, v),
+    "x[mask]": lambda x, v, mask, i: x[mask],
+    "x[i] = v": lambda x, v, mask, i: x.__setitem__(i, v),
+    "x[i]": lambda x, v, mask, i: x[i],
+    "x[i, j]": lambda x, v, mask, i: x.reshape(3, 2)[fg.tensor([0, 1, 2]), i],
+    "index_put": lambda x, v, mask, i: x.index_put((i,), v, accumulate=True),
+    "index_copy": lambda x, v, mask, i: x.index_copy(0, i, v),
+    "index_fill": lambda x, v, mask, i: x.index_fill(0, i, 2.0),
+    "take": lambda x, v, mask, i: x.take(i),
+    "put": lambda x, v, mask, i: x.put(i, v),
+}
+
+
+@pytest.mark.parametrize("name", CHANGED)
+def test_an_index_changed_before_backward_is_an_error(name):
+    x = fg.arange(6.0, requires_grad=True) * 1
+    v = fg.ones(3, requires_grad=True)
+    mask, i = fg.tensor([True, False, True, False, True, False]), fg.tensor([0, 2, 4])
+    if "bytes" in name:
+        mask = mask.to(fg.uint8)
+    if "j" in name:
+        i = fg.tensor([0, 1, 0])
+    y = CHANGED[name](x, v, mask, i)
+    y = x if y is None else y
+    y.sum().backward(retain_graph=True)  # once as it was
+    mask.logical_not_()
+    i.sub_(1).abs_()
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        y.sum().backward()

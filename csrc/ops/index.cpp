@@ -118,16 +118,36 @@ IndexPlan advanced_plan(const Tensor& t, const std::vector<Tensor>& given) {
   return plan;
 }
 
+// The index tensors of a node, undefined for whole dimensions: an index or mask that was changed since is an error.
+class SavedIndices {
+ public:
+  void save(const std::vector<Tensor>& indices) {
+    count_ = indices.size();
+    saved_ = std::make_unique<Saved[]>(count_);
+    for (size_t i = 0; i < count_; ++i) saved_[i].save(indices[i]);
+  }
+  std::vector<Tensor> unpack(Node* owner) const {
+    if (owner->released) fail_released();
+    std::vector<Tensor> out(count_);
+    for (size_t i = 0; i < count_; ++i) out[i] = saved_[i].unpack(owner);
+    return out;
+  }
+  void clear() { saved_.reset(); }
+
+ private:
+  std::unique_ptr<Saved[]> saved_;
+  size_t count_ = 0;
+};
+
 // Adds g into zeros of `sizes` at the indices: the gradient of index(), linear in g.
 Tensor index_adjoint(const Tensor& g, Dims sizes, const std::vector<Tensor>& indices);
 
 struct IndexAdjointNode final : Node {
-  std::vector<Tensor> indices;
+  SavedIndices indices;
   const char* name() const override { return "IndexAdjointBackward0"; }
   void release_saved() override { indices.clear(); }
   void apply(Tensor* g, Tensor* gx) override {
-    if (released) fail_released();
-    if (wants(0)) gx[0] = index(g[0], indices);
+    if (wants(0)) gx[0] = index(g[0], indices.unpack(this));
   }
 };
 
@@ -136,41 +156,40 @@ Tensor index_adjoint(const Tensor& g, Dims sizes, const std::vector<Tensor>& ind
   put(out, advanced_plan(out, indices), g, Scatter::add, "index_put_");
   if (should_record(g)) {
     auto node = make_node<IndexAdjointNode>(g);
-    node->indices = indices;
+    node->indices.save(indices);
     set_history(out, node);
   }
   return out;
 }
 
 struct IndexBackward0 final : Node {
-  std::vector<Tensor> indices;
+  SavedIndices indices;
   DimList sizes;
   const char* name() const override { return "IndexBackward0"; }
   void release_saved() override { indices.clear(); }
   void apply(Tensor* g, Tensor* gx) override {
-    if (released) fail_released();
-    if (wants(0)) gx[0] = index_adjoint(g[0], sizes, indices);
+    if (wants(0)) gx[0] = index_adjoint(g[0], sizes, indices.unpack(this));
   }
 };
 
 struct IndexPutBackward0 final : Node {
-  std::vector<Tensor> indices;
+  SavedIndices indices;
   DimList value_sizes;
   bool accumulate;
   const char* name() const override { return "IndexPutBackward0"; }
   void release_saved() override { indices.clear(); }
   void apply(Tensor* g, Tensor* gx) override {
-    if (released) fail_released();
+    std::vector<Tensor> at = indices.unpack(this);
     if (wants(0)) {
       if (accumulate) {
         gx[0] = g[0];
       } else {
         Tensor rest = clone(g[0]);
-        index_put_(rest, indices, zeros({}, g[0].dtype(), g[0].device()), false);
+        index_put_(rest, at, zeros({}, g[0].dtype(), g[0].device()), false);
         gx[0] = rest;
       }
     }
-    if (wants(1)) gx[1] = sum_to_leading(index(g[0], indices), value_sizes);
+    if (wants(1)) gx[1] = sum_to_leading(index(g[0], at), value_sizes);
   }
   static Tensor sum_to_leading(const Tensor& t, Dims sizes) {
     // The value may have more leading dimensions of size 1 than the indexed result.
@@ -187,7 +206,7 @@ Tensor index(const Tensor& t, const std::vector<Tensor>& indices) {
   Tensor out = take(t, advanced_plan(t, indices), "index");
   if (should_record(t)) {
     auto node = make_node<IndexBackward0>(t);
-    node->indices = indices;
+    node->indices.save(indices);
     node->sizes = t.sizes();
     set_history(out, node);
   }
@@ -217,7 +236,7 @@ void index_put_(const Tensor& t, const std::vector<Tensor>& indices, const Tenso
   Ptr<IndexPutBackward0> node;
   if (is_inexact(t.dtype()) && should_record(t, value)) {
     node = make_node<IndexPutBackward0>(t, value);
-    node->indices = indices;
+    node->indices.save(indices);
     node->value_sizes = value.sizes();
     node->accumulate = accumulate;
   }
