@@ -253,3 +253,86 @@ def test_non_finite_check_is_torchs():
             t._amp_foreach_non_finite_check_and_unscale_([g], found, inv)
             results.append((repr(g.tolist()), found.tolist()))
         assert results[0] == results[1]
+
+
+def _matrix(t):
+    return t.eye(3).bfloat16() * 2
+
+
+def _numbers(t, *sizes):
+    n = 1
+    for size in sizes:
+        n *= size
+    return (t.arange(n).reshape(sizes) / n + 0.25).bfloat16()
+
+
+WIDENED = {
+    "avg_pool3d": lambda t: t.nn.functional.avg_pool3d(_numbers(t, 1, 1, 4, 4, 4), 2),
+    "max_pool3d": lambda t: t.nn.functional.max_pool3d(_numbers(t, 1, 1, 4, 4, 4), 2),
+    "max_pool2d": lambda t: t.nn.functional.max_pool2d(_numbers(t, 1, 1, 4, 4), 2),
+    "adaptive_avg_pool3d": lambda t: t.nn.functional.adaptive_avg_pool3d(_numbers(t, 1, 1, 4, 4, 4), 2),
+    "grid_sample": lambda t: t.nn.functional.grid_sample(_numbers(t, 1, 1, 4, 4), _numbers(t, 1, 2, 2, 2)),
+    "reflect": lambda t: t.nn.functional.pad(_numbers(t, 1, 1, 4), (1, 1), "reflect"),
+    "replicate": lambda t: t.nn.functional.pad(_numbers(t, 1, 1, 4), (1, 1), "replicate"),
+    "circular": lambda t: t.nn.functional.pad(_numbers(t, 1, 1, 4), (1, 1), "circular"),
+    "gaussian_nll": lambda t: t.nn.functional.gaussian_nll_loss(*[_numbers(t, 3)] * 3),
+    "hinge": lambda t: t.nn.functional.hinge_embedding_loss(_numbers(t, 3), t.tensor([1, -1, 1])),
+    "quantile": lambda t: t.quantile(_numbers(t, 5), 0.5),
+    "quantile method": lambda t: _numbers(t, 5).quantile(0.5),
+    "quantile keyword": lambda t: t.quantile(input=_numbers(t, 5), q=0.5),
+    "polar": lambda t: t.polar(_numbers(t, 3), _numbers(t, 3)),
+    "view_as_complex": lambda t: t.view_as_complex(_numbers(t, 3, 2)),
+    "trace": lambda t: _matrix(t).trace(),
+    "cdist": lambda t: t.cdist(_numbers(t, 3, 2), _numbers(t, 3, 2)),
+    "fft": lambda t: t.fft.fft(_numbers(t, 4)),
+    "irfft": lambda t: t.fft.irfft(_numbers(t, 4)),
+    "inv": lambda t: t.linalg.inv(_matrix(t)),
+    "inverse": lambda t: _matrix(t).inverse(),
+    "cholesky": lambda t: t.linalg.cholesky(_matrix(t)),
+    "solve": lambda t: t.linalg.solve(_matrix(t), _numbers(t, 3, 2)),
+    "svdvals": lambda t: t.linalg.svdvals(_matrix(t)),
+    "eigh": lambda t: t.linalg.eigh(_matrix(t))[0],
+    "pinverse of float32": lambda t: t.pinverse(_matrix(t).float()),
+    "index_copy": lambda t: t.zeros(3).index_copy(0, t.tensor([0]), _numbers(t, 1)),
+    "prelu": lambda t: t.nn.functional.prelu(t.ones(2, 3), t.ones(3)),
+    "addbmm": lambda t: t.addbmm(t.ones(2, 2), t.ones(3, 2, 2), t.ones(3, 2, 2)),
+    "vecdot": lambda t: t.linalg.vecdot(t.ones(2, 2), t.ones(2, 2)),
+}
+
+
+@needs_torch
+@pytest.mark.parametrize("name", WIDENED)
+def test_which_functions_are_widened_as_in_torch(name):
+    with fastgrad.autocast("cpu"):
+        ours = WIDENED[name](fastgrad)
+    with torch.autocast("cpu"):
+        theirs = WIDENED[name](torch)
+    assert str(ours.dtype) == str(theirs.dtype)
+    parts = [torch.view_as_real(theirs) if theirs.is_complex() else theirs,
+             fastgrad.view_as_real(ours) if theirs.is_complex() else ours]
+    a, e = parts[1].float().numpy(), parts[0].float().numpy()
+    assert abs(a - e).max() <= 1e-2 * max(1, abs(e).max())
+
+
+@needs_torch
+@pytest.mark.parametrize("kind, options", [("LSTM", {}), ("LSTM", {"num_layers": 2, "bidirectional": True}),
+                                           ("LSTM", {"proj_size": 2}), ("GRU", {}), ("RNN", {})])
+def test_recurrent_layers_give_the_dtypes_of_torch(kind, options):
+    found = []
+    for t in (fastgrad, torch):
+        layer = getattr(t.nn, kind)(4, 3, **options)
+        with t.autocast("cpu"):
+            output, state = layer(t.ones(5, 2, 4))
+        output.float().sum().backward()
+        assert all(w.grad.dtype == t.float32 for w in layer.parameters() if w.grad is not None)
+        found.append([str(s.dtype) for s in (output, *(state if kind == "LSTM" else (state,)))])
+    assert found[0] == found[1]
+
+
+def test_the_region_is_over_inside_of_a_widened_function():
+    with fastgrad.autocast("cpu"):
+        x = fastgrad.ones(2, 2).bfloat16()
+        assert F.cosine_embedding_loss(x, x, fastgrad.ones(2)).dtype is fastgrad.float32
+        with pytest.raises(RuntimeError):
+            fastgrad.linalg.inv(fastgrad.ones(2, 3))
+        assert (fastgrad.ones(2, 2) @ fastgrad.ones(2, 2)).dtype is fastgrad.bfloat16

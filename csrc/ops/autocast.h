@@ -28,6 +28,10 @@ Tensor to_autocast(const Tensor& t);
 // float16 and bfloat16 as float32; others as they are.
 Tensor to_float(const Tensor& t);
 
+// What an op asks for at its head; outside of a region the operand as it is.
+inline Tensor in_float(const Tensor& t) { return autocasting(t) ? to_float(t) : t; }
+inline Tensor in_region(const Tensor& t) { return autocasting(t) ? to_autocast(t) : t; }
+
 // The op proper, on operands that are cast already.
 template <class F>
 auto without_autocast(F op) {

@@ -1,4 +1,5 @@
 // Complex numbers: their parts, making them, conjugates. Real tensors are let through where torch does.
+#include "ops/autocast.h"
 #include "python/functions.h"
 #include "python/tensor_slots.h"
 
@@ -19,7 +20,7 @@ constexpr FunctionDef defs[] = {
      "real + imag * 1j of two float or double tensors"},
     {"polar", kFunction, "abs, angle, *, out=None",
      [](Call& c) {
-       const Tensor &size = c.tensor(0), &turn = c.tensor(1);
+       Tensor size = in_float(c.tensor(0)), turn = in_float(c.tensor(1));
        FG_CHECK(size.dtype() == turn.dtype(), Runtime, "polar: Expected object of scalar type ",
                 dtype_name(size.dtype()), " but got scalar type ", dtype_name(turn.dtype()), " for second argument");
        return finish(c, 2, complex(mul(size, unary(Op::cos, turn)), mul(size, unary(Op::sin, turn))));
@@ -27,7 +28,7 @@ constexpr FunctionDef defs[] = {
      "abs * exp(1j * angle) of two float or double tensors"},
     {"view_as_real", kFunction, "input", [](Call& c) { return wrap(view_as_real(c.tensor(0))); },
      "The parts of complex numbers as a last dimension of size 2, over the same memory."},
-    {"view_as_complex", kFunction, "input", [](Call& c) { return wrap(view_as_complex(c.tensor(0))); },
+    {"view_as_complex", kFunction, "input", [](Call& c) { return wrap(view_as_complex(in_float(c.tensor(0)))); },
      "The inverse of view_as_real."},
     {"real", kFunction, "input", [](Call& c) { return wrap(real(c.tensor(0))); },
      "The real part, a view; real tensors as they are."},

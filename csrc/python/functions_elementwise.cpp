@@ -1,5 +1,6 @@
 // Functions and methods of the elementwise rows. Those without parameters come straight from the tables; the rest by
 // hand.
+#include "ops/autocast.h"
 #include "ops/row_info.h"
 #include "python/functions.h"
 
@@ -521,7 +522,7 @@ constexpr FunctionDef hand[] = {
     {"special_polynomial", kFunction, "which, input, n, *, out=None", special_polynomial, nullptr},
     {"prelu", kBoth, "input, weight",
      [](Call& c) {
-       const Tensor &x = c.tensor(0), &w = c.tensor(1);
+       Tensor x = in_region(c.tensor(0)), w = in_region(c.tensor(1));
        FG_CHECK(x.dtype() == w.dtype(), Runtime, "prelu: Type promoting not supported. Got ", dtype_name(x.dtype()),
                 " and ", dtype_name(w.dtype()));
        FG_CHECK(w.dim() <= 1, Runtime,

@@ -1,5 +1,6 @@
 // Pooling, batch normalisation and interpolation. What torch.nn.functional adds (checks, None in sizes, return_indices)
 // is written in Python over these.
+#include "ops/autocast.h"
 #include "ops/images.h"
 #include "python/functions.h"
 
@@ -20,19 +21,22 @@ struct Pooling {
   }
 };
 
+// torch's autocast pools in float32 where there are three dimensions.
+template <int dims> Tensor pooled(Call& c) { return dims == 3 ? in_float(c.tensor(0)) : c.tensor(0); }
+
 template <int dims> PyObject* max_pool_values(Call& c) {
   Pooling p(c, 4, 5);
-  return wrap(max_pool(c.tensor(0), dims, p.options, c.signature.name).first);
+  return wrap(max_pool(pooled<dims>(c), dims, p.options, c.signature.name).first);
 }
 template <int dims> PyObject* max_pool_both(Call& c) {
   Pooling p(c, 4, 5);
-  auto [values, indices] = max_pool(c.tensor(0), dims, p.options, c.signature.name);
+  auto [values, indices] = max_pool(pooled<dims>(c), dims, p.options, c.signature.name);
   return Py_BuildValue("(NN)", wrap(values), wrap(indices));
 }
 template <int dims> PyObject* avg_pool_any(Call& c) {
   Pooling p(c, 0, 4);
   std::optional<int64_t> divisor = c.signature.count > 6 ? c.opt_integer(6) : std::optional<int64_t>();
-  return wrap(avg_pool(c.tensor(0), dims, p.options, c.boolean(5, true), divisor, c.signature.name));
+  return wrap(avg_pool(pooled<dims>(c), dims, p.options, c.boolean(5, true), divisor, c.signature.name));
 }
 
 PyObject* adaptive_max(Call& c) {

@@ -1,4 +1,5 @@
 // Indexing functions, masks, triangles.
+#include "ops/autocast.h"
 #include "python/functions.h"
 
 namespace fg::py {
@@ -96,9 +97,10 @@ PyObject* index_fill_args(Call& c, bool in_place) {
 }
 
 PyObject* index_copy_args(Call& c, bool in_place) {
-  const Tensor& t = c.tensor(0);
+  Tensor t = c.tensor(0), source = c.tensor(3);
+  const Tensor& at = c.tensor(2);
+  if (!in_place && t.dtype() != source.dtype()) t = in_float(t), source = in_float(source);  // autocast promotes
   int d = wrap_dim(c.integer(1), t.dim(), "index_copy");
-  const Tensor &at = c.tensor(2), &source = c.tensor(3);
   FG_CHECK(at.dim() < 2, Index, "index_copy_(): Index should have dimension 1 or 0 (got ", at.dim(), ")");
   FG_CHECK(source.dim() == 0 || t.dim() == 0 || source.dim() == t.dim(), Index,
            "index_copy_(): When source and destination are not "

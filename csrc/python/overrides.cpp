@@ -6,6 +6,7 @@
 #include <functional>
 #include <vector>
 
+#include "ops/autocast.h"
 #include "python/args.h"
 
 namespace fg::py {
@@ -202,6 +203,7 @@ struct Overridable {
   PyObject* weakrefs;
   vectorcallfunc call;
   bool spellings;  // NumPy's names of keywords are taken
+  bool float32;    // in an autocast region on the CPU it works in float32
 };
 
 Overridable* overridable(PyObject* o) { return reinterpret_cast<Overridable*>(o); }
@@ -285,6 +287,25 @@ PyObject* keyword_error(PyObject* fn, PyObject* keywords) {
   return nullptr;
 }
 
+PyObject* call_function(PyObject* fn, PyObject* const* args, size_t flagged, PyObject* keywords) {
+  return PyFunction_Check(fn) ? reinterpret_cast<PyFunctionObject*>(fn)->vectorcall(fn, args, flagged, keywords)
+                              : PyObject_Vectorcall(fn, args, flagged, keywords);
+}
+
+// The function outside of the region, its tensors of half precision widened.
+PyObject* call_in_float32(PyObject* fn, PyObject* const* args, Py_ssize_t n, Py_ssize_t all, PyObject* keywords) {
+  FG_TRY
+  std::vector<PyObject*> wide(args, args + all), made;
+  for (PyObject*& arg : wide)
+    if (is_tensor(arg) && autocasting(borrow(arg)) && borrow(arg).device().is_cpu())
+      if (Tensor t = to_float(borrow(arg)); !t.is_same(borrow(arg))) made.push_back(arg = wrap(t));
+  ModeGuard guard(static_cast<uint8_t>(mode & ~kAutocast));
+  PyObject* result = call_function(fn, wide.data(), static_cast<size_t>(n), keywords);
+  for (PyObject* t : made) Py_DECREF(t);
+  return result;
+  FG_CATCH
+}
+
 PyObject* overridable_call(PyObject* self, PyObject* const* args, size_t flagged, PyObject* keywords) {
   Overridable* f = overridable(self);
   Py_ssize_t n = PyVectorcall_NARGS(flagged), all = n + (keywords ? PyTuple_GET_SIZE(keywords) : 0);
@@ -298,9 +319,8 @@ PyObject* overridable_call(PyObject* self, PyObject* const* args, size_t flagged
   }
   Ref plain(keywords && f->spellings && PyFunction_Check(f->fn) ? respelled(f->fn, keywords) : nullptr);
   if (plain.o) keywords = plain.o;
-  PyObject* result = PyFunction_Check(f->fn)
-                         ? reinterpret_cast<PyFunctionObject*>(f->fn)->vectorcall(f->fn, args, flagged, keywords)
-                         : PyObject_Vectorcall(f->fn, args, flagged, keywords);
+  PyObject* result = f->float32 && mode & kAutocast ? call_in_float32(f->fn, args, n, all, keywords)
+                                                    : call_function(f->fn, args, flagged, keywords);
   if (!result && PyErr_ExceptionMatches(PyExc_AttributeError)) return junk_as_type_error(f->fn, args, all);
   if (!result && keywords && PyErr_ExceptionMatches(PyExc_TypeError)) return keyword_error(f->fn, keywords);
   return result;
@@ -380,11 +400,17 @@ int set_reported(PyObject* self, PyObject* value, void*) {
   return 0;
 }
 
+int set_float32(PyObject* self, PyObject* value, void*) {
+  overridable(self)->float32 = value == Py_True;
+  return 0;
+}
+
 char doc_name[] = "__doc__";
 PyGetSetDef overridable_getset[] = {{"__module__", get_module, nullptr, nullptr, nullptr},
                                     {"__wrapped__", get_wrapped, nullptr, "The function itself.", nullptr},
                                     {"__doc__", from_function, refuse_change, nullptr, doc_name},
                                     {"reported", nullptr, set_reported, nullptr, nullptr},
+                                    {"float32", nullptr, set_float32, nullptr, nullptr},
                                     {nullptr, nullptr, nullptr, nullptr, nullptr}};
 PyMethodDef overridable_methods[] = {{"__reduce__", overridable_reduce, METH_NOARGS, nullptr},
                                      {nullptr, nullptr, 0, nullptr}};

@@ -134,6 +134,7 @@ def cross(input, other, dim=None, *, out=None):
 
 def addbmm(input, batch1, batch2, *, beta=1, alpha=1, out=None):
     """Return beta * input + alpha * the sum of the products of two batches of matrices."""
+    input = _C._autocast_lower(input)
     product = alpha * _C.bmm(batch1, batch2).sum(0)
     return done(product.clone() if beta == 0 else beta * input + product, out)
 

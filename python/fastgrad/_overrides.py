@@ -7,8 +7,16 @@ inside a native wrapper that does the same in front of it; what overrides are to
 from types import FunctionType
 
 from . import _C
+from ._autocast import FLOAT32
 
 Tensor = _C.Tensor
+
+
+def _overridable(function, where):
+    made = _C._Overridable(function, where)
+    if function.__name__ in FLOAT32:
+        made.float32 = True
+    return made
 
 
 def publish(namespace, module, names=None):
@@ -16,13 +24,13 @@ def publish(namespace, module, names=None):
     wrapped = {}
     for name in [n for n in namespace if n[0] != "_"] if names is None else names:
         value = namespace[name]
-        wrapped[name] = _C._Overridable(value, module) if type(value) is FunctionType else value
+        wrapped[name] = _overridable(value, module) if type(value) is FunctionType else value
     return wrapped
 
 
 def method(function):
     """A method of Tensor, under the protocol."""
-    return _C._Overridable(function, Tensor) if type(function) is FunctionType else function
+    return _overridable(function, Tensor) if type(function) is FunctionType else function
 
 
 def attribute(getter):

@@ -29,6 +29,7 @@ def vecdot(x, y, *, dim=-1, out=None):
     tensor([3., 7.])
     """
     check_tensor("linalg_vecdot", x, y)
+    x, y = _C._autocast_lower(x), _C._autocast_lower(y)
     if not (x.is_floating_point() or x.is_complex()):
         raise RuntimeError(f"linalg.vecdot: Expected a floating point or complex tensor as input. Got {kind_of(x)}")
     left = x.conj() if x.is_complex() else x

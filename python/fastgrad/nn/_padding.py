@@ -21,6 +21,8 @@ def pad(input, pad, mode="constant", value=None):
     if mode != "constant" and input.dim() - len(pad) // 2 not in (1, 2):
         raise NotImplementedError(f"Padding size {len(pad)} is not supported for {input.dim()}D input tensor: modes "
                                   "other than constant pad all dimensions but the first one or two.")
+    if mode == "replicate" or mode == "reflect" and len(pad) < 6:  # torch's autocast keeps these in float32
+        input = _C._autocast_float(input)
     if mode != "constant" and input.is_floating_point() and input.device.type == "cpu":
         return _C._pad_copied(input, pad, ("reflect", "replicate", "circular").index(mode))
     if mode == "constant" and input.device.type == "cpu":

@@ -176,4 +176,7 @@ def layers(mode, input, sizes, state, weights, bias, dropout, training, bidirect
         input = outputs[0] if directions == 1 else fastgrad.cat(outputs, -1)
         if dropout and training and first + directions < len(weights):
             input = _dropout(input, dropout)
-    return input, tuple([fastgrad.stack(parts) for parts in zip(*ends)])
+    state = tuple([fastgrad.stack(parts) for parts in zip(*ends)])
+    if mode == "LSTM" and sizes is None and len(weights[0]) in (2, 4) and _C._autocast_enabled("cpu"):
+        return _C._autocast_lower(input), tuple([_C._autocast_lower(s) for s in state])
+    return input, state

@@ -385,13 +385,4 @@ def normalize(input, p=2.0, dim=1, eps=1e-12, out=None):
     return result if out is None else out.copy_(result)
 
 
-# ---- mixed precision
-
-from ..amp import _policy  # noqa: E402
-
-for _name in _policy.FLOAT32:
-    globals()[_name] = _policy.in_float32(globals()[_name])
-del _name
-
-
 globals().update(_overrides.publish(dict(globals()), __name__))
