@@ -292,3 +292,65 @@ def test_names():
     assert fg.vmap is fg.func.vmap
     with pytest.raises(AttributeError, match="functionalize"):
         fg.func.functionalize
+
+
+# ---- forward mode
+
+
+def test_jvp_runs_in_forward_mode():
+    seen = []
+
+    def f(a):
+        seen.append(a.requires_grad)
+        return a.sin()
+
+    x = fg.tensor(X)
+    y, t = fg.func.jvp(f, (x,), (x,))
+    assert seen == [False] and not y.requires_grad
+    np.testing.assert_allclose(t.numpy(), X * np.cos(X))
+
+
+FORWARD = {
+    "jvp_of_jvp": lambda m, x, b: m.func.jvp(lambda a: m.func.jvp(vector, (a,), (a * 2,))[1], (x,), (x + 1,)),
+    "jvp_of_grad": lambda m, x, b: m.func.jvp(m.func.grad(mixed), (x,), (x + 1,)),
+    "jvp_of_vjp": lambda m, x, b: m.func.jvp(lambda a: m.func.vjp(vector, a)[1](a)[0], (x,), (x + 1,)),
+    "jvp_of_hessian": lambda m, x, b: m.func.jvp(m.func.hessian(mixed), (x,), (x + 1,)),
+    "jvp_of_jacfwd": lambda m, x, b: m.func.jvp(m.func.jacfwd(vector), (x,), (x + 1,)),
+    "grad_of_jvp": lambda m, x, b: m.func.grad(lambda a: m.func.jvp(vector, (a,), (a * 2,))[1].sum())(x),
+    "grad_of_jvp_of_grad": lambda m, x, b: m.func.grad(
+        lambda a: m.func.jvp(m.func.grad(mixed), (a,), (x,))[1].sum())(x),
+    "hessian_of_jvp": lambda m, x, b: m.func.hessian(lambda a: m.func.jvp(mixed, (a,), (x,))[1])(x),
+    "jvp_three_deep": lambda m, x, b: m.func.jvp(lambda a: m.func.jvp(
+        lambda c: m.func.jvp(vector, (c,), (x,))[1], (a,), (x,))[1], (x,), (x,)),
+    "levels_do_not_mix": lambda m, x, b: m.func.jvp(lambda a: a * m.func.jvp(lambda c: a * c, (x,), (x + 1,))[1],
+                                                    (x,), (x + 2,)),
+    "jvp_of_vmap": lambda m, x, b: m.func.jvp(m.func.vmap(mixed), (b,), (b + 1,)),
+    "jvp_of_vmap_grad": lambda m, x, b: m.func.jvp(m.func.vmap(m.func.grad(mixed)), (b,), (b + 1,)),
+    "vmap_jvp_shared_tangent": lambda m, x, b: m.func.vmap(lambda a: m.func.jvp(vector, (a,), (x,)))(b),
+    "vmap_jvp_of_grad": lambda m, x, b: m.func.vmap(lambda v: m.func.jvp(m.func.grad(mixed), (x,), (v,))[1])(b),
+    "vmap_vmap_jvp": lambda m, x, b: m.func.vmap(lambda a: m.func.vmap(
+        lambda v: m.func.jvp(vector, (a,), (v,))[1])(b))(b),
+    "vmap_jvp_jvp": lambda m, x, b: m.func.vmap(lambda a: m.func.jvp(
+        lambda c: m.func.jvp(vector, (c,), (a,))[1], (x,), (a,)))(b),
+    "vmap_jvp_unused": lambda m, x, b: m.func.vmap(lambda a: m.func.jvp(lambda c: (c * 2, x), (a,), (a,))[1][0])(b),
+    "jvp_in_place": lambda m, x, b: m.func.jvp(lambda a: a.clone().mul_(a).add_(a), (x,), (x + 1,)),
+    "jvp_matrix": lambda m, x, b: m.func.jvp(lambda a: (a @ a.T).tanh().softmax(-1), (b,), (b + 1,)),
+    "jvp_two": lambda m, x, b: m.func.jvp(lambda a, c: (a * c, {"s": a.sum()}), (x, x + 1), (x, x * 2)),
+}
+
+
+@pytest.mark.parametrize("call", FORWARD.values(), ids=list(FORWARD))
+def test_forward_mode_as_torch(torch, call):
+    assert compare(torch, call, X, BATCH) is None
+
+
+def test_jvp_is_recorded_for_the_outside():
+    x, w = fg.tensor(X), fg.tensor(X + 1, requires_grad=True)
+    fg.func.jvp(lambda a: a * a * w, (x,), (x,))[1].sum().backward()
+    np.testing.assert_allclose(w.grad.numpy(), 2 * X * X)
+    w.grad = None
+    fg.func.jvp(lambda a: a**3, (w,), (x,))[1].sum().backward()  # of 3 w^2 x
+    np.testing.assert_allclose(w.grad.numpy(), 6 * (X + 1) * X)
+    v = fg.tensor(X, requires_grad=True)
+    fg.func.jvp(lambda a: a**2, (x,), (v,))[1].sum().backward()
+    np.testing.assert_allclose(v.grad.numpy(), 2 * X)

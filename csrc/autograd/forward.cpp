@@ -302,10 +302,11 @@ void relay_tangents(const Tensor& t) {
     }
 }
 
-Tensor without_history(const Tensor& t) {
-  if (!t.defined() || !t.requires_grad()) return t;
+Tensor without_history(const Tensor& t) { return t.defined() && t.requires_grad() ? without_graph(t) : t; }
+
+Tensor without_graph(const Tensor& t) {
   settle_tangents();
-  Tensor out = t.alias();
+  Tensor out = detach(t);
   for (int level = 0; level < state.limit; ++level)
     if (Tensor tangent = find_tangent(t, level); tangent.defined()) tangents(out).set(level, tangent);
   return out;

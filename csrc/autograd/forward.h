@@ -34,7 +34,8 @@ std::pair<Tensor, Tensor> unpack_dual(const Tensor& t, int level);
 void set_tangent(const Tensor& t, int level, Tensor value, bool in_place = false);
 void drop_tangents(const Tensor& t);      // detach_()
 void relay_tangents(const Tensor& t);     // t has got other sizes and strides over the same elements
-Tensor without_history(const Tensor& t);  // keeps tangents
+Tensor without_graph(const Tensor& t);    // as detach(), but keeps tangents
+Tensor without_history(const Tensor& t);  // the same; t itself where it has none
 void share_tangents(const Tensor& to, const Node& node, uint32_t nr);  // of output nr of a node, to a saved copy of it
 
 void refuse_forward_out(const char* op, const Tensor& t);  // torch's error for an op with out=

@@ -36,6 +36,8 @@ constexpr FunctionDef defs[] = {
     {"_make_dual", kStatic, "tensor, tangent, level",
      [](Call& c) { return wrap(make_dual(c.tensor(0), c.tensor(1), static_cast<int>(c.integer(2)))); }, nullptr},
     {"_unpack_dual", kStatic, "tensor, level", unpack, nullptr},
+    {"_fresh", kStatic, "input", [](Call& c) { return wrap(without_graph(c.tensor(0))); },
+     "As detach(), but tangents are kept."},
     {"_set_tangent", kStatic, "tensor, tangent, level, in_place=False", give, nullptr},
     {"_limit_forward", kStatic, "level",
      [](Call& c) { return PyLong_FromLong(limit_forward(static_cast<int>(c.integer(0)))); },

@@ -3,7 +3,8 @@
 A transform differentiates with the ordinary graph. `start` gives inputs of their own to the function: leaves, or
 aliases of what an outer transform (or the user) differentiates by, so that levels do not mix. Under vmap an input that
 all examples share is repeated first, so that each example has its own gradient. `Tracked.finish` takes results out
-again: recorded only if something outside of the transform requires their gradient.
+again: recorded only if something outside of the transform requires their gradient. Tangents, of a jvp around the
+transform, go through both.
 """
 from .. import _C, autograd
 from .._vmap.batched import BatchedTensor, batched_at, levels, wrap
@@ -51,7 +52,7 @@ class Tracked:
         if self.outer and x.requires_grad:
             self.connected = True
             return x.view_as(x)
-        return x.detach().requires_grad_()
+        return _C._fresh(x).requires_grad_()
 
     def close(self, outputs):
         """Once the outputs are known: whether anything outside requires gradients of them."""
@@ -73,7 +74,18 @@ class Tracked:
         """Results for the caller."""
         if self.connected:
             return tree
-        return pytree.tree_map_only(Tensor, lambda t: mapped(Tensor.detach, t), tree)
+        return pytree.tree_map_only(Tensor, lambda t: mapped(self._released, t), tree)
+
+    def _released(self, t):
+        """Without history; a tangent keeps the part that leads outside."""
+        out = _C._fresh(t)
+        for level in range(_C._dual_levels()):
+            found = _C._unpack_dual(t, level)[1]
+            if found is not None and found.requires_grad:
+                own = tuple([plain(x) for x in self.inputs])
+                if not (self.outer and _C._reaches_outside((found,), own)):
+                    _C._set_tangent(out, self._released(found), level)
+        return out
 
 
 def pick(args, argnums):

@@ -1,8 +1,12 @@
-"""grad, vjp, jvp and linearize. jvp is the gradient of a vjp with respect to its cotangents: it is linear in them."""
+"""grad, vjp, jvp and linearize.
+
+jvp runs the function once, in forward mode. linearize, which is for many tangents at one point, takes the gradient of a
+vjp with respect to its cotangents instead: it is linear in them, and the function need not run again.
+"""
 import functools
 
 from .. import _C
-from .._vmap.batched import shape
+from .._vmap.batched import BatchedTensor, batched_at, levels, shape, wrap
 from ..autograd import enable_grad
 from ..utils import _pytree as pytree
 from ._tracked import Tensor, Tracked, check_tensor, mapped, pick, put, split_aux
@@ -129,7 +133,7 @@ def vjp(func, *primals, has_aux=False):
         outer = _C.is_grad_enabled() and (run.tracked.connected or any([g.requires_grad for g in given]))
         found = run.pull(given, retain_graph, outer)
         if not outer:
-            found = pytree.tree_map(lambda t: mapped(Tensor.detach, t), found)
+            found = pytree.tree_map(lambda t: mapped(_C._fresh, t), found)
         return run.in_spec.unflatten(found)
     return (run.result, vjp_fn, run.aux) if has_aux else (run.result, vjp_fn)
 
@@ -171,15 +175,53 @@ def jvp(func, primals, tangents, *, strict=False, has_aux=False):
     >>> jvp(lambda x: x ** 2, (fastgrad.tensor(3.),), (fastgrad.tensor(1.),))
     (tensor(9.), tensor(6.))
     """
+    leaves, spec = pytree.tree_flatten(primals)
     given = _tangents_of(primals, tangents)
-    run = Linearized(func, primals, has_aux, "jvp(f, primals, tangents)")
-    if strict and any([not y.requires_grad for y in run.outputs]):
-        raise RuntimeError("jvp(f, primals, tangents, strict=True): The output of f is independent of the inputs. "
-                           "This is not allowed with strict=True.")
-    outer = _C.is_grad_enabled() and any([v.requires_grad for v in given])
-    run.tracked.connected = run.tracked.connected or outer
-    found = run.tracked.finish(run.out_spec.unflatten(run.forward()(given, retain=False)))
-    return (run.result, found, run.aux) if has_aux else (run.result, found)
+    level = _C._enter_dual_level()
+    try:
+        output = func(*spec.unflatten([_dual(x, v, level) for x, v in zip(leaves, given)]))
+        output, aux = split_aux(output, has_aux, "jvp(f, primals, tangents)")
+        results, out_spec = _outputs("jvp(f, primals, tangents)", output)
+        pairs = [_unpacked(y, level) for y in results]
+        if strict and any([found is None for _, found in pairs]):
+            raise RuntimeError("jvp(f, primals, tangents, strict=True): The output of f is independent of the inputs. "
+                               "This is not allowed with strict=True.")
+        aux = pytree.tree_map_only(Tensor, lambda t: _unpacked(t, level)[0], aux)
+    finally:
+        _C._exit_dual_level(level)
+    output = out_spec.unflatten([y for y, _ in pairs])
+    found = out_spec.unflatten([_C.zeros_like(y) if t is None else t for y, t in pairs])
+    return (output, found, aux) if has_aux else (output, found)
+
+
+def _dual(x, v, level):
+    """x with the tangent v, below all levels of vmap; where one of them differs between examples, both do."""
+    for running in levels():
+        if _is_batched_at(x, running) or _is_batched_at(v, running):
+            x, v = batched_at(x, running), batched_at(v, running)
+    return _dual_values(x, v, level)
+
+
+def _is_batched_at(t, running):
+    while type(t) is BatchedTensor:
+        if t._level is running:
+            return True
+        t = t._value
+    return False
+
+
+def _dual_values(x, v, level):
+    if type(x) is BatchedTensor:
+        return wrap(_dual_values(x._value, v._value, level), x._level)
+    return _C._make_dual(x.contiguous() if 0 in x.stride() else x, v, level)
+
+
+def _unpacked(y, level):
+    """The value and the tangent, or None."""
+    if type(y) is BatchedTensor:
+        value, found = _unpacked(y._value, level)
+        return wrap(value, y._level), None if found is None else wrap(found, y._level)
+    return _C._unpack_dual(y, level)
 
 
 def linearize(func, *primals):

@@ -2,12 +2,12 @@
 import functools
 
 from .. import _C
-from .._vmap.api import check_randomness
-from .._vmap.batched import shape
+from .._vmap.api import check_randomness, vmap
+from .._vmap.batched import DataDependent, shape
 from ..autograd import enable_grad
 from ..utils import _pytree as pytree
 from ._tracked import pick, put
-from .gradients import Linearized, _check_primal, _is_continuous
+from .gradients import Linearized, _is_continuous, _tangents_of, jvp
 
 
 def _unit(like, i):
@@ -69,15 +69,11 @@ def _rows(rows, outer, x):
     return _C.stack(rows).reshape(*outer, *shape(x))
 
 
-def _refuse_random(func, args, kwargs):
-    raise RuntimeError(f"jacfwd: {func.__name__} draws random numbers, which is an error unless randomness is "
-                       "\"same\" or \"different\"; the function runs once, so all columns see the same numbers")
-
-
 def jacfwd(func, argnums=0, has_aux=False, *, randomness="error"):
     """Return a function that gives the Jacobian of `func`, column by column: for functions with few inputs.
 
-    The result is that of `jacrev`.
+    The result is that of `jacrev`. All columns are found at once, by one `jvp` under `vmap`; a function that asks for
+    values, which vmap does not know, runs once for each column.
 
     >>> jacfwd(lambda x: x ** 2)(fastgrad.tensor([1., 2.]))
     tensor([[2., 0.],
@@ -86,37 +82,67 @@ def jacfwd(func, argnums=0, has_aux=False, *, randomness="error"):
     @functools.wraps(func)
     def wrapped(*args, **kwargs):
         check_randomness(randomness)
-        for x in pytree.tree_leaves(pick(args, argnums)[0]):
-            if isinstance(x, _C.Tensor):
-                _check_primal(x)
-        before = _C._set_random_hook(_refuse_random) if randomness == "error" else None
-        try:
-            run = _run(func, argnums, has_aux, args, kwargs, "jvp(f, primals, tangents)")
-        finally:
-            if randomness == "error":
-                _C._set_random_hook(before)
-        push = run.forward()
-        inputs = run.tracked.inputs
-        zeros = [_C.zeros_like(x) for x in inputs]
-        columns = [[] for _ in run.outputs]  # for each output: one Jacobian for each input
-        for k, x in enumerate(inputs):
-            found = []
-            for i in range(x.numel()):
-                tangents = list(zeros)
-                tangents[k] = _unit(x, i)
-                found.append(push(tangents))
-            for made, y, parts in zip(columns, run.outputs, zip(*found) if found else [()] * len(run.outputs)):
-                made.append(_columns(parts, y, x))
-        jacobians = [_chosen(run.in_spec.unflatten(column), argnums) for column in columns]
-        result = run.tracked.finish(run.out_spec.unflatten(jacobians))
-        return (result, run.aux) if has_aux else result
+        picked, numbers = pick(args, argnums)
+        inputs, in_spec = pytree.tree_flatten(picked)
+        _tangents_of(picked, picked)
+
+        def of_picked(*values):
+            return func(*put(args, numbers, values), **kwargs)
+        outputs, out_spec, aux = _pushed_units(of_picked, picked, inputs, has_aux, randomness)
+        columns = []
+        for y, t in outputs:  # t: (all elements of all inputs, *shape of y)
+            parts = t.movedim(0, -1).split([x.numel() for x in inputs], -1) if inputs else ()
+            column = [part.reshape(*shape(y), *shape(x)) for part, x in zip(parts, inputs)]
+            columns.append(_chosen(in_spec.unflatten(column), argnums))
+        result = out_spec.unflatten(columns)
+        return (result, aux) if has_aux else result
     return wrapped
 
 
-def _columns(parts, y, x):
-    if not parts:
-        return y.new_zeros((*shape(y), *shape(x)))
-    return _C.stack(parts, -1).reshape(*shape(y), *shape(x))
+def _pushed_units(func, primals, inputs, has_aux, randomness):
+    """The outputs, each with its tangents along every element of the inputs; their structure; what is beside them."""
+    spec = pytree.tree_structure(primals)
+    seen = {}
+
+    def push(*tangents):
+        found = jvp(func, primals, spec.unflatten(tangents), has_aux=has_aux)
+        leaves, seen["outputs"] = pytree.tree_flatten(found[0])
+        aux, seen["aux"] = pytree.tree_flatten(found[2] if has_aux else ())
+        seen["plain"] = [None if isinstance(t, _C.Tensor) else t for t in aux]
+        return leaves, pytree.tree_leaves(found[1]), [t for t in aux if isinstance(t, _C.Tensor)]
+
+    units = _units(inputs)
+    try:
+        if not sum([x.numel() for x in inputs]):
+            raise DataDependent
+        leaves, tangents, aux = vmap(push, randomness=randomness, chunk_size=_CHUNK)(*units)
+        leaves, aux = [y[0] for y in leaves], [t[0] for t in aux]
+    except DataDependent:
+        one_by_one = [push(*[u[i] for u in units]) for i in range(len(units[0]) if units else 0)]
+        one_by_one = one_by_one or [push(*[_C.zeros_like(x) for x in inputs])]
+        leaves, _, aux = one_by_one[0]
+        tangents = [_C.stack(t) for t in zip(*[t for _, t, _ in one_by_one])]
+        if not sum([x.numel() for x in inputs]):
+            tangents = [t[:0] for t in tangents]
+    aux = iter(aux)
+    beside = [next(aux) if t is None else t for t in seen["plain"]]
+    return list(zip(leaves, tangents)), seen["outputs"], seen["aux"].unflatten(beside) if has_aux else None
+
+
+_CHUNK = 256  # columns at a time
+
+
+def _units(inputs):
+    """For each input the tangents that go through the elements of all of them, (elements of all, *shape)."""
+    count, at, found = sum([x.numel() for x in inputs]), 0, []
+    for x in inputs:
+        n = x.numel()
+        unit = _C.zeros((count, n), dtype=x.dtype, device=x.device)
+        if n:
+            unit.narrow(0, at, n).fill_diagonal_(1)
+        at += n
+        found.append(unit.reshape(count, *shape(x)))
+    return found
 
 
 def hessian(func, argnums=0):
