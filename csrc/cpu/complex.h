@@ -87,6 +87,7 @@ template <class T> struct Cx {
     T modulus = size > T(0.5) && size < T(2) ? std::log1p(x * (2 + x) + y * y) / 2 : std::log(size);
     return {modulus, std::atan2(y, x + 1)};
   }
+  friend Cx acosh_root(Cx a) { return sqrt(a - 1) * sqrt(a + 1); }
   friend Cx pow(Cx a, Cx b) {
     if (b.re == 0 && b.im == 0) return 1;
     return std::pow(static_cast<std::complex<T>>(a), static_cast<std::complex<T>>(b));

@@ -61,6 +61,8 @@ template <class V> FG_HD V mish_slope(V x) {
   V t = tanh(softplus(x));
   return t + x * (sigmoid(x) * (1 - t * t));
 }
+// In the slope of acosh; of complex numbers the branch of acosh, which sqrt(x * x - 1) leaves left of 0.
+template <class V> FG_HD V acosh_root(V x) { return sqrt(x * x - 1); }
 // Too small to change 1: where i1(x) / x is 1/2 to the last bit, and its derivative would cancel.
 template <class V> FG_HD auto tiny(V x) { return 1 + abs(x) == 1; }
 // Density over distribution of the normal law; each half in the form that neither overflows nor cancels.

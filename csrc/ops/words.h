@@ -80,6 +80,9 @@ FG_WORD2(bit_xor, bitwise_xor)
 FG_WORD2(shift_left, bitwise_left_shift)
 FG_WORD2(shift_right, bitwise_right_shift)
 #undef FG_WORD2
+inline Tensor acosh_root(const Tensor& x) {
+  return is_complex(x.dtype()) ? sqrt(x - 1) * sqrt(x + 1) : sqrt(x * x - 1);
+}
 inline Tensor floor_divide(const Tensor& a, const Tensor& b) { return binary(Op::floor_divide, a, b, kCalledAs); }
 
 }  // namespace fg
