@@ -1,10 +1,12 @@
 """fastgrad against torch, NumPy and, on a GPU, CuPy.
 
-    python -m benchmarks                        every case, against whatever is installed
-    python -m benchmarks --filter sgemm --against torch --threads 2 --device cuda
+    python -m benchmarks                        every case, against torch
+    python -m benchmarks --quick                every case, once and shortly
+    python -m benchmarks --filter sgemm --against torch,numpy --threads 2 --device cuda
 
 Each library runs in a process of its own (two thread pools in one process disturb each other); they take turns on one
-case, several rounds; the best time of all rounds counts. Results: a table here; JSON, the table and a chart in --out.
+case, several rounds; the best time of all rounds counts. First the limits of the machine are measured: bytes a second
+of a copy, flops a second of a matrix product in each dtype. Results: tables here; JSON, tables and a chart in --out.
 """
 
 import argparse
@@ -20,6 +22,9 @@ from benchmarks import report
 from benchmarks.cases import CASES, GROUPS
 
 HERE = Path(__file__).resolve().parent
+# Cases whose fastest library gives a limit: the amount of a call over its best time.
+COPY = "elementwise/copy_16M"
+PRODUCTS = {"float32": "sgemm_2048", "float64": "dgemm_1024", "bfloat16": "bf16_gemm_2048"}
 
 
 class Worker:
@@ -34,9 +39,9 @@ class Worker:
             raise SystemExit(f"the process for {library} did not start")
         self.version = json.loads(hello)["version"]
 
-    def measure(self, case, budget):
+    def ask(self, what, case, budget=0):
         try:
-            self.process.stdin.write(json.dumps([str(case), budget]) + "\n")
+            self.process.stdin.write(json.dumps([what, str(case), budget]) + "\n")
             self.process.stdin.flush()
             line = self.process.stdout.readline()
         except BrokenPipeError:
@@ -59,20 +64,24 @@ def best_of(one, two):
 def arguments():
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__.split("\n")[0])
     parser.add_argument("--filter", default="", help="only cases whose group/name contains this; several with a comma")
-    parser.add_argument("--against", default="torch,numpy", help="libraries, with commas (torch, numpy, cupy)")
+    parser.add_argument("--against", default="torch", help="libraries, with commas (torch, numpy, cupy)")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=3, help="turns that each library takes on a case")
-    parser.add_argument("--budget", type=float, default=0.1, help="seconds of measuring in one turn")
+    parser.add_argument("--budget", type=float, default=0.06, help="seconds of measuring in one turn")
+    parser.add_argument("--quick", action="store_true", help="one short turn on each case: a first look")
     parser.add_argument("--out", type=Path, help="folder for results.json, results.md and results.svg")
     parser.add_argument("--list", action="store_true", help="print the cases and stop")
-    return parser.parse_args()
+    options = parser.parse_args()
+    if options.quick:
+        options.rounds, options.budget = 1, 0.01
+    return options
 
 
 def chosen(text):
     words = [w for w in text.split(",") if w]
     cases = [c for c in CASES if not words or any(w in str(c) for w in words)]
-    return sorted(cases, key=lambda c: GROUPS.index(c.group))
+    return sorted(cases, key=lambda c: list(GROUPS).index(c.group))
 
 
 def available(names, device):
@@ -85,12 +94,18 @@ def available(names, device):
     return ["fastgrad", *found]
 
 
-def measured_peak(workers, options):
-    """Flops per second that a large matrix product reaches, the best of fastgrad and torch."""
-    product = next(c for c in CASES if str(c) == "matmul/sgemm_1024")
-    turns = [w for w in workers if w.library in ("fastgrad", "torch")] * options.rounds
-    times = [w.measure(product, options.budget).get("best", math.inf) for w in turns]
-    return 2 * 1024**3 / min(times)
+def measured_limits(workers, options, cases):
+    """Bytes per second of a copy, flops per second of a product in each dtype in use: the best of the libraries."""
+    known = {str(c): c for c in CASES}
+
+    def rate(name):
+        turns = [w for w in workers if w.library in ("fastgrad", "torch")] * max(2, options.rounds)
+        best = min(w.ask("time", known[name], options.budget).get("best", math.inf) for w in turns)
+        return (known[name].flops or known[name].moves) / best
+
+    dtypes = {c.dtype for c in cases if c.flops} & set(PRODUCTS)
+    limits = {"bytes": rate(COPY)} if any(c.moves != 0 for c in cases) else {}
+    return limits | {dtype: rate(f"matmul/{name}") for dtype, name in PRODUCTS.items() if dtype in dtypes}
 
 
 def main():
@@ -102,26 +117,32 @@ def main():
     libraries = available(options.against, options.device)
     workers = [Worker(name, options.device, options.threads) for name in libraries]
     results, start = {}, time.time()
-    peak = measured_peak(workers, options) if any(c.flops for c in cases) else None
+    limits = measured_limits(workers, options, cases)
     for case in cases:
-        row = results.setdefault(case.group, {}).setdefault(case.name, {"target": case.target, "flops": case.flops})
+        row = {"target": case.target, "flops": case.flops, "dtype": case.dtype}
+        results.setdefault(case.group, {})[case.name] = row
         takes_part = [w for w in workers if w.library in ("fastgrad", "torch") or case.array]
         for _ in range(options.rounds):
             for worker in takes_part:
-                row[worker.library] = best_of(row.get(worker.library), worker.measure(case, options.budget))
+                row[worker.library] = best_of(row.get(worker.library), worker.ask("time", case, options.budget))
+        row["limit"] = report.limit(row, limits)
+        if case.group == "training" and options.device == "cpu":
+            for worker in takes_part:
+                row[worker.library] |= worker.ask("memory", case)
         shown = "  ".join(f"{w.library} {report.microseconds(row[w.library])}" for w in takes_part)
         reached = report.ratio(row)
         print(f"{case!s:55s} {shown}{f'  x{reached:.2f}' if reached else ''}", file=sys.stderr, flush=True)
     for worker in workers:
         worker.stop()
-    text = report.table(results, libraries, peak)
+    text = report.table(results, libraries, limits, options.device)
     print(text)
     print(f"{len(cases)} cases in {time.time() - start:.0f} s, {options.threads} threads, {options.device}")
     if options.out:
         options.out.mkdir(parents=True, exist_ok=True)
         about = report.machine(options.threads, options.device, {w.library: w.version for w in workers})
+        about["limits"] = limits
         (options.out / "results.json").write_text(json.dumps({"machine": about, "results": results}, indent=1) + "\n")
-        heading = "\n".join(f"- {k}: {v}" for k, v in about.items())
+        heading = "\n".join(f"- {k}: {v}" for k, v in about.items() if k != "limits")
         (options.out / "results.md").write_text(f"# Results\n\n{heading}\n{text}")
         picture = report.chart(results)
         if picture:

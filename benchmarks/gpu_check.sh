@@ -265,7 +265,9 @@ if [ "$QUICK" = 0 ]; then
   have torch || against=""
   have cupy && against="${against:+$against,}cupy"
   cd "$ROOT" && step cases 90 "$PYTHON" -m benchmarks --device cuda --against "$against" --rounds 1 --budget 0.02 \
-    --filter overhead,elementwise,reduction,matmul --out "${OUT%.json}_cases"
+    --filter \
+    small_add,small_mul,small_exp,chain,scalar_,elementwise/add_,elementwise/exp_,broadcast_,transposed_16M,sum_,softmax_16M,argmax_rows,cumsum_,gemm,linear_forward,attention,layer_norm_forward \
+    --out "${OUT%.json}_cases"
 fi
 
 "$PYTHON" - "$OUT" <<'EOF'

@@ -1,9 +1,11 @@
-"""What is made of the measurements: a table, JSON with the machine's description, a bar chart as SVG."""
+"""What is made of the measurements: tables, the machine's description, a bar chart as SVG."""
 
 import math
 import os
 import platform
 from pathlib import Path
+
+from benchmarks.cases import GROUPS, WEAK
 
 
 def machine(threads, device, versions):
@@ -31,6 +33,7 @@ def ratio(row, other="torch"):
 
 
 def geometric_mean(ratios):
+    ratios = list(ratios)
     return math.exp(sum(math.log(r) for r in ratios) / len(ratios)) if ratios else None
 
 
@@ -41,37 +44,100 @@ def microseconds(entry):
     return f"{us:,.2f}" if us < 100 else f"{us:,.0f}"
 
 
-def share_of_peak(row, peak):
+MEMORY = 24 << 20  # fewer bytes than this may stay in a cache: no limit is stated
+
+
+def limit(row, limits):
+    """Seconds that a call cannot be shorter than: its bytes at the speed of a copy, its flops at the peak; or None."""
+    moved = row.get("fastgrad", {}).get("bytes", 0)
+    bounds = [moved / limits["bytes"]] if moved >= MEMORY and "bytes" in limits else []
+    if row.get("flops") and row["dtype"] in limits:
+        bounds.append(row["flops"] / limits[row["dtype"]])
+    return max(bounds, default=None)
+
+
+def of_limit(row):
     mine = row.get("fastgrad", {})
-    return f"{row['flops'] / mine['best'] / peak:.0%}" if peak and row.get("flops") and "best" in mine else ""
+    if not row.get("limit") or "best" not in mine:
+        return ["", ""]
+    return [microseconds({"best": row["limit"]}), f"{row['limit'] / mine['best']:.0%}"]
 
 
-def table(results, libraries, peak=None):
-    """peak: flops per second of the machine, where a group has cases that say how many they need."""
-    others = [name for name in libraries if name != "fastgrad"]
+def line(cells):
+    return "| " + " | ".join(cells) + " |"
+
+
+def summary(results, limits, other, asks):
+    """The groups' geometric means, what is asked of them, and the cases under WEAK, worst first."""
     lines = []
+    if limits:
+        found = [f"{v / 1e9:,.1f} G{'B' if k == 'bytes' else 'FLOP'}/s {'copy' if k == 'bytes' else k}"
+                 for k, v in limits.items()]  # fmt: skip
+        lines.append(f"Limits measured at the start: {', '.join(found)}.\n")
+    ratios = {group: {n: r for n, row in rows.items() if (r := ratio(row, other))} for group, rows in results.items()}
+    if not any(ratios.values()):
+        return lines
+    heads = ["group", "cases", f"geometric mean against {other}", *(["asked"] if asks else []), "under 1", "least"]
+    lines += [line(heads), "| --- |" + " ---: |" * (len(heads) - 1)]
+    for group, found in ratios.items():
+        if found:
+            mean, least = geometric_mean(found.values()), min(found, key=found.get)
+            asked = [f"{GROUPS[group]:g}{'' if mean >= GROUPS[group] else ' (missed)'}"] if asks else []
+            below = sum(r < 1 for r in found.values())
+            cells = [group, str(len(found)), f"{mean:.2f}", *asked, str(below), f"{found[least]:.2f} {least}"]
+            lines.append(line(cells))
+    weak = sorted((r, f"{group}/{n}") for group, found in ratios.items() for n, r in found.items() if r < WEAK)
+    if asks:
+        lines.append(f"\n**under {WEAK}**: {len(weak)} cases\n")
+        lines += [line(["case", f"x {other}"]), "| --- | ---: |"] if weak else []
+        lines += [line([name, f"{r:.2f}"]) for r, name in weak]
+    return lines
+
+
+def memory(results, libraries):
+    rows = {n: row for n, row in results.get("training", {}).items() if "peak" in row.get("fastgrad", {})}
+    if not rows:
+        return []
+    lines = ["\n**peak of live bytes in a training step**, parameters and inputs included (MB)\n"]
+    names = [n for n in libraries if any("peak" in row.get(n, {}) for row in rows.values())]
+    lines += [line(["case", *names, "torch / fastgrad"]), "| --- |" + " ---: |" * (len(names) + 1)]
+    shares = []
+    for name, row in rows.items():
+        peaks = [row.get(n, {}).get("peak") for n in names]
+        both = [row.get(n, {}).get("peak") for n in ("torch", "fastgrad")]
+        shares += [both[0] / both[1]] if all(both) else []
+        share = f"{shares[-1]:.2f}" if all(both) else ""
+        lines.append(line([name, *(f"{p / 1e6:,.2f}" if p else "" for p in peaks), share]))
+    if shares:
+        lines.append(f"\ngeometric mean of torch over fastgrad: {geometric_mean(shares):.2f}")
+    return lines
+
+
+def table(results, libraries, limits=None, device="cpu"):
+    """limits: bytes and flops per second that the machine reaches."""
+    others = [name for name in libraries if name != "fastgrad"]
+    asks = device == "cpu" and "torch" in others
+    lines = summary(results, limits or {}, others[0] if others else "torch", asks)
     for group, rows in results.items():
         lines += [f"\n**{group}** (best, microseconds)\n"]
-        counted = peak and any(row.get("flops") for row in rows.values())
-        head = ["case", "fastgrad", *others, *(f"x {o}" for o in others), *(["of peak"] if counted else []), "asked"]
-        lines += ["| " + " | ".join(head) + " |", "| --- |" + " ---: |" * (len(head) - 1)]
+        limited = any(row.get("limit") for row in rows.values())
+        asking = asks and any(row.get("target") for row in rows.values())
+        head = ["case", "fastgrad", *others, *(f"x {o}" for o in others)]
+        head += (["limit", "of limit"] if limited else []) + (["asked"] if asking else [])
+        lines += [line(head), "| --- |" + " ---: |" * (len(head) - 1)]
         for name, row in rows.items():
             cells = [name, *(microseconds(row.get(n, {})) for n in libraries)]
             cells += [f"{r:.2f}" if (r := ratio(row, o)) else "" for o in others]
-            cells += [share_of_peak(row, peak)] if counted else []
-            asked = row.get("target")
-            reached = ratio(row)
-            mark = "" if asked is None else f"{asked:g}" + ("" if reached is None or reached >= asked else " (missed)")
-            lines.append("| " + " | ".join([*cells, mark]) + " |")
-        for other in others:
-            found = [r for row in rows.values() if (r := ratio(row, other))]
-            if found:
-                lines.append(f"\ngeometric mean against {other}: {geometric_mean(found):.2f} ({len(found)} cases)")
+            cells += of_limit(row) if limited else []
+            asked, reached = row.get("target"), ratio(row)
+            missed = asked and reached and reached < asked
+            cells += [f"{asked:g}{' (missed)' if missed else ''}" if asked else ""] if asking else []
+            lines.append(line(cells))
         for name, row in rows.items():
             for library in libraries:
                 if "error" in row.get(library, {}):
                     lines.append(f"\n{name}: {library}: {row[library]['error']}")
-    return "\n".join(lines) + "\n"
+    return "\n".join([*lines, *memory(results, libraries)]) + "\n"
 
 
 def chart(results, other="torch"):

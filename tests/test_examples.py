@@ -31,7 +31,7 @@ def test_benchmarks_run(tmp_path):
         "-m",
         "benchmarks",
         "--filter",
-        "overhead/small_add,train/mlp_sgd_step,sgemm_16,depthwise3x3_14x576",
+        "overhead/small_add,training/mlp_sgd_step,sgemm_16,depthwise3x3_14x576",
         "--rounds",
         "1",
         "--budget",
@@ -43,5 +43,16 @@ def test_benchmarks_run(tmp_path):
     ]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=ROOT)
     assert done.returncode == 0, done.stderr
-    assert "of peak" in done.stdout and "small_add" in done.stdout and "error" not in done.stdout.lower(), done.stdout
+    assert "of limit" in done.stdout and "small_add" in done.stdout and "error" not in done.stdout.lower(), done.stdout
+    assert "Limits measured" in done.stdout and "peak of live bytes" in done.stdout, done.stdout
     assert (tmp_path / "results.json").exists() and (tmp_path / "results.md").exists()
+
+
+def test_benchmark_cases_have_names_of_their_own():
+    from benchmarks.cases import CASES, GROUPS
+
+    names = [c.name for c in CASES]
+    assert len(set(names)) == len(names)
+    assert {c.group for c in CASES} == set(GROUPS)
+    for c in CASES:
+        assert c.flops is None or c.flops > 0, c
