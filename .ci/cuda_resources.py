@@ -2,7 +2,7 @@
 
 Prints a table of registers and local memory by kernel, as the compiler reported them, and exits with 1 when a kernel
 that is not listed below keeps its values in local memory (a spill, or an array indexed at run time), or when an
-elementwise kernel needs so many registers that fewer than half of the threads fit on a multiprocessor. Needs `cuobjdump`
+elementwise kernel needs so many registers that fewer than half of the threads fit on a multiprocessor. Needs cuobjdump
 (on PATH, or the package nvidia-cuda-cuobjdump in this environment).
 """
 import collections
@@ -25,7 +25,8 @@ def cuobjdump():
     found = shutil.which("cuobjdump")
     candidates = [Path(found)] if found else Path(sysconfig.get_path("purelib")).glob("nvidia/*/bin/cuobjdump")
     for path in candidates:
-        path.chmod(path.stat().st_mode | 0o111) if not found else None
+        if not found:  # the package ships it without the right to run it
+            path.chmod(path.stat().st_mode | 0o111)
         return str(path)
     raise SystemExit("cuobjdump was not found: pip install nvidia-cuda-cuobjdump")
 

@@ -1,6 +1,5 @@
 """Records of sorting, selection, search, distinct elements, counts and quantiles."""
 
-from dataclasses import replace
 
 import numpy as np
 
@@ -306,9 +305,3 @@ SORTING = [
         grad=False,
     ),
 ]
-# Those that need a kernel of sort, topk, pick or searchsorted, which CUDA does not have yet.
-ORDERED = frozenset(
-    "argsort bucketize histogram isin kthvalue median median_dim mode msort nanmedian nanquantile quantile "
-    "searchsorted sort topk unique".split()
-)
-SORTING = [replace(op, cpu_only=op.name in ORDERED) for op in SORTING]

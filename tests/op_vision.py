@@ -133,9 +133,9 @@ def any_convolution(x, w, b, stride, padding, dilation, transposed, output_paddi
 
 
 CONVOLUTIONS = [
-    Op("conv1d", conv1d_samples, conv, "nn.functional.conv1d", NUMBERS, tolerance=LOOSE, cpu_only=True),
-    Op("conv2d", conv2d_samples, conv, "nn.functional.conv2d", NUMBERS, tolerance=LOOSE, cpu_only=True),
-    Op("conv3d", conv3d_samples, conv, "nn.functional.conv3d", NUMBERS, tolerance=LOOSE, cpu_only=True),
+    Op("conv1d", conv1d_samples, conv, "nn.functional.conv1d", NUMBERS, tolerance=LOOSE),
+    Op("conv2d", conv2d_samples, conv, "nn.functional.conv2d", NUMBERS, tolerance=LOOSE),
+    Op("conv3d", conv3d_samples, conv, "nn.functional.conv3d", NUMBERS, tolerance=LOOSE),
     Op(
         "conv_transpose1d",
         conv_transpose1d_samples,
@@ -143,7 +143,6 @@ CONVOLUTIONS = [
         "nn.functional.conv_transpose1d",
         NUMBERS,
         tolerance=LOOSE,
-        cpu_only=True,
     ),
     Op(
         "conv_transpose2d",
@@ -152,7 +151,6 @@ CONVOLUTIONS = [
         "nn.functional.conv_transpose2d",
         NUMBERS,
         tolerance=LOOSE,
-        cpu_only=True,
     ),
     Op(
         "conv_transpose3d",
@@ -161,7 +159,6 @@ CONVOLUTIONS = [
         "nn.functional.conv_transpose3d",
         NUMBERS,
         tolerance=LOOSE,
-        cpu_only=True,
     ),
     Op(
         "convolution",
@@ -172,7 +169,6 @@ CONVOLUTIONS = [
         any_convolution,
         dtypes=NUMBERS,
         tolerance=LOOSE,
-        cpu_only=True,
     ),
 ]
 
@@ -298,14 +294,13 @@ POOLING = []
 for n in (1, 2, 3):
     POOLING += [
         # max_pool1d of integers is ours alone
-        Op(f"max_pool{n}d", MAX_SAMPLES[n], max_pool(n), f"nn.functional.max_pool{n}d", NUMBERS, cpu_only=True),
+        Op(f"max_pool{n}d", MAX_SAMPLES[n], max_pool(n), f"nn.functional.max_pool{n}d", NUMBERS),
         Op(
             f"avg_pool{n}d",
             AVG_SAMPLES[n],
             renamed(avg_pool(n)),
             f"nn.functional.avg_pool{n}d",
             (*FLOATS, "int64"),
-            cpu_only=True,
         ),
         Op(
             f"adaptive_avg_pool{n}d",
@@ -313,7 +308,6 @@ for n in (1, 2, 3):
             adaptive(n, np.mean),
             f"nn.functional.adaptive_avg_pool{n}d",
             FLOATS,
-            cpu_only=True,
         ),
         Op(
             f"adaptive_max_pool{n}d",
@@ -321,7 +315,6 @@ for n in (1, 2, 3):
             adaptive(n, np.max),
             f"nn.functional.adaptive_max_pool{n}d",
             FLOATS,
-            cpu_only=True,
         ),
         Op(
             f"lp_pool{n}d",
@@ -330,7 +323,6 @@ for n in (1, 2, 3):
             dtypes=("float32", "float64"),
             domain=(0.5, 3),
             tolerance=LOOSE,
-            cpu_only=True,
         ),
     ]
 
@@ -375,7 +367,6 @@ POOLING += [
         ],
         call="nn.functional.fractional_max_pool2d",
         dtypes=("float32", "float64"),
-        cpu_only=True,
     ),
     Op(
         "fractional_max_pool3d",
@@ -390,7 +381,6 @@ POOLING += [
         ],
         call="nn.functional.fractional_max_pool3d",
         dtypes=("float32", "float64"),
-        cpu_only=True,
     ),
 ]
 
@@ -474,7 +464,6 @@ NORMS = [
         "nn.functional.batch_norm",
         ("float32", "float64"),
         tolerance=NORM,
-        cpu_only=True,
     ),
     Op(
         "instance_norm",
@@ -483,7 +472,6 @@ NORMS = [
         "nn.functional.instance_norm",
         ("float32", "float64"),
         tolerance=NORM,
-        cpu_only=True,
     ),
     Op(
         "local_response_norm",
@@ -491,7 +479,6 @@ NORMS = [
         call="nn.functional.local_response_norm",
         dtypes=("float32", "float64"),
         tolerance=NORM,
-        cpu_only=True,
     ),
 ]
 
@@ -509,7 +496,7 @@ def interpolation(mode, shapes, **options):
     title = "_".join(["interpolate", mode, *options])
     loose = {"float32": (2e-5, 2e-5), "float64": (1e-9, 1e-9), "float16": (4e-3, 4e-3), "bfloat16": (4e-2, 4e-2)}
     return Op(
-        title, samples, call=floats_only("interpolate"), dtypes=("float32", "float64"), tolerance=loose, cpu_only=True
+        title, samples, call=floats_only("interpolate"), dtypes=("float32", "float64"), tolerance=loose
     )
 
 

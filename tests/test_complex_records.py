@@ -35,12 +35,12 @@ def complex_sample(sample, dtype, layout, seed):
     return [map_arrays(v, change) for v in sample.args], {k: map_arrays(v, change) for k, v in sample.kwargs.items()}
 
 
-def run(m, op, args, kwargs, layout):
+def run(m, op, args, kwargs, layout, device="cpu"):
     """Results and gradients for one incoming gradient, or the error."""
     leaves = []
 
     def put(array):
-        made = tensor(m, array, "float32", layout)
+        made = tensor(m, array, "float32", layout, device)
         if array.dtype.kind == "c":
             leaves.append(made.detach().requires_grad_())
             return leaves[-1]
@@ -51,12 +51,12 @@ def run(m, op, args, kwargs, layout):
     incoming = []
     for y in ends:
         w = np.linspace(0.5, 1.5, y.numel()).reshape(tuple(y.shape))
-        incoming.append(m.tensor(np.asarray(w + 0.5j * w * w if y.is_complex() else w)).to(y.dtype))
+        incoming.append(m.tensor(np.asarray(w + 0.5j * w * w if y.is_complex() else w)).to(y.dtype).to(y.device))
     return results, ends and m.autograd.grad(ends, leaves, incoming, allow_unused=True)
 
 
 @pytest.mark.parametrize("op", CASES, ids=str)
-def test_record(op, torch):
+def test_record(op, device, torch):
     for seed, (sample, dtype, layout) in enumerate(
         (sample, dtype, layout)
         for dtype, layout in (("complex128", "contiguous"), ("complex64", "transposed"), ("complex64", "sliced"))
@@ -70,12 +70,12 @@ def test_record(op, torch):
                 expected, gradients = run(torch, op, args, kwargs, layout)
             except Exception as failure:
                 try:
-                    run(fg, op, args, kwargs, layout)
+                    run(fg, op, args, kwargs, layout, device)
                 except Exception as error:
                     assert isinstance(error, (type(failure), NotImplementedError, RuntimeError)), text
                 continue
             try:
-                actual, found = run(fg, op, args, kwargs, layout)
+                actual, found = run(fg, op, args, kwargs, layout, device)
             except (RuntimeError, TypeError, ValueError):
                 if op.name in COMPLETE:
                     raise
@@ -84,14 +84,14 @@ def test_record(op, torch):
         assert len(actual) == len(expected), text
         for a, e in zip(actual, expected):
             if hasattr(e, "dtype"):
-                assert_equal_to_torch(a, e, text, tolerance)
+                assert_equal_to_torch(a.cpu(), e, text, tolerance)
             else:
                 assert a == e, text
         assert len(found) == len(gradients), text
         for i, (a, e) in enumerate(zip(found, gradients)):
             assert (a is None) == (e is None), text
             if e is not None:
-                assert_equal_to_torch(a, e, f"{text}: gradient {i}", tolerance)
+                assert_equal_to_torch(a.cpu(), e, f"{text}: gradient {i}", tolerance)
 
 
 CHECKED = [op for op in CASES if op.grad and any(TABLE[row]["complex"] for row in op.rows if row in TABLE)]

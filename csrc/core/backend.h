@@ -51,8 +51,8 @@ struct Iter {
 };
 
 // ---- elementwise rows
-// ------------------------------------------------------------------------------------------------- One identifier per
-// row of unary.def, binary.def and ternary.def.
+
+// One identifier per row of unary.def, binary.def and ternary.def.
 enum class Op : uint16_t {
 #define UNARY_FLOAT(name, ...) name,
 #define UNARY_ANY(name, ...) name,
@@ -74,7 +74,6 @@ constexpr int kOps = static_cast<int>(Op::kCount);
 using ElementwiseFn = void (*)(const Iter&);
 
 // ---- reductions
-// -------------------------------------------------------------------------------------------------------
 enum class Reduce : uint8_t {
   sum,   // of in; params unused
   mean,  // sum / size
@@ -113,8 +112,8 @@ struct ReduceArgs {
 using ReduceFn = void (*)(const ReduceArgs&);
 
 // ---- row operations: softmax, cumulative, layer norm
-// ------------------------------------------------------------------ All operands contiguous (outer, size, inner), of
-// one floating dtype (cumulative: any dtype of `dtype`).
+
+// All operands contiguous (outer, size, inner), of one floating dtype (cumulative: any dtype of `dtype`).
 struct RowArgs {
   void* out;
   const void* in;    // x, or y for gradients of softmax and log_softmax
@@ -190,9 +189,9 @@ struct NllArgs {
 };
 
 // ---- matmul
-// ----------------------------------------------------------------------------------------------------------- c[b] =
-// alpha * a[b] @ b[b] + beta * c[b]   (m, k) @ (k, n); strides in elements, any of them; c has unit column stride.
-// bias, when set, is added: element j of row i gets bias[i * bias_rs + j * bias_cs] (beta must then be 0).
+
+// c[b] = alpha * a[b] @ b[b] + beta * c[b]   (m, k) @ (k, n); strides in elements, any of them; c has unit column
+// stride. bias, when set, is added: element j of row i gets bias[i * bias_rs + j * bias_cs] (beta must then be 0).
 // dtype: every one but Bool; float16 and bfloat16 accumulate in float, small integers wrap.
 struct GemmArgs {
   DType dtype;
@@ -210,29 +209,30 @@ struct GemmArgs {
 };
 
 // ---- indexing
-// --------------------------------------------------------------------------------------------------------- gather:
-// out[i] = src[i][index[i] * stride]      iter.out, iter.in[0] = index (int64), iter.in[1] = src scatter:
-// dst[i][index[i] * stride] <mode>= src[i]   iter.out = dst, iter.in[0] = index, iter.in[1] = src The strides of src
-// (dst) along the indexed dimension are 0 in the Iter. Negative indices count from the end. Values are moved as they
-// are: src and out have one dtype. The return is -1, or an index value out of [-size, size) (as `bad`, with the return
-// 0); in that case scatter must not have written anything: check first. Duplicate targets: `set` leaves the last in
-// row-major order on CPU; add, mul, max, min are applied in a fixed order. The Iter of gather and scatter is NOT sorted
-// or collapsed over dimensions where the index differs; row-major order of the logical elements is dimension ndim-1
-// outermost to 0 innermost.
+
+//   gather   out[i] = src[i][index[i] * stride]         iter.out, iter.in[0] = index (int64), iter.in[1] = src
+//   scatter  dst[i][index[i] * stride] <mode>= src[i]   iter.out = dst, iter.in[0] = index, iter.in[1] = src
+// The strides of src (dst) along the indexed dimension are 0 in the Iter. Negative indices count from the end. Values
+// are moved as they are: src and out have one dtype. The return is -1, or an index value out of [-size, size) (as
+// `bad`, with the return 0); in that case scatter must not have written anything: check first. Duplicate targets: `set`
+// leaves the last in row-major order on CPU; add, mul, max, min are applied in a fixed order. The Iter of gather and
+// scatter is NOT sorted or collapsed over dimensions where the index differs; row-major order of the logical elements
+// is dimension ndim-1 outermost to 0 innermost.
 enum class Scatter : uint8_t { set, add, mul, amax, amin };
 struct IndexArgs {
   Iter iter;
   int64_t size, stride;  // of the indexed dimension, stride in elements
   Scatter mode;
-  int32_t no_wrap;  // negative indices are out of range (the CUDA kernels do not look)
+  int32_t no_wrap;  // negative indices are out of range
   int64_t bad;      // out: the first index out of range
 };
 
 // ---- images
-// ----------------------------------------------------------------------------------------------------------- Three
-// spatial dimensions always; missing leading ones have size 1. All operands contiguous and of one dtype, Float32 or
-// Float64. With x: (batch, groups * in_channels, in), w: (groups * out_channels, in_channels, kernel) and
-// g: (batch, groups * out_channels, out), the trilinear form <g, convolution of x with w> has three gradients:
+
+// Three spatial dimensions always; missing leading ones have size 1. All operands contiguous and of one dtype: Float32,
+// Float64, or (output and input) an integer one. With x: (batch, groups * in_channels, in), w: (groups * out_channels,
+// in_channels, kernel) and g: (batch, groups * out_channels, out), the trilinear form <g, convolution of x with w> has
+// three gradients:
 //   output  out like g, from x, w and bias (groups * out_channels, or null)
 //   input   out like x, from g, w and bias (groups * in_channels, or null): the transposed convolution
 //   weight  out like w, from x and g
@@ -296,9 +296,9 @@ struct PadArgs {
 // x, g, out, gx: (batch, channels, spatial), contiguous. All others hold one number for each channel; everything is of
 // one dtype, Float32 or Float64. weight, bias, gx, gweight and gbias may be null. With xh = (x - mean) * rstd:
 //   forward   (out may be null) out = xh * weight + bias; with train it first writes mean, var (biased) and rstd = 1 /
-//   sqrt(var + eps) of x gradient  gweight = sum(g * xh), gbias = sum(g), and gx = weight * rstd * g, or with train
-//             weight * rstd * (g - mean of g - xh * mean of g * xh); train 2: gx alone, weight * rstd * g - bias - var
-//             * (x - mean)
+//             sqrt(var + eps) of x
+//   gradient  gweight = sum(g * xh), gbias = sum(g), and gx = weight * rstd * g, or with train weight * rstd * (g -
+//             mean of g - xh * mean of g * xh); train 2: gx alone, weight * rstd * g - bias - var * (x - mean)
 struct BatchNormArgs {
   DType dtype;
   int32_t train;
@@ -313,8 +313,8 @@ struct BatchNormArgs {
 };
 
 // ---- sorting and searching
-// -------------------------------------------------------------------------------------------- in: (outer, size)
-// contiguous. NaN counts as the largest value, -0 equals 0.
+
+// in: (outer, size) contiguous. NaN counts as the largest value, -0 equals 0.
 //   sort    values, indices (outer, size); stable; values may be null
 //   topk    values, indices (outer, k); largest: from the top; sorted: in order
 //   pick    values, indices (outer): the k-th smallest (k from 0), the median, the mode of each line; size > 0
@@ -343,7 +343,6 @@ struct SearchArgs {
 };
 
 // ---- random
-// -----------------------------------------------------------------------------------------------------------
 enum class Random : uint8_t {
   uniform,
   normal,
@@ -374,9 +373,9 @@ struct RandomArgs {
 };
 
 // ---- optimizers
-// ------------------------------------------------------------------------------------------------------- One call
-// updates every parameter of a group. Arrays of `count` pointers; all contiguous and of one dtype per tensor. The
-// updates themselves, and what the numbers of a parameter are: ops/optim_rules.h.
+
+// One call updates every parameter of a group. Arrays of `count` pointers; all contiguous and of one dtype per tensor.
+// The updates themselves, and what the numbers of a parameter are: ops/optim_rules.h.
 #define FG_OPTIMS(X) \
   X(sgd)             \
   X(adam)            \
@@ -410,8 +409,8 @@ struct OptimArgs {
 };
 
 // ---- draws
-// ------------------------------------------------------------------------------------------------------------ Random
-// numbers whose count of words depends on the values, and the gradients of such numbers; elementwise.
+
+// Random numbers whose count of words depends on the values, and the gradients of such numbers; elementwise.
 enum class Draw : uint8_t {
   gamma,           // a = concentration
   poisson,         // a = rate
@@ -430,7 +429,6 @@ struct DrawArgs {
 };
 
 // ---- memory
-// -----------------------------------------------------------------------------------------------------------
 struct MemoryStats {
   int64_t allocated, reserved, peak_allocated, peak_reserved, blocks;
 };

@@ -2,8 +2,8 @@
 // the result out to any dtype. One block at a time, so that conversion never leaves the first cache.
 #pragma once
 #include "core/backend.h"
-#include "cpu/complex.h"
 #include "cpu/parallel.h"
+#include "ops/complex_number.h"
 
 #define FG_ISA plain  // half.h is written for the kernel files; here it is compiled without instruction set flags
 #include "cpu/half.h"

@@ -5,25 +5,14 @@
 
 #include "cpu/backend_cpu.h"
 #include "cpu/parallel.h"
+#include "ops/pad_rule.h"
 
 namespace fg::cpu {
 namespace {
 
 constexpr int64_t kChunkBytes = int64_t{1} << 16;
 
-// Which element of dimension d lies at `place`, counted from its start, that may be outside; -1: none does.
-int64_t source_of(const PadArgs& a, int d, int64_t place) {
-  const int64_t size = a.sizes[d];
-  if (place >= 0 && place < size) return place;
-  switch (a.border) {
-    case Border::reflect: return place < 0 ? -place : 2 * (size - 1) - place;
-    case Border::replicate: return place < 0 ? 0 : size - 1;
-    case Border::circular:  // what was cut off at the other end is not there to come round
-      return place < 0 ? place + size + std::min<int64_t>(a.after[d], 0)
-                       : place - size - std::min<int64_t>(a.before[d], 0);
-    default: return -1;
-  }
-}
+PaddedDim<int64_t> dimension(const PadArgs& a, int d) { return {a.border, a.sizes[d], a.before[d], a.after[d]}; }
 
 // The rows of the extended tensor: which row of the other belongs to each, -1: none.
 struct Rows {
@@ -45,7 +34,7 @@ struct Rows {
     int64_t stride = 1, place = 0;
     for (int d = 1; d < args.ndim; ++d) {
       const int64_t n = d + 1 < args.ndim ? extended(d) : row + 1, next = row / n;
-      const int64_t from = source_of(args, d, row - next * n - args.before[d]);
+      const int64_t from = dimension(args, d).source(row - next * n - args.before[d]);
       if (from < 0) return -1;
       place += from * stride;
       stride *= args.sizes[d];
@@ -64,6 +53,7 @@ template <class F> void for_chunks(int64_t chunks, int64_t cost_ns, const F& bod
 
 template <class S> void pad_rows(const PadArgs& a) {
   const Rows rows(a);
+  const PaddedDim<int64_t> inner = dimension(a, 0);
   S value;
   std::memcpy(&value, a.value, sizeof(S));
   const int64_t bytes = rows.length * static_cast<int64_t>(sizeof(S));
@@ -82,7 +72,7 @@ template <class S> void pad_rows(const PadArgs& a) {
         std::fill(out, out + rows.begin, value);
         std::fill(out + end, out + rows.length, value);
       } else {
-        const auto outside = [&](int64_t i) { out[i] = in[source_of(a, 0, i - a.before[0])]; };
+        const auto outside = [&](int64_t i) { out[i] = in[inner.source(i - a.before[0])]; };
         for (int64_t i = 0; i < rows.begin; ++i) outside(i);
         for (int64_t i = end; i < rows.length; ++i) outside(i);
       }
@@ -93,6 +83,7 @@ template <class S> void pad_rows(const PadArgs& a) {
 
 template <class T> void add_rows(const PadArgs& a) {
   const Rows rows(a);
+  const PaddedDim<int64_t> inner = dimension(a, 0);
   const int64_t height = rows.count / rows.planes, planes = rows.planes;
   int64_t plane = a.sizes[0];
   for (int d = 1; d < a.ndim; ++d) plane *= a.sizes[d];
@@ -106,7 +97,7 @@ template <class T> void add_rows(const PadArgs& a) {
     const T* g = static_cast<const T*>(a.in) + first * height * rows.length;
     for (int64_t row = first * height; row < last * height; ++row, g += rows.length) {
       T* to = gx + rows.source(row) * a.sizes[0];
-      const auto outside = [&](int64_t i) { to[source_of(a, 0, i - a.before[0])] += g[i]; };
+      const auto outside = [&](int64_t i) { to[inner.source(i - a.before[0])] += g[i]; };
       for (int64_t i = 0; i < rows.begin; ++i) outside(i);
       for (int64_t i = rows.begin + rows.middle; i < rows.length; ++i) outside(i);
       T* __restrict sums = to + rows.skip;

@@ -1,5 +1,5 @@
-// Elements as unsigned keys whose order is that of sorting: NaN last, -0 equal to 0. With the place beside it, a key is
-// a record; the same code then serves every dtype. For files of cpu/ that are compiled once.
+// Keys (ops/key_rule.h) with the place beside them: records, so that the same code serves every dtype. For files of
+// cpu/ that are compiled once.
 #pragma once
 #include <algorithm>
 #include <cstdint>
@@ -8,43 +8,9 @@
 #include "core/backend.h"
 #include "cpu/backend_cpu.h"
 #include "cpu/parallel.h"
+#include "ops/key_rule.h"
 
 namespace fg::cpu {
-
-enum class Order { natural, with_sign, floating };
-
-template <class K, Order order, int mantissa_bits> struct KeyRule {
-  using Key = K;  // also the type in which elements are moved
-  static constexpr K kTop = static_cast<K>(K{1} << (sizeof(K) * 8 - 1));
-  static constexpr K kNan = static_cast<K>(~K{0});
-  static constexpr bool kFloating = order == Order::floating;
-  // bits: of the element. Smaller key: earlier in ascending order.
-  static K key(K bits) {
-    if constexpr (order == Order::natural) return bits;
-    if constexpr (order == Order::with_sign) return static_cast<K>(bits ^ kTop);
-    constexpr K magnitude_mask = static_cast<K>(kTop - 1);
-    constexpr K infinity = static_cast<K>(magnitude_mask >> mantissa_bits << mantissa_bits);
-    const K magnitude = static_cast<K>(bits & magnitude_mask);
-    const K ordered = static_cast<K>((bits & kTop) && magnitude ? ~bits : bits | kTop);
-    return magnitude > infinity ? kNan : ordered;
-  }
-};
-
-// f(KeyRule) for a dtype.
-template <class F> auto with_rule(DType dtype, const F& f) {
-  switch (dtype) {
-    case DType::Bool:
-    case DType::UInt8: return f(KeyRule<uint8_t, Order::natural, 0>());
-    case DType::Int8: return f(KeyRule<uint8_t, Order::with_sign, 0>());
-    case DType::Int16: return f(KeyRule<uint16_t, Order::with_sign, 0>());
-    case DType::Int32: return f(KeyRule<uint32_t, Order::with_sign, 0>());
-    case DType::Int64: return f(KeyRule<uint64_t, Order::with_sign, 0>());
-    case DType::Float16: return f(KeyRule<uint16_t, Order::floating, 10>());
-    case DType::BFloat16: return f(KeyRule<uint16_t, Order::floating, 7>());
-    case DType::Float32: return f(KeyRule<uint32_t, Order::floating, 23>());
-    default: return f(KeyRule<uint64_t, Order::floating, 52>());
-  }
-}
 
 // A key of up to 32 bits and a place below 2^32 share one word, ordered by key, then place.
 struct Packed {

@@ -201,7 +201,6 @@ template <class T> FG_DEVICE void store_float(void* data, int64_t i, DType t, T 
 }
 
 // ---- vectors: N neighbours in one access
-// ------------------------------------------------------------------------------
 template <class S, int N> struct alignas(sizeof(S) * N) Pack {
   S v[N];
 };

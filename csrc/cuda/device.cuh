@@ -19,6 +19,7 @@
 
 #define FG_DEVICE __device__ __forceinline__
 #define FG_HD FG_DEVICE  // the words of ops/formula.h run in kernels only
+#define FG_HD_INLINE FG_DEVICE
 
 #ifdef FG_CUDA_EMULATE
 #define FG_SHARED(type, name, count)    \
@@ -39,7 +40,6 @@
 namespace fg::cuda {
 
 // ---- backend.cpp and memory.cpp
-// ---------------------------------------------------------------------------------------
 void set_error(const char* where, const char* what);  // the first one since take_error() is kept
 bool check(cudaError_t error, const char* where);     // true when it is cudaSuccess
 void use_device(int device);                          // makes it current in this thread
@@ -77,7 +77,6 @@ template <class T> bool fetch(T* to, const T* from, Stream stream) {
 }
 
 // ---- launch
-// -----------------------------------------------------------------------------------------------------------
 #ifdef FG_CUDA_EMULATE
 template <class... P>
 void launch(const char* name, bool barriers, void (*kernel)(P...), dim3 grid, dim3 block, size_t smem, Stream,
@@ -116,6 +115,9 @@ inline int item_size(DType t) {
   };
   return bytes[static_cast<int>(t)];
 }
+struct alignas(16) Sixteen {  // bytes that are moved as they are
+  uint64_t low, high;
+};
 inline bool is_float(DType t) { return t >= DType::Float16 && t <= DType::Float64; }
 
 FG_DEVICE int64_t global_thread() { return int64_t(blockIdx.x) * blockDim.x + threadIdx.x; }

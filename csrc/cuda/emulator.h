@@ -95,7 +95,6 @@ template <class T> T atomicMin(T* p, T value) {
 inline void __threadfence() {}
 
 // ---- the part of the CUDA runtime that host code uses; device memory is host memory
-// ----------------------------------
 enum cudaError_t { cudaSuccess = 0, cudaErrorMemoryAllocation = 2, cudaErrorLaunchFailure = 719 };
 enum cudaMemcpyKind {
   cudaMemcpyHostToHost,

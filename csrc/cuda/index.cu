@@ -17,15 +17,21 @@ constexpr long long kNone = 0x7f7f7f7f7f7f7f7f;  // what memset can write, beyon
 
 // Operands: out, index, src.
 FG_DEVICE int64_t wrap(int64_t index, int64_t size) { return index < 0 ? index + size : index; }
+// The same for one that has not been checked yet; -1: out of range.
+FG_DEVICE int64_t checked(int64_t index, int64_t size, bool no_wrap) {
+  if (!no_wrap) index = wrap(index, size);
+  return index < 0 || index >= size ? -1 : index;
+}
 
 template <class U>
-__global__ void __launch_bounds__(kThreads) gather_kernel(const __grid_constant__ StridedArgs<3> args, int64_t size,
-                                                          int64_t stride, long long base, long long* bad) {
+__global__ void __launch_bounds__(kThreads)
+    gather_kernel(const __grid_constant__ StridedArgs<3> args, int64_t size, int64_t stride, bool no_wrap,
+                  long long base, long long* bad) {
   for (int64_t i = global_thread(); i < args.n; i += global_threads()) {
     int64_t at[3];
     args.offsets(static_cast<uint32_t>(i), at);
-    int64_t index = wrap(static_cast<const int64_t*>(args.data[1])[at[1]], size);
-    if (index < 0 || index >= size) {
+    int64_t index = checked(static_cast<const int64_t*>(args.data[1])[at[1]], size, no_wrap);
+    if (index < 0) {
       atomicMin(bad, base + static_cast<long long>(i));
     } else {
       static_cast<U*>(args.data[0])[at[0]] = static_cast<const U*>(args.data[2])[at[2] + index * stride];
@@ -33,13 +39,13 @@ __global__ void __launch_bounds__(kThreads) gather_kernel(const __grid_constant_
   }
 }
 
-__global__ void __launch_bounds__(kThreads)
-    check_kernel(const __grid_constant__ StridedArgs<3> args, int64_t size, long long base, long long* bad) {
+__global__ void __launch_bounds__(kThreads) check_kernel(const __grid_constant__ StridedArgs<3> args, int64_t size,
+                                                         bool no_wrap, long long base, long long* bad) {
   for (int64_t i = global_thread(); i < args.n; i += global_threads()) {
     int64_t at[3];
     args.offsets(static_cast<uint32_t>(i), at);
-    int64_t index = wrap(static_cast<const int64_t*>(args.data[1])[at[1]], size);
-    if (index < 0 || index >= size) atomicMin(bad, base + static_cast<long long>(i));
+    int64_t index = checked(static_cast<const int64_t*>(args.data[1])[at[1]], size, no_wrap);
+    if (index < 0) atomicMin(bad, base + static_cast<long long>(i));
   }
 }
 
@@ -76,7 +82,7 @@ template <class Fn> int64_t with_check(IndexArgs& args, Fn&& launch_part) {
 template <class U> int64_t gather_as(IndexArgs& args) {
   return with_check(args, [&](const Iter& part, long long base, long long* bad) {
     FG_LAUNCH_FREE(gather_kernel<U>, grid_for(part.numel, part.stream), kThreads, 0, part.stream, strided_args<3>(part),
-                   args.size, args.stride, base, bad);
+                   args.size, args.stride, args.no_wrap != 0, base, bad);
   });
 }
 int64_t gather(IndexArgs& args) {
@@ -91,7 +97,6 @@ int64_t gather(IndexArgs& args) {
 }
 
 // ---- scatter
-// ----------------------------------------------------------------------------------------------------------
 template <class S> struct Wide {
   using type = int64_t;
 };
@@ -212,7 +217,7 @@ int64_t scatter(IndexArgs& args) {
   args.iter.inputs = 2;
   int64_t verdict = with_check(args, [&](const Iter& part, long long base, long long* bad) {
     FG_LAUNCH_FREE(check_kernel, grid_for(part.numel, part.stream), kThreads, 0, part.stream, strided_args<3>(part),
-                   args.size, base, bad);
+                   args.size, args.no_wrap != 0, base, bad);
   });
   if (verdict != -1) return verdict;
   split(args.iter, [&](const Iter& part) { FG_SWITCH(part.out.dtype, S, scatter_part<S>(part, args)) });
@@ -220,7 +225,6 @@ int64_t scatter(IndexArgs& args) {
 }
 
 // ---- nonzero
-// ----------------------------------------------------------------------------------------------------------
 FG_DEVICE int count_own(const uint8_t* mask, int64_t n, int64_t first) {
   int count = 0;
   for (int k = 0; k < kItems; ++k) count += first + k < n && mask[first + k] != 0;
@@ -257,7 +261,6 @@ int64_t nonzero(const uint8_t* mask, int64_t n, int64_t* out, Stream stream) {
 }
 
 // ---- triangle
-// ---------------------------------------------------------------------------------------------------------
 template <class U>
 __global__ void __launch_bounds__(kThreads)
     triangle_kernel(U* out, const U* in, int64_t n, int64_t rows, int64_t cols, int64_t diagonal, int upper) {
@@ -266,7 +269,7 @@ __global__ void __launch_bounds__(kThreads)
     int64_t row = n <= UINT32_MAX ? static_cast<uint32_t>(line) % static_cast<uint32_t>(rows) : line % rows;
     int64_t off = i - line * cols - row;
     bool keep = upper ? off >= diagonal : off <= diagonal;
-    out[i] = keep ? in[i] : U(0);
+    out[i] = keep ? in[i] : U{};
   }
 }
 template <class U>
@@ -283,7 +286,8 @@ void triangle(void* out, const void* in, int64_t bytes, int64_t batch, int64_t r
     case 1: return triangle_as<uint8_t>(out, in, n, rows, cols, diagonal, upper, stream);
     case 2: return triangle_as<uint16_t>(out, in, n, rows, cols, diagonal, upper, stream);
     case 4: return triangle_as<uint32_t>(out, in, n, rows, cols, diagonal, upper, stream);
-    default: return triangle_as<uint64_t>(out, in, n, rows, cols, diagonal, upper, stream);
+    case 8: return triangle_as<uint64_t>(out, in, n, rows, cols, diagonal, upper, stream);
+    default: return triangle_as<Sixteen>(out, in, n, rows, cols, diagonal, upper, stream);
   }
 }
 

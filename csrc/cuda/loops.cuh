@@ -131,7 +131,6 @@ __global__ void __launch_bounds__(kThreads)
 }
 
 // ---- host
-// -------------------------------------------------------------------------------------------------------------
 inline char* move(void* data, int64_t elements, DType t) { return static_cast<char*>(data) + elements * item_size(t); }
 
 // An Iter with more than kStridedDims dimensions or 2^31 elements becomes several, each passed to fn in row-major

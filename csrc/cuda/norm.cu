@@ -146,7 +146,6 @@ void layer_norm_grad(const LayerNormArgs& args) {
 }
 
 // ---- negative log likelihood
-// ------------------------------------------------------------------------------------------
 struct NllOperands {
   void *out, *total_weight;
   const void *in, *weight, *g;

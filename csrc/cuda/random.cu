@@ -6,38 +6,13 @@
 // this device.
 #include <cmath>
 
-#include "core/philox.h"
 #include "cuda/convert.cuh"
+#include "cuda/philox.cuh"
 #include "cuda/sort.cuh"
 #include "cuda/tables.h"
 
 namespace fg::cuda {
 namespace {
-
-using Counter = PhiloxState;
-// Whoever calls has the generator's lock.
-Counter take(void* generator, int64_t counters) {
-  auto* g = static_cast<PhiloxState*>(generator);
-  Counter c = *g;
-  g->offset += static_cast<uint64_t>(counters);
-  return c;
-}
-
-struct Words {
-  uint32_t v[4];
-};
-FG_DEVICE Words philox(uint64_t seed, uint64_t low, uint32_t high) {
-  uint32_t k0 = static_cast<uint32_t>(seed), k1 = static_cast<uint32_t>(seed >> 32);
-  Words c{{static_cast<uint32_t>(low), static_cast<uint32_t>(low >> 32), high, 0}};
-  FG_UNROLL
-  for (int round = 0; round < 10; ++round) {
-    uint64_t a = uint64_t(0xD2511F53u) * c.v[0], b = uint64_t(0xCD9E8D57u) * c.v[2];
-    c = {{static_cast<uint32_t>(b >> 32) ^ c.v[1] ^ k0, static_cast<uint32_t>(b),
-          static_cast<uint32_t>(a >> 32) ^ c.v[3] ^ k1, static_cast<uint32_t>(a)}};
-    k0 += 0x9E3779B9u, k1 += 0xBB67AE85u;
-  }
-  return c;
-}
 
 struct RandomOperands {
   void* out;
@@ -189,7 +164,6 @@ void random(const RandomArgs& args) {
 }
 
 // ---- permutations: random keys, sorted
-// --------------------------------------------------------------------------------
 __global__ void __launch_bounds__(kThreads)
     random_keys_kernel(uint32_t* keys, uint32_t* values, int64_t n, Counter counter) {
   for (int64_t i = global_thread(); i < (n + 3) / 4; i += global_threads()) {

@@ -211,7 +211,6 @@ template <class T> struct LogSumExp {
 };
 
 // ---- kernels
-// ----------------------------------------------------------------------------------------------------------
 struct Target {
   void* out;
   int64_t* indices;

@@ -77,7 +77,6 @@ __global__ void __launch_bounds__(kThreads)
 }
 
 // ---- cumulative
-// -------------------------------------------------------------------------------------------------------
 template <class T>
 using Unsigned = typename std::conditional_t<std::is_integral_v<T>, std::make_unsigned<T>, std::type_identity<T>>::type;
 
@@ -150,7 +149,6 @@ __global__ void __launch_bounds__(kThreads)
 }
 
 // ---- host
-// -------------------------------------------------------------------------------------------------------------
 template <bool kLog> void softmax(const RowArgs& args) {
   if (args.outer * args.inner == 0 || args.size == 0) return;
   Lines lines = Lines::of(args.outer, args.size, args.inner);

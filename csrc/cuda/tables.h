@@ -16,7 +16,14 @@ namespace fg::cuda {
   X(matmul)                  \
   X(index)                   \
   X(random)                  \
-  X(optim)
+  X(optim)                   \
+  X(conv)                    \
+  X(pool)                    \
+  X(pad)                     \
+  X(batch_norm)              \
+  X(order)                   \
+  X(draw)                    \
+  X(complex)
 #define X(family) void fill_##family(Backend& table);
 FG_CUDA_FAMILIES(X)
 #undef X

@@ -1,37 +1,45 @@
-// One complex number as the rows of ops/*.def see it: the words of ops/formula.h for Cx<float> and Cx<double>. Compiled
-// once, not for each instruction set; the elementary functions are those of the C library.
+// One complex number as the rows of ops/*.def see it: the words of ops/formula.h for Cx<float> and Cx<double>, on every
+// device. The elementary functions are those of std::complex, or of the library that FG_COMPLEX_SPACE names.
 //
 // Comparisons other than == and != look at the real part: rows use them on magnitudes only.
 #pragma once
 #include <cmath>
-#include <complex>
 #include <type_traits>
+#ifndef FG_COMPLEX_SPACE
+#include <complex>
+#define FG_COMPLEX_SPACE std
+#endif
+#ifndef FG_HD
+#define FG_HD
+#endif
 
-namespace fg::cpu {
-namespace {
+namespace fg {
+
+namespace complex_library = FG_COMPLEX_SPACE;
 
 struct CxMask {
   bool v;
-  friend CxMask operator&(CxMask a, CxMask b) { return {a.v && b.v}; }
-  friend CxMask operator|(CxMask a, CxMask b) { return {a.v || b.v}; }
-  friend CxMask operator^(CxMask a, CxMask b) { return {a.v != b.v}; }
+  friend FG_HD CxMask operator&(CxMask a, CxMask b) { return {a.v && b.v}; }
+  friend FG_HD CxMask operator|(CxMask a, CxMask b) { return {a.v || b.v}; }
+  friend FG_HD CxMask operator^(CxMask a, CxMask b) { return {a.v != b.v}; }
 };
 
 template <class T> struct Cx {
+  using Library = complex_library::complex<T>;
   T re, im;
 
   Cx() = default;
-  Cx(T real, T imaginary) : re(real), im(imaginary) {}
-  template <class N, class = std::enable_if_t<std::is_arithmetic_v<N>>> Cx(N n) : re(static_cast<T>(n)), im(0) {}
-  Cx(std::complex<T> z) : re(z.real()), im(z.imag()) {}
-  operator std::complex<T>() const { return {re, im}; }
+  FG_HD Cx(T real, T imaginary) : re(real), im(imaginary) {}
+  template <class N, class = std::enable_if_t<std::is_arithmetic_v<N>>> FG_HD Cx(N n) : re(static_cast<T>(n)), im(0) {}
+  FG_HD Cx(Library z) : re(z.real()), im(z.imag()) {}
+  FG_HD operator Library() const { return {re, im}; }
 
-  friend Cx operator+(Cx a, Cx b) { return {a.re + b.re, a.im + b.im}; }
-  friend Cx operator-(Cx a, Cx b) { return {a.re - b.re, a.im - b.im}; }
-  friend Cx operator-(Cx a) { return {-a.re, -a.im}; }
-  friend Cx operator*(Cx a, Cx b) { return {a.re * b.re - a.im * b.im, a.re * b.im + a.im * b.re}; }
+  friend FG_HD Cx operator+(Cx a, Cx b) { return {a.re + b.re, a.im + b.im}; }
+  friend FG_HD Cx operator-(Cx a, Cx b) { return {a.re - b.re, a.im - b.im}; }
+  friend FG_HD Cx operator-(Cx a) { return {-a.re, -a.im}; }
+  friend FG_HD Cx operator*(Cx a, Cx b) { return {a.re * b.re - a.im * b.im, a.re * b.im + a.im * b.re}; }
   // Smith's way: no overflow where the quotient has none.
-  friend Cx operator/(Cx a, Cx b) {
+  friend FG_HD Cx operator/(Cx a, Cx b) {
     if (std::fabs(b.re) >= std::fabs(b.im)) {
       if (b.re == 0 && b.im == 0) return {a.re / std::fabs(b.re), a.im / std::fabs(b.im)};
       T ratio = b.im / b.re, scale = 1 / (b.re + b.im * ratio);
@@ -41,22 +49,22 @@ template <class T> struct Cx {
     return {(a.re * ratio + a.im) * scale, (a.im * ratio - a.re) * scale};
   }
 
-  friend CxMask operator==(Cx a, Cx b) { return {a.re == b.re && a.im == b.im}; }
-  friend CxMask operator!=(Cx a, Cx b) { return {a.re != b.re || a.im != b.im}; }
-  friend CxMask operator<(Cx a, Cx b) { return {a.re < b.re}; }
-  friend Cx where(CxMask m, Cx a, Cx b) { return m.v ? a : b; }
+  friend FG_HD CxMask operator==(Cx a, Cx b) { return {a.re == b.re && a.im == b.im}; }
+  friend FG_HD CxMask operator!=(Cx a, Cx b) { return {a.re != b.re || a.im != b.im}; }
+  friend FG_HD CxMask operator<(Cx a, Cx b) { return {a.re < b.re}; }
+  friend FG_HD Cx where(CxMask m, Cx a, Cx b) { return m.v ? a : b; }
 
-  friend Cx zero(Cx) { return {0, 0}; }
-  friend Cx conj(Cx a) { return {a.re, -a.im}; }
-  friend Cx real(Cx a) { return {a.re, 0}; }
-  friend Cx abs(Cx a) { return {std::hypot(a.re, a.im), 0}; }
-  friend Cx sign(Cx a) {
+  friend FG_HD Cx zero(Cx) { return {0, 0}; }
+  friend FG_HD Cx conj(Cx a) { return {a.re, -a.im}; }
+  friend FG_HD Cx real(Cx a) { return {a.re, 0}; }
+  friend FG_HD Cx abs(Cx a) { return {std::hypot(a.re, a.im), 0}; }
+  friend FG_HD Cx sign(Cx a) {
     T size = std::hypot(a.re, a.im);
     return size == 0 ? Cx(0, 0) : Cx(a.re / size, a.im / size);
   }
 
 #define FG_WORD(word) \
-  friend Cx word(Cx a) { return std::word(static_cast<std::complex<T>>(a)); }
+  friend FG_HD Cx word(Cx a) { return complex_library::word(static_cast<Library>(a)); }
   FG_WORD(exp)
   FG_WORD(log)
   FG_WORD(log10)
@@ -74,25 +82,24 @@ template <class T> struct Cx {
   FG_WORD(acosh)
   FG_WORD(atanh)
 #undef FG_WORD
-  friend Cx exp2(Cx a) { return exp(a * Cx(0.693147180559945309417)); }
-  friend Cx log2(Cx a) { return log(a) * Cx(1.442695040888963407360); }
-  friend Cx sigmoid(Cx a) { return 1 / (1 + exp(-a)); }
-  friend Cx expm1(Cx a) {  // near 0 neither part may cancel
+  friend FG_HD Cx exp2(Cx a) { return exp(a * Cx(0.693147180559945309417)); }
+  friend FG_HD Cx log2(Cx a) { return log(a) * Cx(1.442695040888963407360); }
+  friend FG_HD Cx sigmoid(Cx a) { return 1 / (1 + exp(-a)); }
+  friend FG_HD Cx expm1(Cx a) {  // near 0 neither part may cancel
     T half = std::sin(a.im / 2), grown = std::exp(a.re);
     return {std::expm1(a.re) * std::cos(a.im) - 2 * half * half, grown * std::sin(a.im)};
   }
-  friend Cx log1p(Cx a) {
+  friend FG_HD Cx log1p(Cx a) {
     T x = a.re, y = a.im, size = std::hypot(x + 1, y);
     // |1 + a|^2 - 1 is taken apart where the logarithm of |1 + a| would cancel.
     T modulus = size > T(0.5) && size < T(2) ? std::log1p(x * (2 + x) + y * y) / 2 : std::log(size);
     return {modulus, std::atan2(y, x + 1)};
   }
-  friend Cx acosh_root(Cx a) { return sqrt(a - 1) * sqrt(a + 1); }
-  friend Cx pow(Cx a, Cx b) {
+  friend FG_HD Cx acosh_root(Cx a) { return sqrt(a - 1) * sqrt(a + 1); }
+  friend FG_HD Cx pow(Cx a, Cx b) {
     if (b.re == 0 && b.im == 0) return 1;
-    return std::pow(static_cast<std::complex<T>>(a), static_cast<std::complex<T>>(b));
+    return complex_library::pow(static_cast<Library>(a), static_cast<Library>(b));
   }
 };
 
-}  // namespace
-}  // namespace fg::cpu
+}  // namespace fg

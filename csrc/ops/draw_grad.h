@@ -3,11 +3,14 @@
 // torch (made by the authors of Pyro), so that gradients agree. Computed in double; digits of the fits: about four.
 #pragma once
 #include <cmath>
+#ifndef FG_HD_INLINE
+#define FG_HD_INLINE inline
+#endif
 
-namespace fg::cpu {
+namespace fg {
 
 // digamma for the positive arguments that occur here: recurrence up to 10, then the asymptotic series.
-inline double digamma_positive(double x) {
+FG_HD_INLINE double digamma_positive(double x) {
   double sum = 0;
   for (; x < 10; x += 1) sum -= 1 / x;
   const double z = 1 / (x * x);
@@ -17,10 +20,10 @@ inline double digamma_positive(double x) {
   return sum + std::log(x) - 0.5 / x - z * series;
 }
 
-inline double finite_or_zero(double x) { return x == x ? x : 0; }
+FG_HD_INLINE double finite_or_zero(double x) { return x == x ? x : 0; }
 
 // x near 0: the series of the lower incomplete gamma function and its derivative, six terms.
-inline double gamma_grad_small(double alpha, double x) {
+FG_HD_INLINE double gamma_grad_small(double alpha, double x) {
   double power = 1, series = 1 / alpha, squares = 1 / (alpha * alpha);
   for (int i = 1; i <= 5; ++i) {
     power *= -x / i;
@@ -33,7 +36,7 @@ inline double gamma_grad_small(double alpha, double x) {
 }
 
 // alpha large: a saddle point expansion, with its limit around x = alpha.
-inline double gamma_grad_large(double alpha, double x) {
+FG_HD_INLINE double gamma_grad_large(double alpha, double x) {
   if (0.9f * alpha <= x && x <= 1.1f * alpha) {
     const double first = 1 + 24 * alpha * (1 + 12 * alpha), alpha2 = alpha * alpha;
     const double second = 1440 * alpha2 + 6 * x * (53 - 120 * x) - 65 * x * x / alpha + alpha * (107 + 3600 * x);
@@ -46,7 +49,7 @@ inline double gamma_grad_large(double alpha, double x) {
   return -stirling * x * term / root;
 }
 
-template <class T> T gamma_grad(T alpha_, T x_) {
+template <class T> FG_HD_INLINE T gamma_grad(T alpha_, T x_) {
   const double alpha = alpha_, x = x_;
   if (x < 0.8f) return static_cast<T>(gamma_grad_small(alpha, x));
   if (alpha > 8) return static_cast<T>(gamma_grad_large(alpha, x));
@@ -63,7 +66,7 @@ template <class T> T gamma_grad(T alpha_, T x_) {
 }
 
 // Beta(alpha, beta), x near 0: slope with respect to alpha.
-inline double beta_grad_alpha_small(double x, double alpha, double beta) {
+FG_HD_INLINE double beta_grad_alpha_small(double x, double alpha, double beta) {
   const double factor = digamma_positive(alpha) - digamma_positive(alpha + beta) - std::log(x);
   double power = 1, series = 1 / alpha * (factor + 1 / alpha);
   for (int i = 1; i <= 10; ++i) {
@@ -74,7 +77,7 @@ inline double beta_grad_alpha_small(double x, double alpha, double beta) {
 }
 
 // The same with respect to beta.
-inline double beta_grad_beta_small(double x, double alpha, double beta) {
+FG_HD_INLINE double beta_grad_beta_small(double x, double alpha, double beta) {
   const double factor = digamma_positive(alpha + beta) - digamma_positive(beta);
   double power = 1, product = 1, slope = 0, series = factor / alpha;
   for (int i = 1; i <= 8; ++i) {
@@ -87,7 +90,7 @@ inline double beta_grad_beta_small(double x, double alpha, double beta) {
 }
 
 // Both parameters large: a saddle point expansion, with its limit around the mean.
-inline double beta_grad_alpha_middle(double x, double alpha, double beta) {
+FG_HD_INLINE double beta_grad_alpha_middle(double x, double alpha, double beta) {
   const double total = alpha + beta, mean = alpha / total, spread = std::sqrt(alpha * beta / (total + 1)) / total;
   const double beta2 = beta * beta, rest = 1 - x;
   if (mean - 0.1 * spread <= x && x <= mean + 0.1 * spread) {
@@ -110,7 +113,7 @@ inline double beta_grad_alpha_middle(double x, double alpha, double beta) {
 }
 
 // Of Beta(alpha, total - alpha), with respect to alpha, divided by 1 - x.
-template <class T> T dirichlet_grad(T x_, T alpha_, T total_) {
+template <class T> FG_HD_INLINE T dirichlet_grad(T x_, T alpha_, T total_) {
   const double x = x_, alpha = alpha_, total = total_, beta = total - alpha, edge = total * x * (1 - x);
   if (x <= 0.5 && edge < 2.5) return static_cast<T>(beta_grad_alpha_small(x, alpha, beta));
   if (x >= 0.5 && edge < 0.75) return static_cast<T>(-beta_grad_beta_small(1 - x, beta, alpha));
@@ -147,4 +150,4 @@ template <class T> T dirichlet_grad(T x_, T alpha_, T total_) {
   return static_cast<T>(sums[0] / sums[1] * (x * (digamma_positive(total) - digamma_positive(alpha)) / beta));
 }
 
-}  // namespace fg::cpu
+}  // namespace fg

@@ -4,7 +4,7 @@
 //   Vec<T>   cpu/vec.h          SIMD lanes, once per instruction set
 //   Num<T>   cuda/num.cuh       one number in a CUDA kernel
 //   Uses     below              constexpr: which operands a gradient reads (this decides what is saved)
-//   Cx<T>    cpu/complex.h      one complex number, compiled once
+//   Cx<T>    ops/complex_number.h   one complex number
 //   Tensor   ops/elementwise.cpp  recorded ops: the gradient of the gradient
 //
 // All of them are class types, so every word is found by argument-dependent lookup at instantiation. Words:

@@ -122,6 +122,15 @@ Tensor gathered(const Tensor& g, const Padding& padding, Dims sizes, const char*
   Tensor out;
   {
     NoGradGuard guard;
+    if (is_complex(g.dtype())) {  // numbers in pairs
+      Padding pairs = padding;
+      pairs.before.push(0), pairs.after.push(0);
+      DimArray pair_sizes(sizes);
+      pair_sizes.push(2);
+      out = view_as_complex(gathered(view_as_real(g), pairs, pair_sizes, name));
+      PadNode::record(out, g, padding, sizes, name, true);
+      return out;
+    }
     if (padding.border == Border::constant) {  // cut off what was added; what was cut off gets 0
       Padding back = padding;
       for (int d = 0; d < g.dim(); ++d) back.before[d] = -back.before[d], back.after[d] = -back.after[d];
@@ -162,6 +171,8 @@ Tensor pad_copied(const Tensor& x, Dims pads, Border border) {
   const int dims = static_cast<int>(pads.size() / 2);
   FG_CHECK(dims >= 1 && dims <= 3 && dims < x.dim(), Runtime,
            "pad: the last one to three dimensions can be padded, not ", dims, " of ", x.dim());
+  FG_CHECK(x.dtype() != DType::Bool || border == Border::circular, NotImplemented, "\"",
+           border == Border::reflect ? "reflection" : "replication", "_pad", dims, "d\" not implemented for 'Bool'");
   Padding padding = padding_of(x, pads, border);
   for (int d = x.dim() - dims; d < x.dim(); ++d) {
     const int64_t size = x.size(d), front = padding.before[d], back = padding.after[d], most = std::max(front, back);

@@ -1,0 +1,189 @@
+// Max pooling, and linear maps of single dimensions (averages over windows, interpolation): one thread for each element
+// of the result. The gradient of max pooling takes the outputs of a plane in their order, a tile at a time.
+#include "cuda/convert.cuh"
+#include "cuda/tables.h"
+
+namespace fg::cuda {
+namespace {
+
+template <class T> FG_DEVICE T lowest() {
+  if constexpr (std::is_floating_point_v<T>) {
+    return -static_cast<T>(INFINITY);
+  } else if constexpr (static_cast<T>(-1) > 0) {
+    return 0;
+  } else {
+    return static_cast<T>(static_cast<T>(1) << (8 * sizeof(T) - 1));
+  }
+}
+
+// bounds: the tables begin and end of the three dimensions one after the other, or null: regular windows. The first of
+// equal elements wins, and the last NaN.
+template <class T>
+__global__ void __launch_bounds__(kThreads)
+    max_pool_kernel(const __grid_constant__ MaxPoolArgs a, const int64_t* bounds, int64_t n) {
+  const int64_t in_plane = a.in_size[0] * a.in_size[1] * a.in_size[2];
+  const int64_t tables = a.per_plane ? a.planes : 1;
+  for (int64_t at = global_thread(); at < n; at += global_threads()) {
+    int64_t o[3], low[3], high[3], step[3], plane = at;
+    FG_UNROLL
+    for (int d = 2; d >= 0; --d) {
+      const int64_t next = plane / a.out_size[d];
+      o[d] = plane - next * a.out_size[d];
+      plane = next;
+    }
+    const int64_t* table = bounds;
+    FG_UNROLL
+    for (int d = 0; d < 3; ++d) {
+      if (table) {
+        const int64_t place = o[d] + (a.per_plane ? plane * a.out_size[d] : 0);
+        low[d] = table[place], high[d] = table[tables * a.out_size[d] + place], step[d] = 1;
+        table += 2 * tables * a.out_size[d];
+      } else {
+        low[d] = o[d] * a.stride[d] - a.padding[d], step[d] = a.dilation[d];
+        high[d] = low[d] + (a.kernel[d] - 1) * step[d] + 1;
+        if (low[d] < 0) low[d] += (-low[d] + step[d] - 1) / step[d] * step[d];
+        if (high[d] > a.in_size[d]) high[d] = a.in_size[d];
+      }
+    }
+    const T* in = static_cast<const T*>(a.in) + plane * in_plane;
+    T best = lowest<T>();
+    int64_t place = (low[0] * a.in_size[1] + low[1]) * a.in_size[2] + low[2];
+    for (int64_t z = low[0]; z < high[0]; z += step[0]) {
+      for (int64_t y = low[1]; y < high[1]; y += step[1]) {
+        for (int64_t x = low[2]; x < high[2]; x += step[2]) {
+          const int64_t i = (z * a.in_size[1] + y) * a.in_size[2] + x;
+          const T value = in[i];
+          if (value > best || value != value) best = value, place = i;
+        }
+      }
+    }
+    static_cast<T*>(a.out)[at] = best;
+    if (a.indices) a.indices[at] = place;
+  }
+}
+
+template <class T> void max_pool_as(const MaxPoolArgs& a, const int64_t* bounds) {
+  const int64_t n = a.planes * a.out_size[0] * a.out_size[1] * a.out_size[2];
+  FG_LAUNCH_FREE(max_pool_kernel<T>, grid_for(n, a.stream), kThreads, 0, a.stream, a, bounds, n);
+}
+
+bool upload(void* to, const void* from, int64_t bytes, Stream stream) {
+  use_device(stream.device);
+  return check(cudaMemcpyAsync(to, from, static_cast<size_t>(bytes), cudaMemcpyHostToDevice, handle(stream)), "upload");
+}
+
+void max_pool(const MaxPoolArgs& a) {
+  constexpr int64_t kBytes = sizeof(int64_t);
+  const int64_t tables = a.per_plane ? a.planes : 1, sizes = a.out_size[0] + a.out_size[1] + a.out_size[2];
+  Scratch bounds(a.begin[0] ? static_cast<size_t>(2 * tables * sizes * kBytes) : 0, a.stream);
+  if (a.begin[0]) {
+    if (!bounds) return;
+    int64_t* to = bounds.as<int64_t>();
+    for (int d = 0; d < 3; ++d) {
+      const int64_t n = tables * a.out_size[d];
+      if (!upload(to, a.begin[d], n * kBytes, a.stream) || !upload(to + n, a.end[d], n * kBytes, a.stream)) return;
+      to += 2 * n;
+    }
+  }
+  switch (a.dtype) {
+    case DType::Float32: return max_pool_as<float>(a, bounds.as<int64_t>());
+    case DType::Float64: return max_pool_as<double>(a, bounds.as<int64_t>());
+    case DType::UInt8: return max_pool_as<uint8_t>(a, bounds.as<int64_t>());
+    case DType::Int8: return max_pool_as<int8_t>(a, bounds.as<int64_t>());
+    case DType::Int16: return max_pool_as<int16_t>(a, bounds.as<int64_t>());
+    case DType::Int32: return max_pool_as<int32_t>(a, bounds.as<int64_t>());
+    case DType::Int64: return max_pool_as<int64_t>(a, bounds.as<int64_t>());
+    default: set_error("max_pool", "dtype not supported");
+  }
+}
+
+// A block takes planes, one after the other. Of the outputs of a tile that go to the same place, the first adds up all
+// of them and writes: a fixed order without atomics.
+template <class T>
+__global__ void __launch_bounds__(kThreads) max_pool_grad_kernel(T* gx, const T* g, const int64_t* indices,
+                                                                 int64_t planes, int64_t in_plane, int64_t out_plane) {
+  FG_SHARED(int64_t, places, kThreads);
+  FG_SHARED(T, values, kThreads);
+  for (int64_t plane = blockIdx.x; plane < planes; plane += gridDim.x) {
+    T* to = gx + plane * in_plane;
+    for (int64_t tile = 0; tile < out_plane; tile += kThreads) {
+      const int64_t i = tile + threadIdx.x, left = out_plane - tile;
+      const int count = left < kThreads ? static_cast<int>(left) : kThreads, own = threadIdx.x;
+      if (own < count) {
+        places[own] = indices[plane * out_plane + i];
+        values[own] = g[plane * out_plane + i];
+      }
+      __syncthreads();
+      bool first = own < count;
+      for (int k = 0; k < own && first; ++k) first = places[k] != places[own];
+      if (first) {
+        T sum = values[own];
+        for (int k = own + 1; k < count; ++k) {
+          if (places[k] == places[own]) sum += values[k];
+        }
+        to[places[own]] += sum;
+      }
+      __syncthreads();
+    }
+  }
+}
+
+template <class T> void max_pool_grad_as(const MaxPoolArgs& a) {
+  const int64_t in_plane = a.in_size[0] * a.in_size[1] * a.in_size[2];
+  const int64_t out_plane = a.out_size[0] * a.out_size[1] * a.out_size[2];
+  use_device(a.stream.device);
+  if (!check(cudaMemsetAsync(a.out, 0, static_cast<size_t>(a.planes * in_plane) * sizeof(T), handle(a.stream)),
+             "max_pool_grad") ||
+      out_plane == 0)
+    return;
+  const int64_t most = int64_t{multiprocessors(a.stream.device)} * 32;
+  const unsigned blocks = static_cast<unsigned>(a.planes < most ? a.planes : most);
+  FG_LAUNCH(max_pool_grad_kernel<T>, blocks, kThreads, 0, a.stream, static_cast<T*>(a.out),
+            static_cast<const T*>(a.grad), a.indices, a.planes, in_plane, out_plane);
+}
+void max_pool_grad(const MaxPoolArgs& a) {
+  return a.dtype == DType::Float64 ? max_pool_grad_as<double>(a) : max_pool_grad_as<float>(a);
+}
+
+// ---- linear maps of one dimension
+
+template <class T>
+__global__ void __launch_bounds__(kThreads)
+    resample_kernel(T* out, const T* in, int64_t in_size, int64_t out_size, int64_t inner, int64_t n,
+                    const int64_t* starts, const int64_t* places, const double* weights) {
+  for (int64_t at = global_thread(); at < n; at += global_threads()) {
+    const int64_t line = at / inner, outer = line / out_size, o = line - outer * out_size;
+    const T* from = in + (outer * in_size * inner + at - line * inner);
+    T sum = 0;
+    for (int64_t j = starts[o]; j < starts[o + 1]; ++j) sum += from[places[j] * inner] * static_cast<T>(weights[j]);
+    out[at] = sum;
+  }
+}
+
+template <class T> void resample_as(const ResampleArgs& a) {
+  const int64_t n = a.outer * a.out_size * a.inner, terms = a.starts[a.out_size];
+  static_assert(sizeof(double) == sizeof(int64_t));
+  constexpr int64_t kBytes = sizeof(int64_t);
+  Scratch tables(static_cast<size_t>((a.out_size + 1 + 2 * terms) * kBytes), a.stream);
+  if (!tables || n == 0) return;
+  int64_t *starts = tables.as<int64_t>(), *places = starts + a.out_size + 1;
+  double* weights = reinterpret_cast<double*>(places + terms);
+  if (!upload(starts, a.starts, (a.out_size + 1) * kBytes, a.stream) ||
+      (terms &&
+       (!upload(places, a.places, terms * kBytes, a.stream) || !upload(weights, a.weights, terms * kBytes, a.stream))))
+    return;
+  FG_LAUNCH_FREE(resample_kernel<T>, grid_for(n, a.stream), kThreads, 0, a.stream, static_cast<T*>(a.out),
+                 static_cast<const T*>(a.in), a.in_size, a.out_size, a.inner, n, starts, places, weights);
+}
+void resample(const ResampleArgs& a) {
+  return a.dtype == DType::Float64 ? resample_as<double>(a) : resample_as<float>(a);
+}
+
+}  // namespace
+
+void fill_pool(Backend& table) {
+  table.max_pool = max_pool;
+  table.max_pool_grad = max_pool_grad;
+  table.resample = resample;
+}
+}  // namespace fg::cuda
