@@ -213,6 +213,9 @@ CONVOLUTIONS_OF_A_KIND = {
     "depthwise, dilated": ((2, 3, 20, 19), (3, 1, 3, 3), dict(stride=(1, 2), dilation=2, groups=3)),
     "depthwise, two of each": ((2, 3, 9, 17), (6, 1, 3, 3), dict(padding=2, groups=3)),
     "depthwise volume": ((2, 3, 5, 6, 7), (3, 1, 2, 3, 3), dict(stride=(2, 1, 3), padding=1, groups=3)),
+    "depthwise, narrow": ((3, 5, 9, 6), (5, 1, 3, 3), dict(padding=1, groups=5)),
+    "depthwise, narrow, strided down": ((2, 4, 9, 5), (4, 1, 3, 3), dict(stride=(2, 1), padding=1, groups=4)),
+    "depthwise, narrow volume": ((2, 3, 6, 7, 3), (3, 1, 2, 3, 3), dict(stride=(2, 2, 1), padding=1, groups=3)),
     "depthwise row": ((2, 6, 50), (6, 1, 4), dict(padding=3, groups=6)),
     "strides beyond a depthwise kernel": ((2, 4, 11, 12), (4, 1, 2, 2), dict(stride=3, groups=4)),
 }
@@ -276,6 +279,67 @@ def test_convolution_with_time_first(torch):
         found.append([y, *m.autograd.grad(y.sin().sum(), leaves)])
     for a, e in zip(*found):
         assert_close(to_numpy(a), to_numpy(e), (1e-5, 1e-5))
+
+
+@pytest.mark.isa
+@pytest.mark.parametrize("dtype", ["float32", "float64", "uint8", "int64"])
+@pytest.mark.parametrize("dims,options", [
+    (1, dict(kernel_size=2)), (1, dict(kernel_size=5, stride=3, padding=2, dilation=2)),
+    (2, dict(kernel_size=2)), (2, dict(kernel_size=3, stride=2, padding=1)), (2, dict(kernel_size=3, stride=1)),
+    (3, dict(kernel_size=2, stride=(1, 2, 3), padding=1)),
+])  # fmt: skip
+def test_max_pool_with_and_without_places(dims, options, dtype, torch):
+    """Rows longer and shorter than a run, windows of nothing but the lowest number, NaN."""
+    shape = {1: (2, 3, 1301), 2: (2, 2, 11, 37), 3: (1, 2, 5, 6, 9)}[dims]
+    values = np.random.default_rng(0).integers(0, 50, shape).astype(dtype)
+    if dtype.startswith("float"):
+        values[..., : shape[-1] // 3] = -np.inf
+        values[..., shape[-1] // 2] = np.nan
+    name = f"max_pool{dims}d"
+    expected = getattr(torch.nn.functional, name)(torch.tensor(values), return_indices=True, **options)
+    x = fg.tensor(values)
+    both = getattr(fg.nn.functional, name)(x, return_indices=True, **options)
+    for a, e in zip(both, expected):
+        np.testing.assert_array_equal(a.numpy(), e.numpy())
+    np.testing.assert_array_equal(getattr(fg, name)(x, **options).numpy(), expected[0].numpy())
+
+
+def test_max_pool_makes_places_for_a_gradient_only():
+    x = fg.tensor(array(8, 16, 64, 64))
+    stats = fg._C.memory_stats
+    peaks = []
+    for _ in range(2):
+        before = stats("cpu")["allocated"]
+        fg._C.reset_peak_memory("cpu")
+        y = fg.max_pool2d(x, 2)
+        peaks.append(stats("cpu")["peak_allocated"] - before)
+        x.requires_grad_()
+    assert peaks[0] < 1.5 * y.nbytes and peaks[1] >= 3 * y.nbytes
+
+
+def test_global_average_is_a_mean(torch):
+    x = array(2, 3, 4, 5)
+    for m in (fg, torch):
+        y = m.nn.functional.adaptive_avg_pool2d(m.tensor(x).requires_grad_(), 1)
+        assert y.shape == (2, 3, 1, 1) and type(y.grad_fn).__name__ == "MeanBackward1"
+
+
+@pytest.mark.isa
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("channels", [1, 3, 32, 64, 101, 150])
+def test_batch_norm_of_vectors(channels, dtype, torch):
+    """Channels side by side: several vectors of them, single ones and a part of one."""
+    arrays = [array(37, channels), array(channels, seed=1), array(channels, seed=2)]
+    for training in (True, False):
+        found = []
+        for m, given in ((fg, dtype), (torch, "float64")):
+            leaves = [m.tensor(a.astype(given)).requires_grad_() for a in arrays]
+            running = m.full((channels,), 0.25, dtype=leaves[0].dtype), m.full((channels,), 1.5, dtype=leaves[0].dtype)
+            y = m.nn.functional.batch_norm(leaves[0], *running, *leaves[1:], training)
+            h = m.tensor(array(37, channels, seed=3).astype(given))
+            found.append([y, *running, *m.autograd.grad(y, leaves, h)])
+        for a, e in zip(*found):
+            assert_close(to_numpy(a), to_numpy(e), (5e-5, 1e-4) if dtype == "float32" else (1e-12, 1e-11))
 
 
 POOLING = [

@@ -97,7 +97,7 @@ template <class T> void weight_of_planes(const ConvArgs& a) {
     for (int64_t image = 0; image < a.batch; ++image) {
       const T* x = static_cast<const T*>(a.x) + (image * a.groups + group) * plane;
       if (!p.plain) {
-        copy_plane(padded, x, p);
+        copy_plane<T, true>(padded, x, p);
         x = padded;
       }
       DotRows<T> d;

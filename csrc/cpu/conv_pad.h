@@ -68,22 +68,36 @@ FG_INLINE Inside inside_of(const Padded& p, int d, int64_t phase) {
   return {begin, most(begin, end), shift};
 }
 
-// Fills the inside of a padded copy; what surrounds it must be zero already.
-template <class T> __attribute__((noinline)) void copy_plane(T* to, const T* plane, const Padded& p) {
+// Rows of n <= kLanes elements. Each is stored as a whole vector: the zeros behind it fall on what surrounds the plane
+// and on rows that come later.
+template <class T>
+FG_INLINE void copy_short_rows(T* to, int64_t pitch, const T* from, int64_t from_pitch, int64_t rows, int n) {
+  for (int64_t i = 0; i < rows; ++i) store(to + i * pitch, load_part(from + i * from_pitch, n));
+}
+
+// Fills the inside of a padded copy; what surrounds it must be zero already. slack: kLanes numbers behind the copy may
+// be set to zero.
+template <class T, bool slack = false>
+__attribute__((noinline)) void copy_plane(T* to, const T* plane, const Padded& p) {
   const int64_t row_size = p.extent[2], volume = p.extent[0] * p.extent[1] * row_size;
   for (int64_t fd = 0; fd < p.phases[0]; ++fd)
     for (int64_t fh = 0; fh < p.phases[1]; ++fh)
       for (int64_t fw = 0; fw < p.phases[2]; ++fw, to += volume) {
         const Inside deep = inside_of(p, 0, fd), high = inside_of(p, 1, fh), wide = inside_of(p, 2, fw);
-        const int64_t n = wide.end - wide.begin;
-        for (int64_t d = deep.begin; d < deep.end; ++d)
-          for (int64_t h = high.begin; h < high.end; ++h) {
-            const int64_t z = d * p.stride[0] + deep.shift, y = h * p.stride[1] + high.shift;
-            const T* from = plane + (z * p.size[1] + y) * p.size[2] + wide.begin * p.stride[2] + wide.shift;
-            T* at = to + (d * p.extent[1] + h) * row_size + wide.begin;
+        const int64_t n = wide.end - wide.begin, rows = high.end - high.begin, from_pitch = p.stride[1] * p.size[2];
+        for (int64_t d = deep.begin; d < deep.end; ++d) {
+          const int64_t z = d * p.stride[0] + deep.shift, y = high.begin * p.stride[1] + high.shift;
+          const T* from = plane + (z * p.size[1] + y) * p.size[2] + wide.begin * p.stride[2] + wide.shift;
+          T* at = to + (d * p.extent[1] + high.begin) * row_size + wide.begin;
+          if (slack && p.stride[2] == 1 && n > 0 && n <= kLanes<T>) {
+            copy_short_rows(at, row_size, from, from_pitch, rows, static_cast<int>(n));
+            continue;
+          }
+          for (int64_t h = 0; h < rows; ++h, at += row_size, from += from_pitch) {
             if (p.stride[2] == 1) copy_run(at, from, n);
             else copy_strided(at, from, n, p.stride[2]);
           }
+        }
       }
 }
 template <class T> void pad_plane(T* to, const T* plane, const Padded& p) {

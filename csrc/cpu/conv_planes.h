@@ -44,6 +44,7 @@ template <class T> struct RowBlock {
   T first;
   T* out;
   int64_t out_pitch, width;
+  bool spills;  // what lies between two rows may be written before the second
 };
 
 template <class T, int R, int K, class V>
@@ -87,9 +88,14 @@ template <class T, int R> __attribute__((noinline)) void block_of_rows(const Row
 #pragma GCC unroll 8
       for (int r = 0; r < R; ++r) store(out + r * b.out_pitch, sums[r]);
     } else {
+      // Where a row is one vector, what is stored behind its end is the next row's, which comes later.
       const int part = static_cast<int>(b.width - x);
+      const int64_t room = b.spills && b.width < L ? (R - 1) * b.out_pitch + b.width : 0;
 #pragma GCC unroll 8
-      for (int r = 0; r < R; ++r) store_part(out + r * b.out_pitch, sums[r], part);
+      for (int r = 0; r < R; ++r) {
+        if (r * b.out_pitch + L <= room) store(out + r * b.out_pitch, sums[r]);
+        else store_part(out + r * b.out_pitch, sums[r], part);
+      }
     }
   }
 }
@@ -180,6 +186,7 @@ template <class T> struct PlaneProduct {
             b.out = stride == 1 ? to : rows + f * kTall * row_pitch;
             b.out_pitch = stride == 1 ? p.step[1] : row_pitch;
             b.width = part.count[2];
+            b.spills = b.out_pitch == b.width || stride != 1;
             width += part.count[2];
             run_rows(b, n);
           }
@@ -209,7 +216,7 @@ template <class T> struct PlaneProduct {
       zero_run(padded, volume + slack);  // what surrounds the planes stays
       for (int64_t pair = chunk * group; pair < least(pairs, (chunk + 1) * group); ++pair) {
         for (int64_t c = 0; c < q.channels; ++c)
-          copy_plane(padded + c * q.padded.volume, q.plane_of(pair) + c * q.source_plane, q.padded);
+          copy_plane<T, true>(padded + c * q.padded.volume, q.plane_of(pair) + c * q.source_plane, q.padded);
         gather_weights(weights, pair % q.args.groups);
         for (int64_t row = 0; row < q.rows; ++row)
           result_plane(padded, weights, pair % q.args.groups, row, q.out_of(pair) + row * q.out_plane, rows);

@@ -32,7 +32,8 @@ struct PoolOptions {
   bool ceil_mode = false;
 };
 using ValueIndex = std::pair<Tensor, Tensor>;
-ValueIndex max_pool(const Tensor& x, int dims, const PoolOptions& options, const char* name);
+// Without `places` the second tensor may be undefined.
+ValueIndex max_pool(const Tensor& x, int dims, const PoolOptions& options, const char* name, bool places = true);
 ValueIndex adaptive_max_pool(const Tensor& x, Dims output, const char* name);
 // samples: (N, C, dims), where the windows of each plane lie
 ValueIndex fractional_max_pool(const Tensor& x, Dims kernel, Dims output, const Tensor& samples, const char* name);

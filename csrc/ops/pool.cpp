@@ -1,6 +1,7 @@
 // Pooling over one to three dimensions: the largest of each window with its place, and averages.
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "ops/linear_map.h"
 
@@ -132,18 +133,20 @@ struct MaxPoolNode final : Node {
   void apply(Tensor* g, Tensor* gx) override { gx[0] = put_back(g[0], indices.unpack(this), in_sizes, dims); }
 };
 
-ValueIndex pick(const Tensor& x_in, int dims, MaxPoolArgs& args, const char* node_name) {
+// Without `places` the indices are made only where the gradient needs them.
+ValueIndex pick(const Tensor& x_in, int dims, MaxPoolArgs& args, const char* node_name, bool places = true) {
   DType compute = kernel_dtype(x_in.dtype());
+  const bool recorded = is_floating(x_in.dtype()) && should_record(x_in);
   Tensor out, indices;
   {
     NoGradGuard guard;
     Tensor x = dense(to_dtype(x_in, compute));
     DimArray sizes = with_last(x, dims, args.out_size);
     out = Tensor::empty(sizes, compute, x.device());
-    indices = Tensor::empty(sizes, DType::Int64, x.device());
+    if (places || recorded) indices = Tensor::empty(sizes, DType::Int64, x.device());
     if (out.numel()) {
       args.out = out.mutable_data();
-      args.indices = indices.mutable_data<int64_t>();
+      args.indices = indices.defined() ? indices.mutable_data<int64_t>() : nullptr;
       args.in = x.data();
       args.dtype = compute;
       args.planes = count_of(x.sizes().first(static_cast<size_t>(x.dim() - dims)));
@@ -155,7 +158,7 @@ ValueIndex pick(const Tensor& x_in, int dims, MaxPoolArgs& args, const char* nod
     }
     out = to_dtype(out, x_in.dtype());
   }
-  if (is_floating(x_in.dtype()) && should_record(x_in)) {
+  if (recorded) {
     auto node = make_node<MaxPoolNode>(x_in);
     node->name_ = node_name;
     node->indices.save(indices);
@@ -187,16 +190,20 @@ const char* by_dims(int dims, const char* one, const char* two, const char* thre
 
 }  // namespace
 
-ValueIndex max_pool(const Tensor& x, int dims, const PoolOptions& options, const char* name) {
+ValueIndex max_pool(const Tensor& x, int dims, const PoolOptions& options, const char* name, bool places) {
   Window w = window_of(x, dims, options, name);
   MaxPoolArgs args{};
+  int64_t reach = 0;  // kernels count it in 32 bits
+  for (int d = 0; d < 3; ++d) reach = reach * w.in[d] + (w.kernel[d] - 1) * w.dilation[d];
+  FG_CHECK(reach < std::numeric_limits<int32_t>::max(), NotImplemented, name, ": windows over 2^31 elements");
   for (int d = 0; d < 3; ++d) {
     args.in_size[d] = w.in[d], args.out_size[d] = w.out[d], args.kernel[d] = w.kernel[d];
     args.stride[d] = w.stride[d], args.padding[d] = w.padding[d], args.dilation[d] = w.dilation[d];
   }
   return pick(
       x, dims, args,
-      by_dims(dims, "MaxPool1DWithIndicesBackward0", "MaxPool2DWithIndicesBackward0", "MaxPool3DWithIndicesBackward0"));
+      by_dims(dims, "MaxPool1DWithIndicesBackward0", "MaxPool2DWithIndicesBackward0", "MaxPool3DWithIndicesBackward0"),
+      places);
 }
 
 ValueIndex adaptive_max_pool(const Tensor& x, Dims output, const char* name) {
@@ -315,6 +322,11 @@ Tensor adaptive_avg_pool(const Tensor& x, Dims output, const char* name) {
   const Tensor room = checked_adaptive(x, output, name);
   FG_CHECK(is_floating(x.dtype()), NotImplemented, "\"", name, "\" not implemented for '", dtype_name(x.dtype()), "'");
   const int dims = static_cast<int>(output.size());
+  if (dims > 1 && std::all_of(output.begin(), output.end(), [](int64_t n) { return n == 1; })) {
+    DimArray whole;  // as torch has it, the node's name too
+    for (int k = dims; k > 0; --k) whole.push(-k);
+    return mean(x, Dims(whole), true);
+  }
   LinearTables tables;
   for (int k = 0; k < dims; ++k) {
     const int64_t in = x.size(x.dim() - dims + k), out = output[static_cast<size_t>(k)];

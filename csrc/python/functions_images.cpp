@@ -26,7 +26,7 @@ template <int dims> Tensor pooled(Call& c) { return dims == 3 ? in_float(c.tenso
 
 template <int dims> PyObject* max_pool_values(Call& c) {
   Pooling p(c, 4, 5);
-  return wrap(max_pool(pooled<dims>(c), dims, p.options, c.signature.name).first);
+  return wrap(max_pool(pooled<dims>(c), dims, p.options, c.signature.name, false).first);
 }
 template <int dims> PyObject* max_pool_both(Call& c) {
   Pooling p(c, 4, 5);

@@ -114,57 +114,100 @@ template <class T> void gradient_channel(const BatchNormArgs& a, int64_t c) {
   }
 }
 
-// ---- one number a channel and image: channels [c, c + m) side by side
-template <class T> void forward_columns(const BatchNormArgs& a, int64_t c, int64_t m) {
+// ---- one number a channel and image: W vectors of channels side by side, from channel c on. W is kWide, so that an
+// image gives some cache lines in a row, or 1, then m of its lanes count.
+constexpr int kWide = 4;
+
+template <class T, int W> struct Columns {
   using V = Vec<T>;
+  V v[W];
+  FG_INLINE static Columns filled(T x) {
+    Columns out;
+    return out.set([&](int) { return V(x); });
+  }
+  FG_INLINE static Columns load(const T* from, int64_t m) {
+    Columns out;
+    return out.set([&](int k) { return W == 1 ? load_part(from, m) : V::load(from + k * V::N); });
+  }
+  FG_INLINE static Columns load_or(const void* from, int64_t c, int64_t m, T otherwise) {
+    return from ? load(static_cast<const T*>(from) + c, m) : filled(otherwise);
+  }
+  FG_INLINE void store(void* to_any, int64_t at, int64_t m) const {
+    T* to = static_cast<T*>(to_any) + at;
+#pragma GCC unroll 4
+    for (int k = 0; k < W; ++k) {
+      if (W == 1) store_part(to, m, v[k]);
+      else v[k].store(to + k * V::N);
+    }
+  }
+  template <class F> FG_INLINE Columns& set(const F& f) {
+#pragma GCC unroll 4
+    for (int k = 0; k < W; ++k) v[k] = f(k);
+    return *this;
+  }
+};
+
+template <class T, int W> void forward_columns(const BatchNormArgs& a, int64_t c, int64_t m) {
+  using C = Columns<T, W>;
   const T* x = static_cast<const T*>(a.in) + c;
-  T* y = static_cast<T*>(a.out) + c;
   if (a.train) {
     const T count = static_cast<T>(a.batch);
-    V sum = 0, squares = 0;
-    for (int64_t n = 0; n < a.batch; ++n) sum = sum + load_part(x + n * a.channels, m);
-    const V mean = sum / count;
+    C sum = C::filled(0), squares = C::filled(0), mean, var, rstd;
     for (int64_t n = 0; n < a.batch; ++n) {
-      const V d = load_part(x + n * a.channels, m) - mean;
-      squares = squares + d * d;
+      const C row = C::load(x + n * a.channels, m);
+      sum.set([&](int k) { return sum.v[k] + row.v[k]; });
     }
-    const V var = squares / count;
-    store_part(static_cast<T*>(a.mean) + c, m, mean);
-    store_part(static_cast<T*>(a.var) + c, m, var);
-    store_part(static_cast<T*>(a.rstd) + c, m, 1 / sqrt(var + static_cast<T>(a.eps)));
+    mean.set([&](int k) { return sum.v[k] / count; });
+    for (int64_t n = 0; n < a.batch; ++n) {
+      const C row = C::load(x + n * a.channels, m);
+      squares.set([&](int k) {
+        const Vec<T> d = row.v[k] - mean.v[k];
+        return squares.v[k] + d * d;
+      });
+    }
+    var.set([&](int k) { return squares.v[k] / count; });
+    rstd.set([&](int k) { return 1 / sqrt(var.v[k] + static_cast<T>(a.eps)); });
+    mean.store(a.mean, c, m);
+    var.store(a.var, c, m);
+    rstd.store(a.rstd, c, m);
   }
   if (!a.out) return;
-  const V mean = load_part(static_cast<const T*>(a.mean) + c, m);
-  V scale = load_part(static_cast<const T*>(a.rstd) + c, m), shift = 0;
-  if (a.weight) scale = scale * load_part(static_cast<const T*>(a.weight) + c, m);
-  if (a.bias) shift = load_part(static_cast<const T*>(a.bias) + c, m);
-  for (int64_t n = 0; n < a.batch; ++n)
-    store_part(y + n * a.channels, m, (load_part(x + n * a.channels, m) - mean) * scale + shift);
+  const C mean = C::load_or(a.mean, c, m, 0), rstd = C::load_or(a.rstd, c, m, 1);
+  const C weight = C::load_or(a.weight, c, m, 1), shift = C::load_or(a.bias, c, m, 0);
+  C scale, y;
+  scale.set([&](int k) { return rstd.v[k] * weight.v[k]; });
+  for (int64_t n = 0; n < a.batch; ++n) {
+    const C row = C::load(x + n * a.channels, m);
+    y.set([&](int k) { return (row.v[k] - mean.v[k]) * scale.v[k] + shift.v[k]; });
+    y.store(a.out, n * a.channels + c, m);
+  }
 }
 
-template <class T> void gradient_columns(const BatchNormArgs& a, int64_t c, int64_t m) {
-  using V = Vec<T>;
+template <class T, int W> void gradient_columns(const BatchNormArgs& a, int64_t c, int64_t m) {
+  using C = Columns<T, W>;
   const T *x = static_cast<const T*>(a.in) + c, *g = static_cast<const T*>(a.grad) + c;
-  const V mean = load_part(static_cast<const T*>(a.mean) + c, m),
-          rstd = load_part(static_cast<const T*>(a.rstd) + c, m);
-  V sum = 0, sum_xh = 0;
+  const C mean = C::load_or(a.mean, c, m, 0), rstd = C::load_or(a.rstd, c, m, 1),
+          weight = C::load_or(a.weight, c, m, 1);
+  C sum = C::filled(0), sum_xh = C::filled(0);
   for (int64_t n = 0; n < a.batch; ++n) {
-    const V grad = load_part(g + n * a.channels, m);
-    sum = sum + grad;
-    sum_xh = sum_xh + grad * (load_part(x + n * a.channels, m) - mean);
+    const C row = C::load(x + n * a.channels, m), grad = C::load(g + n * a.channels, m);
+    sum.set([&](int k) { return sum.v[k] + grad.v[k]; });
+    sum_xh.set([&](int k) { return sum_xh.v[k] + grad.v[k] * (row.v[k] - mean.v[k]); });
   }
-  sum_xh = sum_xh * rstd;
-  if (a.gweight) store_part(static_cast<T*>(a.gweight) + c, m, sum_xh);
-  if (a.gbias) store_part(static_cast<T*>(a.gbias) + c, m, sum);
+  sum_xh.set([&](int k) { return sum_xh.v[k] * rstd.v[k]; });
+  if (a.gweight) sum_xh.store(a.gweight, c, m);
+  if (a.gbias) sum.store(a.gbias, c, m);
   if (!a.gx) return;
-  V scale = rstd;
-  if (a.weight) scale = scale * load_part(static_cast<const T*>(a.weight) + c, m);
   const T share = a.train ? 1 / static_cast<T>(a.batch) : 0;
-  const V mean_g = sum * share, slope = sum_xh * share * rstd;
-  T* gx = static_cast<T*>(a.gx) + c;
-  for (int64_t n = 0; n < a.batch; ++n)
-    store_part(gx + n * a.channels, m,
-               (load_part(g + n * a.channels, m) - mean_g - (load_part(x + n * a.channels, m) - mean) * slope) * scale);
+  C scale, mean_g, slope, gx;
+  scale.set([&](int k) { return rstd.v[k] * weight.v[k]; });
+  mean_g.set([&](int k) { return sum.v[k] * share; });
+  slope.set([&](int k) { return sum_xh.v[k] * share * rstd.v[k]; });
+  for (int64_t n = 0; n < a.batch; ++n) {
+    const C row = C::load(x + n * a.channels, m), grad = C::load(g + n * a.channels, m);
+    gx.set([&](int k) { return (grad.v[k] - mean_g.v[k] - (row.v[k] - mean.v[k]) * slope.v[k]) * scale.v[k]; });
+    gx.store(a.gx, n * a.channels + c, m);
+  }
 }
 
 template <class T, bool is_gradient> void norm(const BatchNormArgs& a) {
@@ -174,11 +217,13 @@ template <class T, bool is_gradient> void norm(const BatchNormArgs& a) {
     return;
   }
   if (a.spatial == 1) {
-    constexpr int64_t kLanes = Vec<T>::N;
-    for_chunks(ceil_divide(a.channels, kLanes), elements * 0.5, [&](int64_t chunk) {
-      const int64_t c = chunk * kLanes, m = smaller(kLanes, a.channels - c);
-      if constexpr (is_gradient) gradient_columns<T>(a, c, m);
-      else forward_columns<T>(a, c, m);
+    constexpr int64_t kLanes = Vec<T>::N, kWhole = kWide * kLanes;
+    const int64_t wide = a.channels / kWhole;
+    for_chunks(wide + ceil_divide(a.channels - wide * kWhole, kLanes), elements * 0.5, [&](int64_t chunk) {
+      const int64_t c = chunk < wide ? chunk * kWhole : wide * kWhole + (chunk - wide) * kLanes;
+      const int64_t m = smaller(kLanes, a.channels - c);
+      if (chunk < wide) (is_gradient ? gradient_columns<T, kWide> : forward_columns<T, kWide>)(a, c, m);
+      else (is_gradient ? gradient_columns<T, 1> : forward_columns<T, 1>)(a, c, m);
     });
     return;
   }

@@ -1,8 +1,8 @@
 // Largest elements of windows, with their places, and the gradient that puts numbers back there.
 //
 // Regular windows go row by row of the result: each kernel element is one loop over the row, which compares a strided
-// run of the image with the largest so far. Windows of any bounds (adaptive, fractional) go one by one. The first of
-// equal elements wins, and the last NaN, as in torch.
+// run of the image with the largest so far; places are kept as distances from the window's begin. Windows of any bounds
+// (adaptive, fractional) go one by one. The first of equal elements wins, and the last NaN, as in torch.
 #include "cpu/lines.h"
 
 namespace fg::cpu::FG_ISA {
@@ -17,62 +17,67 @@ template <class T> constexpr T floor_of() {
 
 constexpr int64_t kRun = 512;  // results at once, so that state stays in L1
 
-// best[i] and tap[i] of results [first, first + n) take in row[(first + i) * stride + shift]; lo, hi: those inside.
-template <class T, int Stride>
-FG_NOINLINE void take_row(const T* row, int64_t stride_any, T* best, int32_t* tap, int32_t code, int64_t n) {
+// best[i] and, if asked, far[i] of results [first, first + n) take in row[i * stride].
+template <class T, int Stride, bool places>
+FG_NOINLINE void take_row(const T* row, int64_t stride_any, T* best, int32_t* far, int32_t distance, int64_t n) {
   const int64_t stride = Stride ? Stride : stride_any;
   for (int64_t i = 0; i < n; ++i) {
     const T value = row[i * stride];
     const bool better = wins(value, best[i]);
     best[i] = better ? value : best[i];
-    tap[i] = better ? code : tap[i];
+    if constexpr (places) far[i] = better ? distance : far[i];
   }
 }
 
-template <class T>
+// The first element inside of the window at `at`: the place where nothing is above the lowest number.
+FG_NOINLINE int64_t first_inside(const MaxPoolArgs& a, const int64_t (&at)[3]) {
+  int64_t place = 0;
+  for (int d = 0; d < 3; ++d) {
+    const int64_t begin = at[d] * a.stride[d] - a.padding[d];
+    place = place * a.in_size[d] + (begin < 0 ? begin + ceil_divide(-begin, a.dilation[d]) * a.dilation[d] : begin);
+  }
+  return place;
+}
+
+template <class T, bool places>
 void regular_row(const MaxPoolArgs& a, const T* plane, int64_t z, int64_t y, T* out, int64_t* indices) {
-  alignas(64) T best[kRun];
-  alignas(64) int32_t tap[kRun];
+  alignas(64) int32_t far[kRun];
   const int64_t wide = a.out_size[2], s = a.stride[2];
+  const int64_t z0 = z * a.stride[0] - a.padding[0], y0 = y * a.stride[1] - a.padding[1];
   for (int64_t first = 0; first < wide; first += kRun) {
     const int64_t n = smaller(kRun, wide - first);
-    for (int64_t i = 0; i < n; ++i) best[i] = floor_of<T>(), tap[i] = -1;
+    T* best = out + first;
+    for (int64_t i = 0; i < n; ++i) best[i] = floor_of<T>();
+    if constexpr (places) memset(far, -1, sizeof(far));
     for (int64_t kz = 0; kz < a.kernel[0]; ++kz) {
-      const int64_t iz = z * a.stride[0] - a.padding[0] + kz * a.dilation[0];
+      const int64_t iz = z0 + kz * a.dilation[0];
       if (iz < 0 || iz >= a.in_size[0]) continue;
       for (int64_t ky = 0; ky < a.kernel[1]; ++ky) {
-        const int64_t iy = y * a.stride[1] - a.padding[1] + ky * a.dilation[1];
+        const int64_t iy = y0 + ky * a.dilation[1];
         if (iy < 0 || iy >= a.in_size[1]) continue;
         const T* row = plane + (iz * a.in_size[1] + iy) * a.in_size[2];
+        const int64_t rows_away = kz * a.dilation[0] * a.in_size[1] + ky * a.dilation[1];
         for (int64_t kx = 0; kx < a.kernel[2]; ++kx) {
           const int64_t shift = kx * a.dilation[2] - a.padding[2] + first * s;
           const int64_t low = shift < 0 ? ceil_divide(-shift, s) : 0;
           const int64_t high = a.in_size[2] > shift ? smaller(n, ceil_divide(a.in_size[2] - shift, s)) : 0;
           if (low >= high) continue;
-          const int32_t code = static_cast<int32_t>((kz * a.kernel[1] + ky) * a.kernel[2] + kx);
-          const auto take = s == 1 ? take_row<T, 1> : s == 2 ? take_row<T, 2> : take_row<T, 0>;
-          take(row + low * s + shift, s, best + low, tap + low, code, high - low);
+          const int32_t distance = static_cast<int32_t>(rows_away * a.in_size[2] + kx * a.dilation[2]);
+          const auto take = s == 1 ? take_row<T, 1, places> : s == 2 ? take_row<T, 2, places> : take_row<T, 0, places>;
+          take(row + low * s + shift, s, best + low, far + low, distance, high - low);
         }
       }
     }
-    for (int64_t i = 0; i < n; ++i) {
-      out[first + i] = best[i];
-      if (!indices) continue;
-      int64_t at[3] = {z, y, first + i}, k = tap[i], place = 0;
-      if (k < 0) {  // nothing but the lowest number: the first element inside
-        for (int d = 0; d < 3; ++d) {
-          const int64_t begin = at[d] * a.stride[d] - a.padding[d];
-          place =
-              place * a.in_size[d] + (begin < 0 ? begin + ceil_divide(-begin, a.dilation[d]) * a.dilation[d] : begin);
-        }
-      } else {
-        const int64_t kx = k % a.kernel[2], ky = k / a.kernel[2] % a.kernel[1], kz = k / a.kernel[2] / a.kernel[1];
-        place = ((z * a.stride[0] - a.padding[0] + kz * a.dilation[0]) * a.in_size[1] + y * a.stride[1] - a.padding[1] +
-                 ky * a.dilation[1]) *
-                    a.in_size[2] +
-                at[2] * s - a.padding[2] + kx * a.dilation[2];
+    if constexpr (places) {
+      const int64_t begin = (z0 * a.in_size[1] + y0) * a.in_size[2] + first * s - a.padding[2];
+      int32_t signs = 0;
+      for (int64_t i = 0; i < n; ++i) {
+        indices[first + i] = begin + i * s + far[i];
+        signs |= far[i];
       }
-      indices[first + i] = place;
+      if (signs < 0)
+        for (int64_t i = 0; i < n; ++i)
+          if (far[i] < 0) indices[first + i] = first_inside(a, {z, y, first + i});
     }
   }
 }
@@ -101,7 +106,7 @@ template <class T> void pool_plane(const MaxPoolArgs& a, int64_t p) {
   for (int64_t z = 0; z < a.out_size[0]; ++z)
     for (int64_t y = 0; y < a.out_size[1]; ++y, out += wide, indices += indices ? wide : 0) {
       if (!a.begin[0]) {
-        regular_row(a, plane, z, y, out, indices);
+        (indices ? regular_row<T, true> : regular_row<T, false>)(a, plane, z, y, out, indices);
         continue;
       }
       for (int64_t x = 0; x < wide; ++x) {
