@@ -134,6 +134,7 @@ enum class Row : uint8_t {
   cumprod,
   cummax,
   cummin,
+  logcumsumexp,  // floating dtypes
   kCount
 };
 constexpr int kRows = static_cast<int>(Row::kCount);
@@ -227,6 +228,30 @@ struct IndexArgs {
   int64_t bad;      // out: the first index out of range
 };
 
+// out (bags, width): for each bag the sum, or the mean, of the rows of table (rows, width) that
+// indices[starts[bag]] ... indices[starts[bag + 1] - 1] name. Float32 or Float64, contiguous. The return is -1, or the
+// place of an index out of range; nothing is written then.
+struct BagArgs {
+  void* out;
+  const void* table;
+  const int64_t *indices, *starts;
+  DType dtype;
+  int32_t mean;
+  int64_t bags, rows, width;
+  Stream stream;
+};
+// The p-norms of differences of rows: out (batch, rows, others) from a (batch, rows, width) and b (batch, others,
+// width). triangle: a is b, batch 1; only the pairs (i, j > i), one after another. Float32 or Float64, contiguous.
+struct DistanceArgs {
+  void* out;
+  const void *a, *b;
+  DType dtype;
+  int32_t triangle;
+  double order;
+  int64_t batch, rows, others, width;
+  Stream stream;
+};
+
 // ---- images
 
 // Three spatial dimensions always; missing leading ones have size 1. All operands contiguous and of one dtype: Float32,
@@ -274,6 +299,23 @@ struct ResampleArgs {
   int64_t outer, in_size, out_size, inner;
   const int64_t *starts, *places;
   const double* weights;
+  Stream stream;
+};
+
+// Discrete Fourier transforms along the middle dimension of (outer, size, inner), contiguous. from_real: of real
+// numbers, points 0 to size / 2; to_real: from these (the imaginary parts of the ends do not count) back to size real
+// numbers. roots: exp(-2 pi i k / size) for k < size. No prime factor of size is above kFftPrime. Results are
+// multiplied by scale.
+constexpr int64_t kFftPrime = 31;
+enum class Fft : uint8_t { forward, backward, from_real, to_real };
+struct FftArgs {
+  void* out;
+  const void* in;
+  const void* roots;
+  DType dtype;  // Float32 or Float64, of the parts
+  Fft kind;
+  int64_t outer, size, inner;
+  double scale;
   Stream stream;
 };
 
@@ -470,6 +512,9 @@ struct Backend {
   void (*max_pool)(const MaxPoolArgs&);
   void (*max_pool_grad)(const MaxPoolArgs&);  // out is gx
   void (*resample)(const ResampleArgs&);
+  void (*fft)(const FftArgs&);
+  int64_t (*bag_sums)(const BagArgs&);
+  void (*distances)(const DistanceArgs&);
   void (*pad)(const PadArgs&);
   void (*pad_grad)(const PadArgs&);
   void (*batch_norm)(const BatchNormArgs&);

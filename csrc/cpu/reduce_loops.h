@@ -126,7 +126,9 @@ struct ColumnPlan {
 };
 FG_NOINLINE ColumnPlan plan_columns(int64_t outer, int64_t size, int64_t inner, int64_t widest) {
   ColumnPlan plan;
-  plan.fold = inner >= 256 ? 1 : larger(1, smaller(smaller(widest, 1024) / inner, size / 4));
+  // As many states as pay for their merging at the end, but some vectors.
+  const int64_t pays = smaller(size / 4, larger(64 / inner, size / 32));
+  plan.fold = inner >= 256 ? 1 : larger(1, smaller(smaller(widest, 1024) / inner, pays));
   plan.width = plan.fold * inner;
   plan.rows = size / plan.fold;
   plan.tail = size % plan.fold * inner;

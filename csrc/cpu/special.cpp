@@ -16,13 +16,11 @@ namespace math {
 #define FG_ONE(name) \
   double name(double x) { return math::name(x); }
 FG_ONE(digamma)
-FG_ONE(erfinv)
 FG_ONE(erfcx)
 FG_ONE(i0)
 FG_ONE(i0e)
 FG_ONE(i1)
 FG_ONE(i1e)
-FG_ONE(ndtri)
 FG_ONE(log_ndtr)
 #undef FG_ONE
 #define FG_TWO(name) \

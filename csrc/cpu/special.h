@@ -1,18 +1,16 @@
-// The special functions of ops/special_math.h as plain calls: compiled once, called lane by lane from the kernels.
-// Calls cost little beside what they do, and results have the same bits for every instruction set.
+// The special functions of ops/special_math.h as plain calls: compiled once, called lane by lane from the kernels where
+// math_special.h has no form for vectors, or not for these lanes.
 #pragma once
 
 namespace fg::cpu::special {
 
 double lgamma(double x);
 double digamma(double x);
-double erfinv(double x);
 double erfcx(double x);
 double i0(double x);
 double i0e(double x);
 double i1(double x);
 double i1e(double x);
-double ndtri(double x);
 double log_ndtr(double x);
 double polygamma(double n, double x);
 double zeta(double s, double q);

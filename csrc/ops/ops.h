@@ -158,6 +158,15 @@ Tensor cumulative(const Tensor& t, int64_t dim, Row op, std::optional<DType> dty
 std::pair<Tensor, Tensor> cumulative_extremum(const Tensor& t, int64_t dim, bool minimum);
 Tensor layer_norm(const Tensor& t, Dims shape, const Tensor& weight, const Tensor& bias, double eps);
 
+// ---- pairs.cpp: without gradients, Float32 or Float64
+bool have_pairs(const Tensor& t);
+Tensor bag_sums(const Tensor& table, const Tensor& indices, const Tensor& starts, bool mean);
+Tensor distances(const Tensor& a, const Tensor& b, double order, bool triangle);  // of batches of one shape
+
+// ---- fft.cpp: one dimension, dense results without gradients
+bool can_transform(int64_t size, bool real);
+Tensor fourier(const Tensor& t, int dim, Fft kind, int64_t size, double scale);
+
 // ---- special.cpp
 // The same elements; backward through them fails: the derivative for `what` is not implemented.
 Tensor refuse_gradient(const Tensor& t, const char* what);

@@ -63,11 +63,12 @@ struct CumulativeNode final : Node {
   bool reverse;
   DType in_dtype;
   DimList sizes;
-  Saved x, y;  // cumprod: input and output; cummax: y holds the indices
+  Saved x, y;  // cumprod, logcumsumexp: input and output; cummax: y holds the indices
   const char* name() const override {
     switch (op) {
       case Row::cumsum: return "CumsumBackward0";
       case Row::cumprod: return "CumprodBackward0";
+      case Row::logcumsumexp: return "LogcumsumexpBackward0";
       case Row::cummax: return "CummaxBackward0";
       default: return "CumminBackward0";
     }
@@ -80,6 +81,8 @@ struct CumulativeNode final : Node {
       gx[0] = cumulative(g, dim, Row::cumsum, {}, !reverse);
     } else if (op == Row::cumprod) {
       gx[0] = cumprod_gradient(g, x.unpack(this), y.unpack(this));
+    } else if (op == Row::logcumsumexp) {
+      gx[0] = logcumsumexp_gradient(g, x.unpack(this), y.unpack(this));
     } else {
       if (sizes.size() == 0) {
         gx[0] = g;
@@ -88,6 +91,15 @@ struct CumulativeNode final : Node {
       gx[0] = scatter(zeros(sizes, g.dtype(), g.device()), dim, y.unpack(this), g, Scatter::add);
     }
     if (gx[0].dtype() != in_dtype) gx[0] = to_dtype(gx[0], in_dtype);
+  }
+  // The sum over i >= k of g_i exp(x_k - y_i), in logarithms; positive and negative g apart.
+  Tensor logcumsumexp_gradient(const Tensor& g, const Tensor& input, const Tensor& out) {
+    const auto part = [&](const Tensor& size) {
+      Tensor counts = binary(Op::gt, size, 0.0);
+      Tensor logs = where(counts, log(where(counts, size, 1.0)) - out, -__builtin_inf());
+      return exp(cumulative(logs, dim, Row::logcumsumexp, {}, !reverse) + input);
+    };
+    return part(g) - part(-g);
   }
   Tensor cumprod_gradient(const Tensor& g, const Tensor& input, const Tensor& out) {
     if (sizes.size() == 0) return g;
@@ -133,7 +145,9 @@ Tensor softmax(const Tensor& t_in, int64_t dim, std::optional<DType> dtype, bool
 Tensor cumulative(const Tensor& t_in, int64_t dim, Row op, std::optional<DType> dtype, bool reverse) {
   if (autocasting_cuda(t_in))
     return without_autocast([&] { return cumulative(to_float(t_in), dim, op, dtype, reverse); });
-  const char* name = op == Row::cumsum ? "cumsum" : "cumprod";
+  const char* name = op == Row::cumsum ? "cumsum" : op == Row::cumprod ? "cumprod" : "logcumsumexp";
+  FG_CHECK(op != Row::logcumsumexp || is_floating(t_in.dtype()), NotImplemented, "\"logcumsumexp_out_cpu\" not ",
+           "implemented for '", dtype_name(t_in.dtype()), "'");
   int d = wrap_dim(dim, t_in.dim(), name);
   DType out_dtype = dtype ? *dtype : is_inexact(t_in.dtype()) ? t_in.dtype() : DType::Int64;
   Tensor t = to_dtype(t_in, out_dtype);
@@ -151,9 +165,10 @@ Tensor cumulative(const Tensor& t_in, int64_t dim, Row op, std::optional<DType> 
     node->reverse = reverse;
     node->in_dtype = t.dtype();
     node->sizes = t.sizes();
-    if (op == Row::cumprod) node->x.save(t);
+    const bool values = op != Row::cumsum;
+    if (values) node->x.save(t);
     set_history(out, node);
-    if (op == Row::cumprod) node->y.save(out, true);
+    if (values) node->y.save(out, true);
   }
   return out;
 }

@@ -75,9 +75,19 @@ FG_SPECIAL double zeta(double s, double q) {
   return sum;
 }
 
+// The derivative of digamma for x > 0: terms until x is large, then the asymptotic series.
+FG_SPECIAL double trigamma(double x) {
+  double sum = 0;
+  for (; x < 12; x += 1) sum += 1 / (x * x);
+  const double r = 1 / x, q = r * r;
+  const double series =
+      q * (1.0 / 6 - q * (1.0 / 30 - q * (1.0 / 42 - q * (1.0 / 30 - q * (5.0 / 66 - q * (691.0 / 2730))))));
+  return sum + r * (1 + r * 0.5 + series);
+}
 // The n-th derivative of digamma.
 FG_SPECIAL double polygamma(double n, double x) {
   if (n == 0) return digamma(x);
+  if (n == 1 && x > 0) return trigamma(x);
   const double sign = ::fmod(n, 2) == 1 ? 1 : -1;
   return sign * ::tgamma(n + 1) * zeta(n + 1, x);
 }

@@ -30,6 +30,16 @@ constexpr FunctionDef defs[] = {
      "The parts of complex numbers as a last dimension of size 2, over the same memory."},
     {"view_as_complex", kFunction, "input", [](Call& c) { return wrap(view_as_complex(in_float(c.tensor(0)))); },
      "The inverse of view_as_real."},
+    {"_fft", kFunction, "input, dim, kind, size, scale",
+     [](Call& c) {
+       const int64_t kind = c.integer(2);
+       FG_CHECK(kind >= 0 && kind <= 3, Value, "fft: unknown kind ", kind);
+       const int dim = wrap_dim(c.integer(1), c.tensor(0).dim(), "fft");
+       return wrap(fourier(c.tensor(0), dim, static_cast<Fft>(kind), c.integer(3), c.number(4, 1)));
+     },
+     nullptr},
+    {"_can_fft", kFunction, "size, real",
+     [](Call& c) { return PyBool_FromLong(can_transform(c.integer(0), c.boolean(1, false))); }, nullptr},
     {"real", kFunction, "input", [](Call& c) { return wrap(real(c.tensor(0))); },
      "The real part, a view; real tensors as they are."},
     {"imag", kFunction, "input", [](Call& c) { return wrap(imag(c.tensor(0))); }, "The imaginary part, a view."},

@@ -169,6 +169,25 @@ constexpr FunctionDef defs[] = {
     {"cumprod", kBoth, "input, dim, *, dtype=None, out=None",
      [](Call& c) { return finish(c, 3, cumulative(c.tensor(0), c.integer(1), Row::cumprod, c.opt_dtype(2))); },
      "Running product along dim."},
+    // None where there is no kernel, or a gradient is wanted: the caller composes then.
+    {"_bag_sums", kFunction, "weight, indices, starts, mean",
+     [](Call& c) {
+       const Tensor& weight = c.tensor(0);
+       if (!have_pairs(weight) || should_record(weight)) Py_RETURN_NONE;
+       return wrap(bag_sums(weight, c.tensor(1), c.tensor(2), c.boolean(3, false)));
+     },
+     nullptr},
+    {"_distances", kFunction, "x1, x2, p, triangle",
+     [](Call& c) {
+       const Tensor &a = c.tensor(0), &b = c.tensor(1);
+       bool alike = have_pairs(a) && a.dtype() == b.dtype() && a.device() == b.device() && a.dim() == b.dim();
+       for (int d = 0; alike && d < a.dim() - 2; ++d) alike = a.size(d) == b.size(d);
+       if (!alike || should_record(a, b)) Py_RETURN_NONE;
+       return wrap(distances(a, b, c.number(2, 2), c.boolean(3, false)));
+     },
+     nullptr},
+    {"_logcumsumexp", kFunction, "input, dim",
+     [](Call& c) { return wrap(cumulative(c.tensor(0), c.integer(1), Row::logcumsumexp, {})); }, nullptr},
     {"cumsum_", kMethod, "input, dim, *, dtype=None", [](Call& c) { return cumulative_(c, Row::cumsum); }, nullptr},
     {"cumprod_", kMethod, "input, dim, *, dtype=None", [](Call& c) { return cumulative_(c, Row::cumprod); }, nullptr},
     {"cummax", kBoth, "input, dim",

@@ -4,6 +4,8 @@ Operands are contracted from left to right. Two of them meet as one batched matr
 and that are needed later form the batch, those that nobody needs any more are summed over. An ellipsis is replaced by
 numbers that count its dimensions from the right, which then behave like subscripts.
 """
+from functools import lru_cache
+
 from . import _C
 
 Tensor = _C.Tensor
@@ -30,8 +32,8 @@ def einsum(*args):
         operands = operands[0]
     if not operands:
         raise RuntimeError("einsum(): must provide at least one operand")
-    inputs, output = _parse(equation, operands)
-    return _contract(list(operands), inputs, output)
+    inputs, output = _parse(equation, tuple([t.dim() for t in operands]))
+    return _contract(list(operands), list(inputs), output)
 
 
 def _letter(number):
@@ -72,33 +74,34 @@ def _terms(text, offset, i_operand, after):
     return found
 
 
-def _parse(equation, operands):
+@lru_cache(256)
+def _parse(equation, dims):
     """Subscripts of each operand and of the output, with an ellipsis replaced by numbers -1, -2, ..."""
     left, arrow, right = equation.partition("->")
     terms, offset = [], 0
     for i, text in enumerate(left.split(",")):
         terms.append(_terms(text, offset, i, f"operand {i}"))
         offset += len(text) + 1
-    if len(terms) > len(operands):
+    if len(terms) > len(dims):
         raise RuntimeError("einsum(): fewer operands were provided than specified in the equation")
-    if len(terms) < len(operands):
+    if len(terms) < len(dims):
         raise RuntimeError("einsum(): more operands were provided than specified in the equation")
     inputs, widest = [], 0
-    for i, (term, t) in enumerate(zip(terms, operands)):
+    for i, (term, n) in enumerate(zip(terms, dims)):
         named = sum(s is not Ellipsis for s in term)
         if Ellipsis in term:
-            width = t.dim() - named
+            width = n - named
             if width < 0:
                 raise RuntimeError(
                     f"einsum(): the number of subscripts in the equation ({named}) is more than the number of "
-                    f"dimensions ({t.dim()}) for operand {i}")
+                    f"dimensions ({n}) for operand {i}")
             at = term.index(Ellipsis)
             term = term[:at] + list(range(-width, 0)) + term[at + 1:]
             widest = max(widest, width)
-        elif named != t.dim():
+        elif named != n:
             raise RuntimeError(
                 f"einsum(): the number of subscripts in the equation ({named}) does not match the number of dimensions "
-                f"({t.dim()}) for operand {i} and no ellipsis was given")
+                f"({n}) for operand {i} and no ellipsis was given")
         inputs.append(term)
     dots = list(range(-widest, 0))
     if not arrow:
@@ -124,7 +127,9 @@ def _parse(equation, operands):
 
 def _diagonals(t, term, i_operand):
     """Each subscript once: repeated ones take the diagonal, which moves to the place of the first."""
-    i = 0
+    if len(set(term)) == len(term):
+        return t, term
+    term, i = list(term), 0
     while i < len(term):
         if term[i] in term[:i]:
             first = term.index(term[i])
@@ -142,7 +147,7 @@ def _diagonals(t, term, i_operand):
 def _contract(operands, inputs, output):
     sizes = {}
     for i, (t, term) in enumerate(zip(operands, inputs)):
-        t, term = _diagonals(t, list(term), i)
+        t, term = _diagonals(t, term, i)
         operands[i], inputs[i] = t, term
         for s, size in zip(term, t.shape):
             seen = sizes.get(s, 1)
@@ -182,20 +187,32 @@ def _product(a, of_a, b, of_b, later, sizes):
     only_a = [s for s in of_a if s not in shared]
     only_b = [s for s in of_b if s not in shared]
     if not inner:
+        if not batch and only_a and only_b and a.dtype == b.dtype and a.dtype.is_floating_point:
+            product = _C.mm(a.reshape(-1, 1), b.reshape(1, -1))  # writes faster than a product that broadcasts
+            return product.reshape(a.shape + b.shape), only_a + only_b
         order = batch + only_a + only_b
         return _spread(a, of_a, order) * _spread(b, of_b, order), order
     wide = [max(a.shape[of_a.index(s)], b.shape[of_b.index(s)]) if sizes[s] else 0 for s in batch]
     a_rest = [a.shape[of_a.index(s)] for s in only_a]
     b_rest = [b.shape[of_b.index(s)] for s in only_b]
     mid = [a.shape[of_a.index(s)] for s in inner]
-    a = a.permute([of_a.index(s) for s in batch + only_a + inner]).expand(wide + a_rest + mid)
-    b = b.permute([of_b.index(s) for s in batch + inner + only_b]).expand(wide + mid + b_rest)
+    a = _laid(a, of_a, batch + only_a + inner, wide + a_rest + mid)
+    b = _laid(b, of_b, batch + inner + only_b, wide + mid + b_rest)
     n, rows, middle, columns = (_count(x) for x in (wide, a_rest, mid, b_rest))
+    if len(wide) == len(a_rest) == len(mid) == len(b_rest) == 1:
+        return _C.bmm(a, b), batch + only_a + only_b
     if batch:
         result = _C.bmm(a.reshape(n, rows, middle), b.reshape(n, middle, columns))
     else:
         result = _C.mm(a.reshape(rows, middle), b.reshape(middle, columns))
     return result.reshape(wide + a_rest + b_rest), batch + only_a + only_b
+
+
+def _laid(t, term, order, shape):
+    """The operand with its subscripts in the given order, at their full sizes."""
+    if order != term:
+        t = t.permute([term.index(s) for s in order])
+    return t if list(t.shape) == shape else t.expand(shape)
 
 
 def _count(sizes):

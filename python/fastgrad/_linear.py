@@ -200,10 +200,33 @@ def cdist(x1, x2, p=2.0, compute_mode="use_mm_for_euclid_dist_if_necessary"):
         raise RuntimeError(f"X1 and X2 must have the same number of columns. X1: {x1.shape[-1]} X2: {x2.shape[-1]}")
     if p < 0:
         raise RuntimeError("cdist only supports non-negative p values")
+    if compute_mode not in _EUCLIDEAN_BY_PRODUCTS:
+        raise RuntimeError(f"{compute_mode} is not a valid value for compute_mode")
+    rows, others = x1.shape[-2], x2.shape[-2]
+    from_rows = _EUCLIDEAN_BY_PRODUCTS[compute_mode]
+    if p == 2 and from_rows is not None and max(rows, others) > from_rows:
+        return _euclidean_by_product(x1, x2)
+    if type(x1) is type(x2) is Tensor:
+        found = _C._distances(x1, x2, p, False)
+        if found is not None:
+            return found
     difference = x1.unsqueeze(-2) - x2.unsqueeze(-3)  # (..., P, 1, M) - (..., 1, R, M)
     if p == 0:
         return (difference != 0).sum(-1).to(x1.dtype)
     return difference.norm(p, -1)
+
+
+# How many rows one side must have more than, for a matrix product to give Euclidean distances; None: never.
+_EUCLIDEAN_BY_PRODUCTS = {
+    "use_mm_for_euclid_dist_if_necessary": 25, "use_mm_for_euclid_dist": 0, "donot_use_mm_for_euclid_dist": None,
+    None: 25, 0: 25, 1: 0, 2: None}
+
+
+def _euclidean_by_product(x1, x2):
+    """|a|^2 + |b|^2 - 2 a b for all pairs of rows. Where nothing is left of that the distance and its slope are 0."""
+    squares = (x1 * -2) @ x2.mT + (x1 * x1).sum(-1, True) + (x2 * x2).sum(-1, True).mT
+    none = squares <= 0
+    return _C.where(none, 0.0, _C.where(none, 1.0, squares).sqrt())
 
 
 for _name in LAZY_METHODS:

@@ -129,6 +129,8 @@ def dist(input, other, p=2):
 
 def logcumsumexp(input, dim, *, out=None):
     """Return log(cumsum(exp(input))) along `dim`, without overflow."""
+    if input.device.type == "cpu" and not input.dtype.is_complex:
+        return done(_C._logcumsumexp(input, dim), out)
     # Scaled by the running maximum; a new maximum rescales what came before, which needs pairs (n, n).
     if input.dim() == 0 or input.numel() == 0:
         return done(input.clone(), out)

@@ -2,9 +2,11 @@
 
 Three linear maps do the work: `_ComplexFFT` (complex to complex), `_RealFFT` (real to the half spectrum) and
 `_InverseRealFFT` (half spectrum to real). The gradient of each is its adjoint, put together from the same three. They
-run on NumPy's transforms over the tensors' own memory; only tensors on the CPU have one.
+go along one dimension after another, by a kernel where the size has no large prime factor, else through a convolution
+(Bluestein's) whose size has none. Only tensors on the CPU have a kernel.
 """
 import math
+from functools import lru_cache
 
 from . import _C, _overrides
 from .autograd import Function
@@ -16,8 +18,6 @@ Tensor = _C.Tensor
 
 # How a transform of one direction is scaled: not at all, by the root of the number of points, or by that number.
 _PLAIN, _ROOT, _COUNT = range(3)
-_FORWARD_NORMS = {_PLAIN: "backward", _ROOT: "ortho", _COUNT: "forward"}  # NumPy's names, by direction
-_BACKWARD_NORMS = {_PLAIN: "forward", _ROOT: "ortho", _COUNT: "backward"}
 
 
 def _scale(norm, forward):
@@ -30,22 +30,53 @@ def _scale(norm, forward):
     raise RuntimeError(f'Invalid normalization mode: "{norm}"')
 
 
-def _numpy_name(scale, forward):
-    return (_FORWARD_NORMS if forward else _BACKWARD_NORMS)[scale]
+_FORWARD, _BACKWARD, _FROM_REAL, _TO_REAL = range(4)  # the kinds of Fft in csrc/core/backend.h
 
 
-def _array(x):
+def _one(x, d, kind, size, scale):
+    """The transform along dimension `d`; `size` is that of its real side, or of both sides."""
+    factor = 1.0 if scale == _PLAIN else 1 / size if scale == _COUNT else 1 / math.sqrt(size)
+    if _C._can_fft(size, kind >= _FROM_REAL):
+        return _C._fft(x, d, kind, size, factor)
+    if kind == _FROM_REAL:
+        return _one(x.to(x.dtype.to_complex()), d, _FORWARD, size, scale).narrow(d, 0, size // 2 + 1).contiguous()
+    if kind == _TO_REAL:  # the other half of the points, backwards
+        rest = x.narrow(d, 1, (size - 1) // 2).flip(d).conj()
+        return _one(_C.cat([x, rest], d), d, _BACKWARD, size, scale).real.contiguous()
+    chirp, spectrum = _chirp(size, x.dtype)
+    if kind == _BACKWARD:
+        x = x.conj()
+    x = x.transpose(d, -1)
+    wide = x.new_zeros(*x.shape[:-1], spectrum.shape[0])
+    wide[..., :size] = x * chirp
+    wide = _C._fft(_C._fft(wide, -1, _FORWARD, spectrum.shape[0], 1.0) * spectrum, -1, _BACKWARD, spectrum.shape[0],
+                   factor / spectrum.shape[0])
+    result = (wide[..., :size] * chirp).transpose(d, -1).contiguous()
+    return result.conj() if kind == _BACKWARD else result
+
+
+@lru_cache(8)
+def _chirp(size, dtype):
+    """exp(-i pi k^2 / size), and the transform of its conjugate around 0, of a convenient size."""
+    k = _C.arange(size)
+    angle = (k * k % (2 * size)).to(_C.float64) * (math.pi / size)
+    chirp = _C.complex(angle.cos(), -angle.sin())
+    wide = _C.zeros(1 << (2 * size - 2).bit_length(), dtype=_C.complex128)
+    wide[:size] = chirp.conj()
+    wide[wide.shape[0] - size + 1:] = chirp[1:].flip(0).conj()
+    return chirp.to(dtype), _C._fft(wide, 0, _FORWARD, wide.shape[0], 1.0).to(dtype)
+
+
+def _along(x, dims, scale, forward):
+    for d in dims:
+        x = _one(x, d, _FORWARD if forward else _BACKWARD, x.shape[d], scale)
+    return x
+
+
+def _on_cpu(x):
     if x.device.type != "cpu":
         raise NotImplementedError(f"fft: tensors on {x.device} are not supported, only on the CPU")
-    return x.detach().numpy()
-
-
-def _tensor(array, dtype):
-    import numpy
-    return _C.from_numpy(numpy.ascontiguousarray(array).astype(_NUMPY_NAMES[dtype], copy=False))
-
-
-_NUMPY_NAMES = {_C.float32: "float32", _C.float64: "float64", _C.complex64: "complex64", _C.complex128: "complex128"}
+    return x.detach()
 
 
 class _ComplexFFT(Function):
@@ -53,10 +84,8 @@ class _ComplexFFT(Function):
 
     @staticmethod
     def forward(ctx, x, dims, scale, forward):
-        import numpy
         ctx.options = dims, scale, forward
-        transform = numpy.fft.fftn if forward else numpy.fft.ifftn
-        return _tensor(transform(_array(x), axes=dims, norm=_numpy_name(scale, forward)), x.dtype)
+        return _along(_on_cpu(x), dims[::-1], scale, forward)
 
     @staticmethod
     def backward(ctx, g):
@@ -69,9 +98,9 @@ class _RealFFT(Function):
 
     @staticmethod
     def forward(ctx, x, dims, scale):
-        import numpy
-        ctx.options = dims, scale, x.shape[dims[-1]]
-        return _tensor(numpy.fft.rfftn(_array(x), axes=dims, norm=_numpy_name(scale, True)), x.dtype.to_complex())
+        size = x.shape[dims[-1]]
+        ctx.options = dims, scale, size
+        return _along(_one(_on_cpu(x), dims[-1], _FROM_REAL, size, scale), dims[:-1], scale, True)
 
     @staticmethod
     def backward(ctx, g):
@@ -84,10 +113,8 @@ class _InverseRealFFT(Function):
 
     @staticmethod
     def forward(ctx, x, dims, scale, size):
-        import numpy
         ctx.options = dims, scale
-        sizes = [x.shape[d] for d in dims[:-1]] + [size]
-        return _tensor(numpy.fft.irfftn(_array(x), sizes, dims, _numpy_name(scale, False)), x.dtype.to_real())
+        return _one(_along(_on_cpu(x), dims[:-1], scale, False), dims[-1], _TO_REAL, size, scale)
 
     @staticmethod
     def backward(ctx, g):
@@ -225,7 +252,7 @@ def _from_half(name, x, s, dim, norm, forward, out):
     return _done(_InverseRealFFT.apply(x.conj() if forward else x, tuple(dims), scale, last), out, name)
 
 
-def _one(n):
+def _one_size(n):
     return None if n is None else (_points(n),)
 
 
@@ -237,32 +264,32 @@ def fft(input, n=None, dim=-1, norm=None, *, out=None):
     >>> fastgrad.fft.fft(fastgrad.tensor([1., 0., 0., 0.]))
     tensor([1.+0.j, 1.+0.j, 1.+0.j, 1.+0.j])
     """
-    return _complex("fft", input, _one(n), dim, norm, True, out)
+    return _complex("fft", input, _one_size(n), dim, norm, True, out)
 
 
 def ifft(input, n=None, dim=-1, norm=None, *, out=None):
     """Return the inverse of `fft`."""
-    return _complex("ifft", input, _one(n), dim, norm, False, out)
+    return _complex("ifft", input, _one_size(n), dim, norm, False, out)
 
 
 def rfft(input, n=None, dim=-1, norm=None, *, out=None):
     """Return the first n // 2 + 1 numbers of the transform of real numbers; the others are their conjugates."""
-    return _to_half("rfft", input, _one(n), dim, norm, True, out)
+    return _to_half("rfft", input, _one_size(n), dim, norm, True, out)
 
 
 def irfft(input, n=None, dim=-1, norm=None, *, out=None):
     """Return the inverse of `rfft`, `n` real numbers, by default an even count."""
-    return _from_half("irfft", input, _one(n), dim, norm, False, out)
+    return _from_half("irfft", input, _one_size(n), dim, norm, False, out)
 
 
 def hfft(input, n=None, dim=-1, norm=None, *, out=None):
     """Return the real transform of the first half of a Hermitian signal."""
-    return _from_half("hfft", input, _one(n), dim, norm, True, out)
+    return _from_half("hfft", input, _one_size(n), dim, norm, True, out)
 
 
 def ihfft(input, n=None, dim=-1, norm=None, *, out=None):
     """Return the inverse of `hfft`, the first half of a Hermitian signal."""
-    return _to_half("ihfft", input, _one(n), dim, norm, False, out)
+    return _to_half("ihfft", input, _one_size(n), dim, norm, False, out)
 
 
 def fft2(input, s=None, dim=(-2, -1), norm=None, *, out=None):

@@ -13,6 +13,8 @@
 namespace fg::cpu::FG_ISA {
 
 void fill_scan(Backend& table);
+void fill_fft(Backend& table);
+void fill_pairs(Backend& table);
 void fill_layer_norm(Backend& table);
 void fill_rnn(Backend& table);
 
@@ -262,6 +264,8 @@ void fill_rows(Backend& table) {
   table.row[static_cast<int>(Row::softmax_grad)] = softmax_like<false, true>;
   table.row[static_cast<int>(Row::log_softmax_grad)] = softmax_like<true, true>;
   fill_scan(table);
+  fill_fft(table);
+  fill_pairs(table);
   fill_layer_norm(table);
   fill_rnn(table);
 }

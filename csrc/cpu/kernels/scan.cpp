@@ -1,10 +1,11 @@
-// Cumulative sum, product, maximum and minimum over (outer, size, inner), contiguous. Floating types are accumulated
-// in double (as torch does), integers in int64: both hold every result of the narrower types, so there are two
-// kernels of each kind.
+// Cumulative sum, product, log of the sum of exponentials, maximum and minimum over (outer, size, inner), contiguous.
+// Floating types are accumulated in double (as torch does), integers in int64: both hold every result of the narrower
+// types, so there are two kernels of each kind.
 //
 //   rows     inner == 1: prefix sums inside a vector by shifted additions; the carry adds up beside them
 //   columns  a tile of columns with a row of carries; few columns: many rows are brought to L1 in one piece
 #include "cpu/lines.h"
+#include "cpu/math.h"
 
 namespace fg::cpu::FG_ISA {
 namespace {
@@ -171,6 +172,78 @@ template <class Rule> void scan(const RowArgs& a) {
   else scan_as<Rule, int64_t>(a);
 }
 
+// ---- log of the running sum of exponentials
+// --------------------------------------------------------------------------- log(exp(a) + exp(b)); an infinity stays
+// what it is.
+FG_INLINE double log_sum(double a, double b) {
+  const double high = max(a, b), low = min(a, b);
+  if (!(__builtin_fabs(high) < Limits<double>::kInf)) return high;  // NaN wins in max
+  return high + __builtin_log1p(__builtin_exp(low - high));
+}
+// A vector at a time, relative to its maximum, where nothing that counts is lost by that.
+template <bool reverse> double log_sum_block(const double* x, double* y, int64_t n, double carry) {
+  constexpr int64_t N = VD::N;
+  constexpr double apart = 600;
+  int64_t i = 0;
+  for (; i < n;) {
+    if (i + N <= n && __builtin_fabs(carry) < Limits<double>::kInf) {
+      const int64_t at = reverse ? n - N - i : i;
+      const VD values = VD::load(x + at);
+      const double top = across(values, [](VD a, VD b) { return max(a, b); }), high = max(carry, top);
+      if (high - carry < apart) {  // false for NaN
+        const VD sums = prefix_sums<double, reverse>(exp(values - high)) + __builtin_exp(carry - high);
+        const VD out = log(sums) + high;
+        out.store(y + at);
+        carry = y[reverse ? at : at + N - 1];
+        i += N;
+        continue;
+      }
+    }
+    const int64_t at = reverse ? n - 1 - i : i;
+    y[at] = carry = log_sum(carry, x[at]);
+    ++i;
+  }
+  return carry;
+}
+template <bool reverse> void log_sum_rows(const RowArgs& a) {
+  const int64_t rows = larger(1, kSegment / 4 / a.size);
+  for_chunks(ceil_divide(a.outer, rows), 3.0 * static_cast<double>(a.outer * a.size), [&](int64_t chunk) {
+    alignas(64) double line[kBlock];
+    for (int64_t i = chunk * rows; i < smaller(a.outer, (chunk + 1) * rows); ++i) {
+      double carry = -Limits<double>::kInf;
+      for (int64_t done = 0; done < a.size; done += kBlock) {
+        const int64_t n = smaller(kBlock, a.size - done), at = i * a.size + (reverse ? a.size - done - n : done);
+        load_converted(a.in, a.dtype, at, n, line);
+        carry = log_sum_block<reverse>(line, line, n, carry);
+        store_line(a.out, a.dtype, at, n, line);
+      }
+    }
+  });
+}
+void log_sum_columns(const RowArgs& a) {
+  walk_columns<double>(
+      a,
+      [](double* carry, int64_t*, int64_t columns) {
+        for (int64_t j = 0; j < columns; ++j) carry[j] = -Limits<double>::kInf;
+      },
+      [](double* carry, int64_t*, double* line, int64_t columns, int64_t, int64_t, bool) {
+        each_vector<double>(columns, [&](int64_t j, int64_t n) {
+          const VD x = load_part(line + j, n), old = VD::load(carry + j);
+          const VD high = max(x, old);
+          const VD sum = high + log1p(exp(min(x, old) - high));
+          const VD out = where(abs(high) < Limits<double>::kInf, sum, high);
+          out.store(carry + j);
+          store_part(line + j, n, out);
+        });
+      });
+}
+void log_sum_scan(const RowArgs& a) {
+  if (a.outer == 0 || a.size == 0 || a.inner == 0) return;
+  if (a.inner > 1) log_sum_columns(a);
+  else if (a.reverse) log_sum_rows<true>(a);
+  else log_sum_rows<false>(a);
+}
+
 // ---- running extremum and its place ---------------------------------------------------------------------------------
 // The latest of equal elements counts; a NaN stays, with the place of the latest NaN: as torch.
 template <class D, bool largest> void extremum_columns(const RowArgs& a) {
@@ -230,6 +303,7 @@ template <bool largest> void extremum(const RowArgs& a) {
 void fill_scan(Backend& table) {
   table.row[static_cast<int>(Row::cumsum)] = scan<Sum>;
   table.row[static_cast<int>(Row::cumprod)] = scan<Product>;
+  table.row[static_cast<int>(Row::logcumsumexp)] = log_sum_scan;
   table.row[static_cast<int>(Row::cummax)] = extremum<true>;
   table.row[static_cast<int>(Row::cummin)] = extremum<false>;
 }

@@ -1,5 +1,6 @@
 """Distances of vectors: of pairs, and of all pairs of rows."""
 import fastgrad
+from fastgrad import _C
 
 
 def cosine_similarity(x1, x2, dim=1, eps=1e-8):
@@ -32,5 +33,15 @@ def pdist(input, p=2.0):
     rows = input.size(0)
     if rows <= 1:
         return input.reshape(-1)[:0].clone()
-    first, second = fastgrad.triu_indices(rows, rows, 1, device=input.device).unbind(0)
-    return (input[first] - input[second]).norm(p, 1)
+    if type(input) is fastgrad.Tensor:
+        found = _C._distances(input, input, p, True)
+        if found is not None:
+            return found
+    # A few rows against all later ones at a time: their differences stay in the cache.
+    step = max(1, min(rows, (1 << 17) // max(1, input.numel())))
+    found = []
+    for i in range(0, rows - 1, step):
+        block = (input[i:i + step].unsqueeze(1) - input[i:].unsqueeze(0)).norm(p, 2)
+        first, second = fastgrad.triu_indices(*block.shape, 1, device=input.device).unbind(0)
+        found.append(block[first, second])
+    return fastgrad.cat(found)

@@ -4,6 +4,8 @@ from fastgrad import _C
 
 from ._embedding import renorm_rows
 
+Tensor = _C.Tensor
+
 
 def embedding_bag(input, weight, offsets=None, max_norm=None, norm_type=2, scale_grad_by_freq=False, mode="mean",
                   sparse=False, per_sample_weights=None, include_last_offset=False, padding_idx=None):
@@ -50,6 +52,11 @@ def embedding_bag(input, weight, offsets=None, max_norm=None, norm_type=2, scale
             starts.append(input.numel())
         _check_offsets(starts, input.numel(), include_last_offset)
     indices = input.reshape(-1)
+    if mode != "max" and padding_idx is None and per_sample_weights is None and type(weight) is type(indices) is Tensor:
+        places = fastgrad.arange(0, starts.stop, starts.step) if isinstance(starts, range) else fastgrad.tensor(starts)
+        sums = _C._bag_sums(weight, indices, places, mode == "mean")
+        if sums is not None:
+            return sums
     rows = _C.embedding(weight, indices, -1 if padding_idx is None else padding_idx, scale_grad_by_freq)
     kept = None if padding_idx is None else indices != padding_idx
     if mode == "max":

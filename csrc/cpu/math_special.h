@@ -1,0 +1,224 @@
+// Functions of double by vectors where libm, or the plain function of special.h, would cost a call for every lane:
+// inverse trigonometric and hyperbolic functions, erf, the normal quantile, digamma, Bessel functions. Exact to a few
+// ulp. float goes through the same ones where that is faster than its own. Part of math_rare.h.
+#pragma once
+#include "cpu/special.h"
+
+namespace fg::cpu::FG_ISA {
+namespace {
+
+// ---- inverse trigonometric ----
+
+// Any y and x. The rational function of the middle is that of Cephes' atan.
+FG_INLINE VD atan2_exact(VD y, VD x) {
+  constexpr double half_pi = 0x1.921fb54442d18p0, half_pi_rest = 0x1.1a62633145c07p-54;
+  VD ay = abs(y), ax = abs(x);
+  VD::M steep = ay > ax;
+  VD small = where(steep, ax, ay), large = where(steep, ay, ax);
+  VD::M both = (small == large) & ((small == 0) | (small == Limits<double>::kInf));  // 0 / 0, inf / inf
+  // Scaled so that sums neither overflow nor lose denormal digits.
+  VD factor = where(large > 0x1p1000, 0x1p-100, where(large < 0x1p-900, VD(0x1p100), VD(1)));
+  VD s = small * factor, l = large * factor;
+  VD::M upper = s > l * 0.41421356237309503;
+  VD u = where(upper, s - l, s) / where(upper, s + l, l);
+  VD z = u * u;
+  VD top = poly(z, -64.85021904942025371773, -122.8866684490136173410, -75.00855792314704667340,
+                -16.15753718733365076637, -0.8750608600031904122785);
+  VD bottom = poly(z, 194.5506571482613964425, 485.3903996359136964868, 432.8810604912902668951,
+                   165.0270098316988542046, 24.85846490142306297962, 1.0);
+  VD r = u * (z * top / bottom) + u;
+  r = where(upper, r + (half_pi / 2 + half_pi_rest / 2), r);
+  r = where(both, where(large == 0, VD(0), VD(half_pi / 2)), r);
+  r = where(steep, half_pi - (r - half_pi_rest), r);
+  r = where(copysign(VD(1), x) < 0, 2 * half_pi - (r - 2 * half_pi_rest), r);
+  return copysign(where((x != x) | (y != y), x + y, r), y);
+}
+FG_NOINLINE VD atan2(VD a, VD b) { return atan2_exact(a, b); }
+FG_NOINLINE VD atan(VD x) { return atan2_exact(x, 1); }
+FG_NOINLINE VD asin(VD x) { return atan2_exact(x, sqrt((1 - x) * (1 + x))); }
+FG_NOINLINE VD acos(VD x) { return atan2_exact(sqrt((1 - x) * (1 + x)), x); }
+
+// ---- hyperbolic ----
+
+FG_NOINLINE VD sinh(VD x) {
+  VD a = abs(x), t = expm1(at_most(a, 700));
+  VD y = 0.5 * (t + t / (t + 1));
+  if (any(a > 700)) {
+    VD half = exp(0.5 * a);
+    y = where(a > 700, 0.5 * half * half, y);
+  }
+  return copysign(where(x != x, x, y), x);
+}
+FG_NOINLINE VD cosh(VD x) {
+  VD a = abs(x), e = exp(at_most(a, 700));
+  VD y = 0.5 * (e + 1 / e);
+  if (any(a > 700)) {
+    VD half = exp(0.5 * a);
+    y = where(a > 700, 0.5 * half * half, y);
+  }
+  return where(x != x, x, y);
+}
+
+// ---- error function ----
+
+FG_NOINLINE VD erf(VD x) {
+  VD a = abs(x), z = a * a;
+  VD small = a * poly(z, 0.1283791670955125739, -0.3761263890318375052, 0.112837916709548691, -0.0268661706449997198,
+                      0.005223977622016936362, -0.0008548326510724796398, 0.0001205528620200571325,
+                      -0.00001492300336815209879, 1.637123442577000073e-6, -1.462091340945174868e-7) +
+             a;
+  VD big = 0;
+  if (any(a > 0.46875)) {
+    // 1 - exp(-a^2) R(a), R the rational function of Cody (1969); a^2 in two parts
+    VD b = at_most(a, 6), high = trunc(b * 16) * 0.0625;
+    VD top =
+        poly(b, 1230.33935479799725, 2051.07837782607147, 1712.04761263407058, 881.952221241769090, 298.635138197400131,
+             66.1191906371416295, 8.88314979438837594, 0.564188496988670089, 2.15311535474403846e-8);
+    VD bottom = poly(b, 1230.33935480374942, 3439.36767414372164, 4362.61909014324716, 3290.79923573345963,
+                     1621.38957456669019, 537.181101862009858, 117.693950891312499, 15.7449261107098347, 1.0);
+    big = 1 - exp_in_range(VD(-(high * high))) * exp_in_range(VD(-((b - high) * (b + high)))) * (top / bottom);
+  }
+  return copysign(where(a != a, a, where(a > 0.46875, big, small)), x);
+}
+
+// The normal quantile of 0.5 + q, |q| <= 0.5, where `tail` is the distance of that to 0 or 1: Wichura's algorithm AS
+// 241.
+FG_INLINE VD normal_quantile(VD q, VD tail) {
+  VD a = abs(q), r = 0.180625 - q * q;
+  VD y = q *
+         poly(r, 3.3871328727963666080, 133.14166789178437745, 1971.5909503065514427, 13731.693765509461125,
+              45921.953931549871457, 67265.770927008700853, 33430.575583588128105, 2509.0809287301226727) /
+         poly(r, 1.0, 42.313330701600911252, 687.18700749205790830, 5394.1960214247511077, 21213.794301586595867,
+              39307.895800092710610, 28729.085735721942674, 5226.4952788528545610);
+  if (any(a > 0.425)) {
+    VD root = sqrt(-log(tail)), s = root - 1.6;
+    VD outer =
+        poly(s, 1.42343711074968357734, 4.63033784615654529590, 5.76949722146069140550, 3.64784832476320460504,
+             1.27045825245236838258, 0.241780725177450611770, 0.0227238449892691845833, 7.74545014278341407640e-4) /
+        poly(s, 1.0, 2.05319162663775882187, 1.67638483018380384940, 0.689767334985100004550, 0.148103976427480074590,
+             0.0151986665636164571966, 5.47593808499534494600e-4, 1.05075007164441684324e-9);
+    if (any(root > 5)) {
+      s = root - 5;
+      VD far = poly(s, 6.65790464350110377720, 5.46378491116411436990, 1.78482653991729133580, 0.296560571828504891230,
+                    0.0265321895265761230930, 0.00124266094738807843860, 2.71155556874348757815e-5,
+                    2.01033439929228813265e-7) /
+               poly(s, 1.0, 0.599832206555887937690, 0.136929880922735805310, 0.0148753612908506148525,
+                    7.86869131145613259100e-4, 1.84631831751005468180e-5, 1.42151175831644588870e-7,
+                    2.04426310338993978564e-15);
+      outer = where(root > 5, far, outer);
+    }
+    outer = where(tail == 0, Limits<double>::kInf, outer);
+    y = where(a > 0.425, copysign(outer, q), y);
+  }
+  return where(a <= 0.5, y, __builtin_nan(""));
+}
+FG_NOINLINE VD erfinv(VD x) { return normal_quantile(0.5 * x, 0.5 * (1 - abs(x))) * 0.707106781186547524401; }
+FG_NOINLINE VD ndtri(VD p) {
+  VD q = p - 0.5;
+  return normal_quantile(q, where(q < 0, p, 1 - p));
+}
+
+// ---- gamma ----
+
+// Lanes that are not positive go to the plain function.
+template <class F> FG_INLINE VD where_positive(VD x, VD y, F plain) {
+  if (any(!(x > 0))) return each(x, y, [&](double a, double value) { return a > 0 ? value : plain(a); });
+  return y;
+}
+FG_NOINLINE VD digamma(VD x) {
+  VD low = 0, at = where(x > 0, x, 1);
+  while (any(at < 12)) {
+    low = where(at < 12, low + 1 / at, low);
+    at = where(at < 12, at + 1, at);
+  }
+  VD q = 1 / (at * at);
+  VD series = q * poly(q, 1.0 / 12, -1.0 / 120, 1.0 / 252, -1.0 / 240, 1.0 / 132, -691.0 / 32760, 1.0 / 12);
+  VD y = where(at == Limits<double>::kInf, at, log(at) - 0.5 / at - series - low);
+  return where_positive(x, y, [](double a) { return special::digamma(a); });
+}
+FG_NOINLINE VD trigamma(VD x) {  // of positive numbers
+  VD sum = 0, at = x;
+  while (any(at < 12)) {
+    sum = where(at < 12, sum + 1 / (at * at), sum);
+    at = where(at < 12, at + 1, at);
+  }
+  VD r = 1 / at, q = r * r;
+  VD series = q * poly(q, 1.0 / 6, -1.0 / 30, 1.0 / 42, -1.0 / 30, 5.0 / 66, -691.0 / 2730);
+  return sum + r * (1 + r * 0.5 + series);
+}
+// Right for float. Around the zeros at 1 and 2 a series in the distance f: zeta(k) - 1 over k, terms of turning sign.
+FG_INLINE VD lgamma_wide(VD x) {
+  VD at = where(x > 0, x, 1), product = 1;
+  for (int k = 0; k < 8; ++k) {
+    product = where(at < 8, product * at, product);
+    at = where(at < 8, at + 1, at);
+  }
+  VD q = 1 / (at * at);
+  VD series = poly(q, 1.0 / 12, -1.0 / 360, 1.0 / 1260, -1.0 / 1680, 1.0 / 1188, -691.0 / 360360, 1.0 / 156) / at;
+  VD y = (at - 0.5) * log(at) - at + 0.918938533204672741780 + series - log(product);
+  y = where(at == Limits<double>::kInf, at, y);
+  VD::M one = abs(x - 1) < 0.25, two = abs(x - 2) < 0.25;
+  if (any(one | two)) {
+    VD f = where(one, x - 1, where(two, x - 2, 0));
+    VD near = f * poly(f, 0.42278433509846713939, 0.32246703342411321824, -0.067352301053198095133,
+                       0.020580808427784547880, -0.0073855510286739852663, 0.0028905103307415232858,
+                       -0.0011927539117032609772, 0.00050966952474304242234, -0.00022315475845357937976,
+                       0.000099457512781808533715, -0.000044926236738133141700, 0.000020507212775670691553);
+    y = where(one, near - log1p(f), where(two, near, y));
+  }
+  return where_positive(x, y, [](double a) { return special::lgamma(a); });
+}
+
+// ---- Bessel functions ----
+
+// exp(-|x|) I_order(|x|): the power series up to 19, the plain function beyond.
+template <int order> FG_INLINE VD bessel_i_of(VD x, VD* grown) {
+  VD a = at_most(abs(x), 19), q = 0.25 * a * a;
+  VD term = order ? 0.5 * a : VD(1), sum = term;
+  for (int k = 1; k < 100 && any(term > 1e-17 * sum); ++k) {
+    term = term * (q * (1.0 / (static_cast<double>(k) * (k + order))));
+    sum = sum + term;
+  }
+  *grown = sum;
+  return sum * exp_in_range(VD(-a));
+}
+template <int order, bool scaled, class F> FG_INLINE VD bessel_i_any(VD x, F plain) {
+  VD grown, y = bessel_i_of<order>(x, &grown);
+  if (!scaled) y = grown;
+  if (order) y = copysign(y, x);
+  if (any(!(abs(x) < 19)))
+    return each(x, y, [&](double a, double value) { return a < 19 && a > -19 ? value : plain(a); });
+  return y;
+}
+FG_NOINLINE VD i0(VD x) {
+  return bessel_i_any<0, false>(x, [](double a) { return special::i0(a); });
+}
+FG_NOINLINE VD i0e(VD x) {
+  return bessel_i_any<0, true>(x, [](double a) { return special::i0e(a); });
+}
+FG_NOINLINE VD i1(VD x) {
+  return bessel_i_any<1, false>(x, [](double a) { return special::i1(a); });
+}
+FG_NOINLINE VD i1e(VD x) {
+  return bessel_i_any<1, true>(x, [](double a) { return special::i1e(a); });
+}
+
+#define FG_THROUGH_DOUBLE(word, wide)                  \
+  FG_NOINLINE VF word(VF x) {                          \
+    return in_double(x, [](VD a) { return wide(a); }); \
+  }
+FG_THROUGH_DOUBLE(erfinv, erfinv)
+FG_THROUGH_DOUBLE(ndtri, ndtri)
+FG_THROUGH_DOUBLE(digamma, digamma)
+FG_THROUGH_DOUBLE(lgamma, lgamma_wide)
+FG_THROUGH_DOUBLE(i0, i0)
+FG_THROUGH_DOUBLE(i0e, i0e)
+FG_THROUGH_DOUBLE(i1, i1)
+FG_THROUGH_DOUBLE(i1e, i1e)
+#undef FG_THROUGH_DOUBLE
+FG_NOINLINE VD lgamma(VD x) {
+  return each(x, [](double a) { return special::lgamma(a); });
+}
+
+}  // namespace
+}  // namespace fg::cpu::FG_ISA

@@ -1,0 +1,109 @@
+// Discrete Fourier transforms along one dimension, without gradients: fft.py puts those together.
+#include <cmath>
+#include <list>
+#include <memory>
+#include <mutex>
+#include <vector>
+
+#include "ops/images.h"
+
+namespace fg {
+
+namespace {
+
+// exp(-2 pi i k / size) for k < size, from angles of at most an eighth of a turn.
+template <class T> std::vector<T> make_roots(int64_t size) {
+  std::vector<T> roots(static_cast<size_t>(2 * size));
+  for (int64_t k = 0; k < size; ++k) {
+    int64_t turn = 8 * k;  // in units of 1 / (8 size)
+    const bool below = turn > 4 * size;
+    if (below) turn = 8 * size - turn;
+    const bool left = turn > 2 * size;
+    if (left) turn = 4 * size - turn;
+    const bool steep = turn > size;
+    if (steep) turn = 2 * size - turn;
+    const double angle = M_PI / 4 * static_cast<double>(turn) / static_cast<double>(size);
+    double x = std::cos(angle), y = std::sin(angle);
+    if (steep) std::swap(x, y);
+    roots[static_cast<size_t>(2 * k)] = static_cast<T>(left ? -x : x);
+    roots[static_cast<size_t>(2 * k + 1)] = static_cast<T>(below ? y : -y);
+  }
+  return roots;
+}
+
+// Those of the sizes that were asked for last.
+template <class T> std::shared_ptr<const std::vector<T>> roots_of(int64_t size) {
+  constexpr size_t most_bytes = size_t{32} << 20;
+  using Roots = std::shared_ptr<const std::vector<T>>;
+  static std::mutex mutex;
+  static std::list<Roots> known;
+  {
+    std::lock_guard lock(mutex);
+    for (auto it = known.begin(); it != known.end(); ++it)
+      if ((*it)->size() == static_cast<size_t>(2 * size)) {
+        known.splice(known.begin(), known, it);
+        return known.front();
+      }
+  }
+  Roots roots = std::make_shared<const std::vector<T>>(make_roots<T>(size));
+  std::lock_guard lock(mutex);
+  known.push_front(roots);
+  size_t bytes = 0;
+  for (auto it = known.begin(); it != known.end();) {
+    bytes += (*it)->size() * sizeof(T);
+    it = bytes > most_bytes && it != known.begin() ? known.erase(it) : std::next(it);
+  }
+  return roots;
+}
+
+}  // namespace
+
+bool can_transform(int64_t size, bool real) {
+  if (real && size % 2 && size > 1000) return false;  // odd real lines are not cut
+  for (int64_t p = 2; p <= kFftPrime; ++p)
+    while (size % p == 0) size /= p;
+  return size == 1;
+}
+
+Tensor fourier(const Tensor& t, int dim, Fft kind, int64_t size, double scale) {
+  NoGradGuard guard;
+  auto kernel = backend(t.device()).fft;
+  if (!kernel) fail_no_kernel("fft", t.device());
+  // Long lines are cut, and those without neighbours; both need them in one piece.
+  int64_t inner = 1, lines = 1;
+  for (int d = 0; d < t.dim(); ++d)
+    if (d != dim) (d > dim ? inner : lines) *= t.size(d);
+  lines *= inner;
+  if (inner > 1 && (size > 4096 || (lines < 16 && size >= 128))) {
+    Tensor moved = contiguous(transpose(t, dim, t.dim() - 1));
+    return contiguous(transpose(fourier(moved, t.dim() - 1, kind, size, scale), dim, t.dim() - 1));
+  }
+  const bool real = is_floating(t.dtype()), wide = t.dtype() == DType::Float64 || t.dtype() == DType::Complex128;
+  Tensor in = contiguous(t);
+  DimArray sizes(in.sizes());
+  sizes[dim] = kind == Fft::from_real ? size / 2 + 1 : size;
+  const bool real_out = kind == Fft::to_real;
+  DType dtype = real_out ? (wide ? DType::Float64 : DType::Float32) : (wide ? DType::Complex128 : DType::Complex64);
+  FG_CHECK(real == (kind == Fft::from_real), Runtime, "fft: a ", real ? "complex" : "real", " tensor is expected, got ",
+           dtype_name(t.dtype()));
+  Tensor out = Tensor::empty(sizes, dtype, in.device());
+  if (out.numel() == 0) return out;
+  FftArgs args{};
+  args.out = out.mutable_data(), args.in = in.data();
+  args.dtype = wide ? DType::Float64 : DType::Float32;
+  args.kind = kind;
+  args.outer = lines / inner, args.size = size, args.inner = inner;
+  args.scale = scale;
+  args.stream = Storage::current_stream(in.device());
+  GilRelease release(out.numel() * 8);
+  const auto run = [&]<class T>(T) {
+    auto roots = roots_of<T>(size);
+    args.roots = roots->data();
+    kernel(args);
+  };
+  if (wide) run(double{});
+  else run(float{});
+  return out;
+}
+
+}  // namespace fg
