@@ -15,7 +15,7 @@ from pathlib import Path
 
 # Known to need local memory: range reduction of sin, cos and tan for huge arguments, series and recurrences of the
 # special functions, rejection loops. Everything in double is let off too: its libm calls do.
-LOCAL = ("draw_kernel", "random_kernel", "special_", "polygamma", "digamma", "lgamma")
+LOCAL = ("complex_kernel", "draw_kernel", "random_kernel", "special_", "polygamma", "digamma", "lgamma")
 LEAST = 24  # bytes of local memory that count: 8 or 16 are an alignment, not a loop
 REGISTERS = 64  # of an elementwise kernel
 
