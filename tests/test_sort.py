@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import fastgrad as fg
-from checks import assert_same, outputs
+from checks import assert_same, outputs, same_as_torch
 
 NAN = math.nan
 random = np.random.default_rng(0)
@@ -178,23 +178,6 @@ def test_search_options(torch):
         assert out.tolist() == [3, 0]
         nan = m.tensor([1.0, NAN])
         assert m.searchsorted(nan, m.tensor([2.0, NAN])).tolist() == [2, 2]
-
-
-def same_as_torch(torch, call):
-    """The same result, or the same class of error."""
-    results = []
-    for m in (fg, torch):
-        try:
-            results.append((call(m), None))
-        except Exception as error:
-            results.append((None, error))
-    (actual, error), (expected, failure) = results
-    if failure is not None:
-        assert error is not None, f"torch raises {failure!r}"
-        assert type(error) is type(failure), f"{error!r}, torch raises {failure!r}"
-    else:
-        assert error is None, repr(error)
-        assert_same(actual, expected)
 
 
 X = [[0.0, 1.0, 2.0], [3.0, 4.0, 10.0]]

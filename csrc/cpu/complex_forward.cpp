@@ -25,18 +25,9 @@ template <class Row> void add(ElementwiseFn* entries) {
 }  // namespace
 
 void fill_complex_forward(Backend& table) {
-#define FG_ADD(name, ...) add<name##_row>(table.elementwise[static_cast<int>(Op::name)]);
-#define UNARY_FLOAT_C FG_ADD
-#define UNARY_ANY_C FG_ADD
-#define UNARY_TEST_C FG_ADD
-#define UNARY_COMPLEX FG_ADD
-#define BINARY_FLOAT_C FG_ADD
-#define BINARY_ANY_C FG_ADD
-#define BINARY_TEST_C FG_ADD
-#define TERNARY_FLOAT_C FG_ADD
-#define TERNARY_ANY_C FG_ADD
-#include "ops/elementwise.def"
-#undef FG_ADD
+#define FG_FORWARD(name) add<name##_row>(table.elementwise[static_cast<int>(Op::name)]);
+#define FG_GRADIENT(name, which)
+#include "ops/complex.def"
 }
 
 }  // namespace fg::cpu

@@ -41,22 +41,9 @@ template <class Row, int which> void add(ElementwiseFn (*entries)[kComputes]) {
 }  // namespace
 
 void fill_complex_grad(Backend& table) {
-#define FG_ADD(name, which) add<name##_row, which>(table.elementwise_grad[static_cast<int>(Op::name)]);
-#define FG_ROW1(name, ...) FG_ADD(name, 0)
-#define FG_ROW2(name, ...) FG_ADD(name, 0) FG_ADD(name, 1)
-#define FG_ROW3(name, ...) FG_ADD(name, 0) FG_ADD(name, 1) FG_ADD(name, 2)
-#define UNARY_FLOAT_C FG_ROW1
-#define UNARY_ANY_C FG_ROW1
-#define UNARY_COMPLEX FG_ROW1
-#define BINARY_FLOAT_C FG_ROW2
-#define BINARY_ANY_C FG_ROW2
-#define TERNARY_FLOAT_C FG_ROW3
-#define TERNARY_ANY_C FG_ROW3
-#include "ops/elementwise.def"
-#undef FG_ADD
-#undef FG_ROW1
-#undef FG_ROW2
-#undef FG_ROW3
+#define FG_FORWARD(name)
+#define FG_GRADIENT(name, which) add<name##_row, which>(table.elementwise_grad[static_cast<int>(Op::name)]);
+#include "ops/complex.def"
 }
 
 }  // namespace fg::cpu

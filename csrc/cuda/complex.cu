@@ -178,33 +178,8 @@ void fill_complex(Backend& table) {
   prod[kC64] = product<float>;
   prod[kC128] = product<double>;
   table.cumprod_complex = cumprod;
-#define FG_ADD(name, ...) add_forward<name##_row>(table.elementwise[static_cast<int>(Op::name)]);
-#define UNARY_FLOAT_C FG_ADD
-#define UNARY_ANY_C FG_ADD
-#define UNARY_TEST_C FG_ADD
-#define UNARY_COMPLEX FG_ADD
-#define BINARY_FLOAT_C FG_ADD
-#define BINARY_ANY_C FG_ADD
-#define BINARY_TEST_C FG_ADD
-#define TERNARY_FLOAT_C FG_ADD
-#define TERNARY_ANY_C FG_ADD
-#include "ops/elementwise.def"
-#undef FG_ADD
-#define FG_ADD(name, which) add_gradient<name##_row, which>(table.elementwise_grad[static_cast<int>(Op::name)]);
-#define FG_ROW1(name, ...) FG_ADD(name, 0)
-#define FG_ROW2(name, ...) FG_ADD(name, 0) FG_ADD(name, 1)
-#define FG_ROW3(name, ...) FG_ADD(name, 0) FG_ADD(name, 1) FG_ADD(name, 2)
-#define UNARY_FLOAT_C FG_ROW1
-#define UNARY_ANY_C FG_ROW1
-#define UNARY_COMPLEX FG_ROW1
-#define BINARY_FLOAT_C FG_ROW2
-#define BINARY_ANY_C FG_ROW2
-#define TERNARY_FLOAT_C FG_ROW3
-#define TERNARY_ANY_C FG_ROW3
-#include "ops/elementwise.def"
-#undef FG_ADD
-#undef FG_ROW1
-#undef FG_ROW2
-#undef FG_ROW3
+#define FG_FORWARD(name) add_forward<name##_row>(table.elementwise[static_cast<int>(Op::name)]);
+#define FG_GRADIENT(name, which) add_gradient<name##_row, which>(table.elementwise_grad[static_cast<int>(Op::name)]);
+#include "ops/complex.def"
 }
 }  // namespace fg::cuda
