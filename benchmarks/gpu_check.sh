@@ -266,7 +266,7 @@ if [ "$QUICK" = 0 ]; then
   have cupy && against="${against:+$against,}cupy"
   cd "$ROOT" && step cases 90 "$PYTHON" -m benchmarks --device cuda --against "$against" --rounds 1 --budget 0.02 \
     --filter \
-    small_add,small_mul,small_exp,chain,scalar_,elementwise/add_,elementwise/exp_,broadcast_,transposed_16M,sum_,softmax_16M,argmax_rows,cumsum_,gemm,linear_forward,attention,layer_norm_forward \
+    overhead/small_add,overhead/small_mul,overhead/small_exp,overhead/scalar_,overhead/chain,elementwise/add_16M,elementwise/exp_16M,elementwise/add_transposed,elementwise/broadcast_row,elementwise/chain_forward,reduction/sum_,reduction/softmax_16M,reduction/argmax_rows,reduction/cumsum_,sgemm_1024,sgemm_4096,matmul/linear_forward,matmul/attention_forward,reduction/layer_norm_forward,conv3x3_56x64,depthwise3x3_112x32,batch_norm_train,layout/sort_1M \
     --out "${OUT%.json}_cases"
 fi
 
