@@ -5,7 +5,7 @@ import re
 
 import numpy as np
 
-from fuzz_ops import DTYPES, EXCLUDED, STATEMENTS, VALUES
+from fuzz_ops import DTYPES, EXCLUDED, STATEMENTS, TUPLES, VALUES
 
 ERRORS = (RuntimeError, ValueError, TypeError, IndexError, NotImplementedError, AttributeError, ZeroDivisionError,
           NameError, OverflowError)
@@ -35,11 +35,16 @@ class Maker:
             values = [r.random() < 0.5 for _ in range(count)]
         elif "int" in dtype:
             values = [r.randint(0 if dtype == "uint8" else -3, 5) for _ in range(count)]
+        elif "complex" in dtype:
+            values = [complex(round(r.uniform(-2, 2), 1), round(r.uniform(-2, 2), 1)) for _ in range(count)]
         else:
             values = [round(r.uniform(-2, 2), 2) for _ in range(count)]
         data = np.array(values, dtype=object).reshape(shape).tolist()
-        grad = ", requires_grad=True" if "float" in dtype and r.random() < 0.7 else ""
-        return f"torch.tensor({data}, dtype=torch.{dtype}{grad})"
+        grad = ", requires_grad=True" if ("float" in dtype or "complex" in dtype) and r.random() < 0.7 else ""
+        whole = f"torch.tensor({data}, dtype=torch.{dtype}{grad})"
+        if r.random() < 0.15:  # a view, with other strides
+            whole += r.choice([".mT", "[..., ::2]", f".expand(2, *{shape})", "[None]"])
+        return whole
 
     def _pick(self, test):
         fitting = [n for n, t in self.variables.items() if test(t)]
@@ -64,6 +69,15 @@ class Maker:
 
     def _g(self):
         return self._pick(lambda t: t.is_floating_point() and t.dim())
+
+    def _h(self):
+        return self._pick(lambda t: t.is_floating_point() and t.dim() > 1)
+
+    def _b(self):
+        return self._pick(lambda t: t.is_floating_point() and t.dim() > 2)
+
+    def _c(self):
+        return self._pick(lambda t: t.is_complex())
 
     def _i(self):
         return self._pick(lambda t: not t.is_floating_point())
@@ -93,8 +107,14 @@ class Maker:
     def _k(self):
         return self.r.choice(["True", "False"])
 
+    def _j(self):
+        return self.r.choice(["0", "1", "2", "3"])
+
     def _w(self):
         return "torch." + self.r.choice(DTYPES)
+
+    def _w2(self):
+        return "torch." + self.r.choice([dtype for dtype in DTYPES if "float" in dtype])
 
     def _dim(self):
         n = self._first().dim()
@@ -192,9 +212,14 @@ def make_program(seed, torch):
                      and v.numel() <= 200 and v.dim() < 6}
         if not variables:
             break
-        if r.random() < 0.72:
+        kind = r.random()
+        if kind < 0.66:
             line = f"v{count} = {maker.fill(r.choice(VALUES), variables)}"
             count += 1
+        elif kind < 0.7:
+            add(f"v{count} = {maker.fill(r.choice(TUPLES), variables)}")
+            line = f"v{count + 1} = v{count}[{r.choice((0, -1))}]"
+            count += 2
         else:
             line = maker.fill(r.choice(STATEMENTS), variables)
         if r.random() < 0.06 or (r.random() < 0.5 and not line.startswith(f"v{count - 1}")):

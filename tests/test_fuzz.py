@@ -122,6 +122,159 @@ FOUND = {
         v2 = F.cosine_similarity(v0, v1, 0)
         v3 = F.cosine_similarity(v1.long(), v1.long(), 0)
     """,
+    "numbers and a mask of another dtype": """
+        v0 = torch.tensor([True, False, True])
+        v1 = torch.tensor([-1.88], dtype=torch.float64)
+        v0[[True, False, True]] = v1
+        v0[torch.tensor([0])] = v1
+        v2 = torch.zeros(2, 3, dtype=torch.int64)
+        v2[:, torch.tensor([True, False, True])] = v1
+        v2.index_put_((torch.tensor([True, False]),), v1)
+        v2.index_put_((torch.tensor([True, False]),), v1, accumulate=True)
+    """,
+    "roots of float16": """
+        v0 = torch.tensor([float('-inf'), -0.0, 4.0], dtype=torch.float16)
+        v1 = v0 ** 0.5
+        v2 = v0.pow(-0.5)
+        v0.pow_(0.5)
+    """,
+    "lists of numbers": """
+        v0 = torch.tensor([0.25, -1], dtype=torch.uint8)
+        v1 = torch.tensor([0.5, 2**53 + 1], dtype=torch.int64)
+        v2 = torch.tensor([2**70], dtype=torch.bool)
+        v3 = torch.tensor([2**63, 1.0])
+        v4 = torch.tensor([2**63])
+        v5 = torch.tensor([torch.tensor(300.0)], dtype=torch.uint8)
+        v6 = torch.tensor([torch.tensor(300), 1], dtype=torch.uint8)
+        v7 = torch.tensor([1j], dtype=torch.float32)
+        v8 = torch.ones(2) + 2**63
+        v9 = torch.full((2,), 2**63)
+        v10 = torch.tensor(2**70, dtype=torch.float64)
+    """,
+    "products in place": """
+        v0 = torch.tensor([1.0, 2.0], requires_grad=True)
+        v1 = v0 * 1
+        v1.cumprod_(0)
+        v2 = torch.tensor([1 + 2j, 2.0], requires_grad=True)
+        v3 = v2 * 1
+        v3.cumprod_(0)
+    """,
+    "complex views in place": """
+        v0 = torch.tensor([[1 + 2j, 3.0]], requires_grad=True)
+        v1 = v0.sin()
+        v1.t_()
+        v2 = v0 * v0
+        v2.squeeze_()
+        v3 = v0.cos()
+        v3.unsqueeze_(0)
+        v4 = v3 * 2
+    """,
+    "out= is laid out as the result": """
+        v0 = torch.ones(2, 3)
+        v1 = torch.sub(v0.t(), v0.t(), out=torch.empty(0))
+        v2 = torch.exp(v0.t(), out=torch.empty(0))
+        v3 = torch.cumsum(torch.tensor([-1.1748, -1.0986, -2.9727], dtype=torch.float16), 0, out=torch.empty(0))
+        v4 = torch.sum(torch.tensor([-0.12, -1.64, -1.88], dtype=torch.bfloat16), 0, out=torch.empty(0))
+        v5 = torch.mean(torch.tensor([-0.12, -1.64, -1.88], dtype=torch.bfloat16), 0, out=torch.empty(0))
+        v6 = torch.matmul(v0.double(), v0.double().t(), out=torch.empty(0))
+        v7 = torch.amax(v0, 0, out=torch.empty(0).double())
+        v8 = torch.nansum(v0, 0, out=torch.empty(0))
+    """,
+    "an expanded leading dimension": """
+        v0 = torch.arange(6.0).view(2, 3).mT.broadcast_to((1, 2, 3, 2))
+        v1 = v0 + 1
+        v2 = v0.long()
+    """,
+    "a part of another shape": """
+        v0 = torch.arange(6.0).reshape(3, 2)
+        v1 = v0.select_scatter(torch.tensor(1.0), 0, 0)
+        v2 = v0.slice_scatter(torch.ones(2), 0, 0, 1)
+        v3 = v0.diagonal_scatter(torch.ones(1))
+        v4 = v0[:, :1].select_scatter(torch.ones(1), 0, 0)
+        v5 = v0.index_reduce(0, torch.tensor([0]), torch.ones(1, 3), 'amax')
+        v6 = torch.cartesian_prod(v0, v0[0])
+        v7 = torch.addr(v0, v0, v0[0])
+        v8 = torch.addr(torch.tensor(1, dtype=torch.float64), v0[0], v0[1])
+        v9 = torch.addmv(torch.ones(3), torch.ones(1, 3), torch.ones(3))
+        v10 = torch.addbmm(torch.ones(2, 3, 3), torch.ones(1, 3, 3), torch.ones(1, 3, 3))
+        v11 = torch.empty(0).roll(-1, -2)
+    """,
+    "layouts of compositions": """
+        v0 = torch.arange(6.0).reshape(3, 2).t()
+        v1 = v0.masked_scatter(v0 > 3, torch.ones(6))
+        v2 = v0.logcumsumexp(0)
+        v3 = v0.renorm(2, 0, 1.0)
+        v4 = F.rms_norm(v0, (3,))
+        v5 = torch.complex(v0, v0).angle()
+        v6 = v0.put(torch.tensor([1, 0]), torch.ones(2))
+    """,
+    "dtypes of compositions": """
+        v0 = torch.tensor([1, 3, 0])
+        v1 = torch.vander(v0.to(torch.uint8))
+        v2 = v0.cov()
+        v3 = v0[None].cov()
+        v4 = v0[None].corrcoef()
+        v5 = v0.bool().cov()
+        v6 = torch.ldexp(torch.tensor(1.0, dtype=torch.bfloat16), v0)
+        v7 = torch.block_diag(torch.tensor(2), v0.int())
+        v8 = torch.logaddexp2(torch.tensor([0.3], dtype=torch.float16), torch.tensor([0.6], dtype=torch.float64))
+        v9 = torch.trapezoid(v0.bool())
+        v10 = True - torch.ones(2, dtype=torch.complex64)
+    """,
+    "losses of unlike tensors": """
+        v0 = torch.tensor([1.0, 2.0], dtype=torch.float16)
+        v1 = torch.tensor([3, 5])
+        v2 = F.huber_loss(v0, v0.double() + 1)
+        v3 = F.margin_ranking_loss(v1, v1, v1)
+        v4 = F.hinge_embedding_loss(v1, v1)
+        v5 = F.soft_margin_loss(v0.float(), v1 > 3)
+        v6 = F.soft_margin_loss(v0.float(), v0.double())
+        v7 = F.soft_margin_loss(v0, v0.clone().requires_grad_())
+        v8 = F.cross_entropy(torch.empty(2, 0), torch.empty(2, 0))
+        v9 = F.group_norm(torch.ones(1, 1, 1), 1)
+        v10 = F.bilinear(v0[None], v1[None], torch.ones(1, 2, 2))
+        v11 = F.bilinear(v1[None], v1[None], v1.expand(1, 2, 2))
+    """,
+    "nothing to choose from": """
+        v0 = torch.empty(0, requires_grad=True)
+        v1 = v0.median()
+        v2 = v0.nanmedian()
+        v3 = torch.empty(0, dtype=torch.int16).median()
+        v4 = torch.combinations(v0)
+        v5 = torch.empty(0).logcumsumexp(1)
+    """,
+    "large integers in complex numbers": """
+        v0 = torch.tensor([1068624773, -1079278305], dtype=torch.int32)
+        v1 = v0.to(torch.complex128)
+        v2 = v0.cumsum(0, dtype=torch.complex128)
+    """,
+    "a source of which nothing is taken": """
+        v0 = torch.zeros(3)
+        v1 = torch.ones(3, requires_grad=True)
+        v2 = v0.masked_scatter(v0 > 1, v1)
+    """,
+    "more than one ellipsis": """
+        v0 = torch.arange(12).view(2, 2, 1, 3)
+        v1 = v0[..., :-1, True, ...]
+        v2 = v0[..., 0, ...]
+        v3 = v0[..., None, ...]
+        v4 = v0[..., ...]
+        v5 = v0[0, ..., ..., 0]
+        v6 = F.scaled_dot_product_attention(torch.ones(2, 0), torch.ones(2, 0), torch.ones(2, 4))
+    """,
+    "other requirements of gradients": """
+        v0 = torch.tensor([1.0, 2.0], requires_grad=True)
+        v1 = v0 * 2
+        v1.requires_grad = True
+        v1.requires_grad_()
+        v2 = v0.view(torch.float32)
+        v0.set_(torch.ones(2))
+        v3 = torch.ones(2, 3)[0]
+        v3.resize_(2)
+        v4 = torch.cdist(torch.ones(2, 2), torch.ones(2, 2).double())
+        v5 = torch.cross(torch.ones(3), torch.ones(3).double())
+        v6 = torch.cross(torch.ones(3), torch.ones(2, 3))
+    """,
 }
 
 

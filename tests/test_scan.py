@@ -1,6 +1,7 @@
 """`python -m fastgrad scan`: which torch names a program uses, read from its text."""
 
 import json
+import os
 import subprocess
 import sys
 import textwrap
@@ -98,6 +99,53 @@ def test_command(path, tmp_path):
     assert "broken.py: not read" in command(str(broken), status=1).stderr
     command(status=2)
     command("--frob", status=2)
+
+
+HOSTILE = {
+    "parentheses": b"x = " + b"(" * 500 + b"1" + b")" * 500,
+    "a long sum": b"import torch\nx = " + b" + ".join([b"torch.ones(1)"] * 5000),
+    "a long chain": b"import torch\nx = torch.ones(1)" + b".relu()" * 3000,
+    "zeros": b"import torch\n\0\n", "another encoding": "import torch".encode("utf-16"),
+    "an unknown encoding": b"# -*- coding: nonsense -*-\n", "no Python": bytes(range(256)), "Python 2": b"print 'x'\n",
+    "mixed indentation": b"if 1:\n\tx = 1\n        y = 2\n", "a stray bracket": b"import torch\nx = torch.ones(2))\n"}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_files_that_cannot_be_read(tmp_path, name):
+    """They are errors of their own; the other files are read all the same."""
+    (tmp_path / "bad.py").write_bytes(HOSTILE[name])
+    (tmp_path / "good.py").write_text("import torch\ntorch.nosuch\n")
+    found = scan([str(tmp_path)])
+    assert list(found["errors"]) == [str(tmp_path / "bad.py")]
+    assert found["missing"]["torch.nosuch"]["places"] == [f"{tmp_path / 'good.py'}:2"]
+
+
+def test_what_is_no_file(tmp_path):
+    os.mkfifo(tmp_path / "pipe.py")
+    os.symlink("nothing.py", tmp_path / "dangling.py")
+    (tmp_path / "folder.py").mkdir()
+    (tmp_path / os.fsdecode(b"odd\xff.py")).write_text("import torch\ntorch.nosuch\n")
+    found = scan([str(tmp_path)])
+    assert sorted(Path(path).name for path in found["errors"]) == ["dangling.py", "pipe.py"]
+    assert "odd\\udcff.py:2" in command(str(tmp_path), status=1).stdout
+
+
+@pytest.mark.parametrize("text, line", [
+    (b"\xef\xbb\xbfimport torch\ntorch.nosuch\n", 2), (b"import torch\r\n\r\ntorch.nosuch\r\n", 3),
+    (b"import torch\rtorch.nosuch\r", 2), (b"# -*- coding: latin-1 -*-\n# \xe9\nimport torch\ntorch.nosuch\n", 4),
+    (b"import torch\nx = f'{torch.nosuch}'\n", 2), (b"import torch\n@torch.nosuch\nclass A: pass\n", 2),
+    (b"import torch\nasync def f():\n    await torch.nosuch\n", 3), (b"import torch\n(y := torch.nosuch)\n", 2),
+    (b"import torch\nt = torch\ndel t.nosuch\n", 3), (b"import torch as a\nb = a\nb.nosuch.c = 1\n", 3)])
+def test_lines_of_odd_files(tmp_path, text, line):
+    path = tmp_path / "odd.py"
+    path.write_bytes(text)
+    assert scan([str(path)])["missing"]["torch.nosuch"]["places"] == [f"{path}:{line}"]
+
+
+def test_names_that_a_program_sets(tmp_path):
+    path = tmp_path / "sets.py"
+    path.write_text("import torch\ntorch.my_own = 1\ntorch.backends.cudnn.benchmark = True\n")
+    assert not scan([str(path)])["missing"]
 
 
 def test_the_programs_of_the_suite_use_what_is_there():

@@ -127,7 +127,10 @@ Tensor conj(const Tensor& t, bool physical) {
 Tensor sgn(const Tensor& t) { return unary(is_complex(t.dtype()) ? Op::sgn_complex : Op::sign, t); }
 
 Tensor angle(const Tensor& t) {
-  if (is_complex(t.dtype())) return binary(Op::atan2, imag(t), real(t));
+  if (is_complex(t.dtype())) {
+    Tensor z = contiguous(t);  // so that the angles are, as in torch
+    return binary(Op::atan2, imag(z), real(z));
+  }
   Tensor x = is_floating(t.dtype()) ? t : to_dtype(t, default_dtype());
   Tensor turn = where(binary(Op::lt, x, Scalar::of_int(0)), 3.14159265358979323846, zeros_like(x));
   return where(unary(Op::isnan, x), x, turn);

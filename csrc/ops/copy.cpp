@@ -268,7 +268,7 @@ Scalar item(const Tensor& t) {
   }
 }
 
-Tensor resize_out(const Tensor& out, Dims sizes) {
+Tensor resize_out(const Tensor& out, Dims sizes, Dims strides) {
   FG_CHECK(out.storage().writable(), Runtime, "out: the memory of this tensor is read-only");
   if (same(out.sizes(), sizes)) return out;
   FG_CHECK(out.is_leaf(), Runtime, "out: a tensor of shape ", shape_text(out.sizes()),
@@ -279,7 +279,8 @@ Tensor resize_out(const Tensor& out, Dims sizes) {
     impl->set_storage(Storage::make(bytes, out.device()));
     impl->offset = 0;
   }
-  impl->set_dims(sizes, contiguous_strides(sizes));
+  if (strides.size()) impl->set_dims(sizes, strides);
+  else impl->set_dims(sizes, contiguous_strides(sizes));
   return out;
 }
 

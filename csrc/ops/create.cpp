@@ -23,6 +23,7 @@ Scalar number_for(Scalar value, DType dtype, bool strict) {
   bool whole = value.is_integral(), is_unsigned = dtype == DType::UInt8;
   double high = std::ldexp(1.0, is_unsigned ? bits : bits - 1), low = is_unsigned && !whole ? 0 : -high;
   double f = whole ? value.f : std::trunc(value.f);
+  fits &= !(whole && value.i < 0 && f > 0);  // beyond int64
   FG_CHECK(fits && ((whole && bits == 64) || (f >= low && f < high)), Runtime, "value cannot be converted to type ",
            dtype_name(dtype), " without overflow");
   return Scalar::of_int(value.param().i);

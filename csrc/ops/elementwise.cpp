@@ -325,6 +325,14 @@ void check_out(const RowInfo& info, const Tensor& out, DType result, Args args) 
           "location. Please clone() the tensor before performing the operation.");
 }
 
+DimArray layout_of(Dims shape, Args args) {  // strides of a result
+  const Tensor* layout[3];
+  int n = 0;
+  for (const Arg& a : args)
+    if (a.tensor) layout[n++] = a.tensor;
+  return result_strides(shape, {layout, static_cast<size_t>(n)});
+}
+
 DimArray common_shape(const RowInfo& info, Args args) {
   DimArray shape;
   for (const Arg& a : args)
@@ -416,18 +424,14 @@ Tensor elementwise(Op op, Args args, Scalar p, Scalar q, const Tensor* out) {
     FG_CHECK(out->device() == device, Runtime, info.name,
              ": Expected all tensors to be on the same device, but out is on ", device_name(out->device()),
              " and the inputs are on ", device_name(device));
-    result = resize_out(*out, shape);
+    result = same(out->sizes(), shape) ? resize_out(*out, shape) : resize_out(*out, shape, layout_of(shape, args));
     check_out(info, result, given_dtype, args);
     if (result.dtype() != given_dtype) {  // found in its own dtype, then cast
       copy_(result, elementwise(op, given, p, q));
       return result;
     }
   } else {
-    const Tensor* layout[3];
-    int n = 0;
-    for (const Arg& a : args)
-      if (a.tensor) layout[n++] = a.tensor;
-    result = Tensor::empty_strided(shape, result_strides(shape, {layout, static_cast<size_t>(n)}), given_dtype, device);
+    result = Tensor::empty_strided(shape, layout_of(shape, args), given_dtype, device);
   }
   if (result.numel() != 0) launch(op, result, args, dtype, p, q);
   if (out) result.bump_version();

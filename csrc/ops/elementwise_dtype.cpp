@@ -42,6 +42,12 @@ bool not_for_bool(Op op) {
 }  // namespace
 
 DType working_dtype(Op op, const RowInfo& info, DType given, Args args) {
+  if (op == Op::sub && given != DType::Bool)
+    for (const Arg& a : args)
+      if (a.tensor ? a.tensor->dtype() == DType::Bool : a.scalar.kind == Scalar::Bool)
+        fail(ErrorKind::Runtime,
+             "Subtraction, the `-` operator, with a bool tensor is not supported. If you are trying to "
+             "invert a mask, use the `~` or `logical_not()` operator instead.");
   if (is_complex(given)) {
     if (!info.complex)
       fail(ErrorKind::NotImplemented, "\"", info.name, "\" not implemented for '", dtype_name(given), "'");
@@ -55,12 +61,6 @@ DType working_dtype(Op op, const RowInfo& info, DType given, Args args) {
     fail(ErrorKind::NotImplemented, info.name, ": not implemented for bool");
   if (op == Op::square && given == DType::Bool) return DType::Int64;
   if (wants_float(info.section) && !is_floating(given)) return default_dtype();
-  if (op == Op::sub && given != DType::Bool)
-    for (const Arg& a : args)
-      if (a.tensor ? a.tensor->dtype() == DType::Bool : a.scalar.kind == Scalar::Bool)
-        fail(ErrorKind::Runtime,
-             "Subtraction, the `-` operator, with a bool tensor is not supported. If you are trying to "
-             "invert a mask, use the `~` or `logical_not()` operator instead.");
   return given;
 }
 

@@ -213,6 +213,18 @@ Tensor index(const Tensor& t, const std::vector<Tensor>& indices) {
   return out;
 }
 
+Tensor value_to_put(const Tensor& t, const std::vector<Tensor>& indices, const Tensor& value, bool accumulate) {
+  if (value.dtype() == t.dtype()) return value;
+  int masks = 0, others = 0;
+  for (const Tensor& i : indices)
+    if (i.defined()) (i.dtype() == DType::Bool || i.dtype() == DType::UInt8 ? masks : others) += 1;
+  bool fills = !accumulate && value.numel() == 1 && masks == 1 && others == 0;
+  FG_CHECK(fills, Runtime, "Index put requires the source and destination dtypes match, got ", dtype_name(t.dtype()),
+           " for the destination and ", dtype_name(value.dtype()), " for the source.");
+  number_for(item(value), t.dtype(), true);
+  return to_dtype(value, t.dtype());
+}
+
 void index_put_(const Tensor& t, const std::vector<Tensor>& indices, const Tensor& value, bool accumulate) {
   check_inplace(t, "index_put_");
   check_writable_layout(t, "index_put_");

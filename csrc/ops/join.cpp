@@ -207,6 +207,7 @@ Tensor flip(const Tensor& t, Dims dims) {
 }
 
 Tensor roll(const Tensor& t, Dims shifts, Dims dims) {
+  if (t.numel() == 0) return clone(t);  // with any dims, as in torch
   if (dims.empty()) {
     FG_CHECK(shifts.size() == 1, Runtime, "roll: shifts and dimensions must align. shifts: ", shifts.size(),
              ", dims:0");

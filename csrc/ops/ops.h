@@ -72,7 +72,8 @@ void zero_(const Tensor& self);
 void raw_fill(const Tensor& out, Scalar value);      // likewise
 void raw_copy(const Tensor& out, const Tensor& in);  // no recording, no checks; in is broadcast
 Scalar item(const Tensor& t);                        // the one element, as a number
-Tensor resize_out(const Tensor& out, Dims sizes);  // out= of other shapes: gives `out` that shape, a warning by Python
+// out= of other shapes: gives `out` that shape, a warning by Python; strides {}: contiguous.
+Tensor resize_out(const Tensor& out, Dims sizes, Dims strides = {});
 
 // ---- create.cpp
 // As it is written into `dtype`; RuntimeError when an integer type, or strictly a floating one, does not hold it.
@@ -209,6 +210,8 @@ void masked_fill_(const Tensor& t, const Tensor& mask, Arg value);
 // indices: one entry for each leading dimension, undefined = a full slice; bool, uint8 or integer tensors
 Tensor index(const Tensor& t, const std::vector<Tensor>& indices);
 void index_put_(const Tensor& t, const std::vector<Tensor>& indices, const Tensor& value, bool accumulate);
+// The value in the dtype of t: what index_put_ takes; one number for the places of a mask is cast.
+Tensor value_to_put(const Tensor& t, const std::vector<Tensor>& indices, const Tensor& value, bool accumulate);
 void triangle_(const Tensor& t, int64_t diagonal, bool upper);
 Tensor triangle(const Tensor& t, int64_t diagonal, bool upper);
 

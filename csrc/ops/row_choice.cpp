@@ -11,12 +11,14 @@ struct PowChoice {
   Op op;
   Scalar p;
 };
-// x ** 2 is x * x, and so on, as in torch: exact where pow() need not be.
+// x ** 2 is x * x, and so on, as in torch: exact where pow() need not be. For float16 torch takes pow for the roots,
+// which differs at -0 and -inf.
 std::optional<PowChoice> pow_choice(const Tensor& base, Scalar e) {
   if (is_small_integer(e, 2)) return PowChoice{Op::square, {}};
   if (is_inexact(base.dtype()) && e.imaginary == 0) {
-    if (e.f == 0.5) return PowChoice{Op::sqrt, {}};
-    if (e.f == -0.5) return PowChoice{Op::rsqrt, {}};
+    bool half = base.dtype() == DType::Float16;
+    if (e.f == 0.5 && !half) return PowChoice{Op::sqrt, {}};
+    if (e.f == -0.5 && !half) return PowChoice{Op::rsqrt, {}};
     if (e.f == -1) return PowChoice{Op::reciprocal, {}};
     if (e.f != 0) return PowChoice{Op::pow_scalar, e};
   }

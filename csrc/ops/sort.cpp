@@ -175,18 +175,18 @@ Tensor median(const Tensor& t, bool skip_nan) {
   const char* name = skip_nan ? "nanmedian" : "median";
   FG_CHECK(t.dtype() != DType::Bool && !is_complex(t.dtype()), NotImplemented, name, ": not implemented for ",
            dtype_name(t.dtype()));
+  Tensor flat, out;
   if (t.numel() == 0) {
-    if (is_floating(t.dtype())) return full({}, Scalar::of(NAN), t.dtype(), t.device());
-    return full({}, Scalar::of_int(std::numeric_limits<int64_t>::min()), t.dtype(), t.device());
-  }
-  Tensor flat, out = Tensor::empty({}, t.dtype(), t.device());
-  {
+    NoGradGuard guard;
+    out = to_dtype(full({}, Scalar::of(NAN), DType::Float32, t.device()), t.dtype());
+  } else {
     NoGradGuard guard;
     flat = reshape(contiguous(t), DimArray{-1});
+    out = Tensor::empty({}, t.dtype(), t.device());
+    SortArgs args = sort_args(flat, out, Tensor::empty({}, DType::Int64, t.device()));
+    args.indices = nullptr;
+    run(backend(t.device()).pick, name, t, args, skip_nan ? Pick::nanmedian : Pick::median);
   }
-  SortArgs args = sort_args(flat, out, Tensor::empty({}, DType::Int64, t.device()));
-  args.indices = nullptr;
-  run(backend(t.device()).pick, name, t, args, skip_nan ? Pick::nanmedian : Pick::median);
   if (is_floating(t.dtype()) && should_record(t)) {
     auto node = make_node<MedianNode>(t);
     node->name_ = skip_nan ? "NanmedianBackward0" : "MedianBackward0";

@@ -129,7 +129,6 @@ Tensor view(const Tensor& t, Dims wanted) {
 }
 
 Tensor view_dtype(const Tensor& t, DType dtype) {
-  if (dtype == t.dtype()) return alias(t);
   int64_t from = t.item_bytes(), to = item_size(dtype);
   DimArray sizes(t.sizes()), strides(t.strides());
   int64_t offset = t.offset();
@@ -233,7 +232,7 @@ Tensor expand(const Tensor& t, Dims wanted) {
       FG_CHECK(want >= 0, Runtime, "The expanded size of the tensor (", want,
                ") isn't allowed in a leading, non-existing dimension ", i);
       sizes.push(want);
-      strides.push(want == 1 ? (n > 0 && t.dim() > 0 ? t.size(0) * t.stride(0) : 1) : 0);
+      strides.push(0);
       continue;
     }
     int64_t have = t.size(i - skip);
@@ -245,6 +244,8 @@ Tensor expand(const Tensor& t, Dims wanted) {
     sizes.push(want);
     strides.push(have == want ? t.stride(i - skip) : 0);
   }
+  for (int i = skip - 1; i >= 0; --i)  // a new dimension of size 1 steps over the ones inside it
+    if (sizes[i] == 1) strides[i] = i + 1 < n ? sizes[i + 1] * strides[i + 1] : 1;
   auto node = view_node<ExpandBackward0>(t);
   if (node) node->sizes = t.sizes();
   return record_view(t.alias(sizes, strides, t.offset()), t, node);
@@ -326,7 +327,7 @@ static void take_layout(const Tensor& x, const char* op, View view, MakeNode mak
   ModeGuard guard(static_cast<uint8_t>(mode & ~kForward));  // tangents are laid out alike below
   Tensor like = view(detach(x));
   Ptr<Node> node;
-  if (!x.is_view() && is_floating(x.dtype()) && should_record(x)) node = make();
+  if (!x.is_view() && is_inexact(x.dtype()) && should_record(x)) node = make();
   x.impl()->set_dims(like.sizes(), like.strides());
   x.bump_version();
   if (x.is_view()) {

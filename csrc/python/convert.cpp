@@ -119,9 +119,38 @@ template <class T> constexpr DType kBufferDType = DType::Int64;
 template <> constexpr DType kBufferDType<double> = DType::Float64;
 template <> constexpr DType kBufferDType<Pair> = DType::Complex128;
 
-// Writes numbers into a complex128, float64 or int64 buffer.
+// An integer beyond int64 as the target dtype takes it: any number but an integer.
+bool wide_integer(PyObject* o, DType target, Scalar& out) {
+  int overflow = 0;
+  if (!PyLong_Check(o) || (PyLong_AsLongLongAndOverflow(o, &overflow), !overflow)) return false;
+  if (target == DType::Bool) {
+    out = Scalar::of_bool(true);
+  } else if (is_integral(target)) {
+    PyErr_SetString(PyExc_ValueError, "Overflow when unpacking long long");
+    raise_pending();
+  } else {
+    double value = PyLong_AsDouble(o);
+    if (value == -1 && PyErr_Occurred()) raise_pending();
+    out = Scalar::of(value);
+  }
+  return true;
+}
+
+void check_real(const Scalar& s, DType target) {
+  if (s.imaginary == 0 || is_complex(target) || target == DType::Bool) return;
+  fail(ErrorKind::Type, is_integral(target) ? "'complex' object cannot be interpreted as an integer"
+                                            : "must be real number, not complex");
+}
+
+// Numbers of a tensor among others become integers only when they are.
+void check_whole(PyObject* o, DType target) {
+  if (is_tensor(o) && is_integral(target) && target != DType::Bool && !is_integral(borrow(o).dtype()))
+    fail(ErrorKind::Type, "only integer tensors of a single element can be converted to an index");
+}
+
+// Writes numbers that will have the target dtype into a complex128, float64 or int64 buffer.
 template <class T>
-void write_items(PyObject* o, int depth, const DimArray& shape, T*& out) {
+void write_items(PyObject* o, int depth, const DimArray& shape, DType target, T*& out) {
   if (depth == shape.n) {
     if constexpr (std::is_same_v<T, double>) {
       if (PyFloat_CheckExact(o)) {
@@ -129,29 +158,30 @@ void write_items(PyObject* o, int depth, const DimArray& shape, T*& out) {
         return;
       }
     } else if constexpr (std::is_same_v<T, int64_t>) {
-      if (PyLong_CheckExact(o)) {
+      if (target == DType::Int64 && PyLong_CheckExact(o)) {
         int overflow;
-        *out++ = PyLong_AsLongLongAndOverflow(o, &overflow);
-        if (overflow) {
-          PyErr_SetString(PyExc_RuntimeError, "Overflow when unpacking long long");
-          raise_pending();
+        *out = PyLong_AsLongLongAndOverflow(o, &overflow);
+        if (!overflow) {
+          ++out;
+          return;
         }
-        return;
       }
     }
     Scalar s;
+    check_whole(o, target);
     if (is_tensor(o)) s = item(borrow(o));
-    else if (!to_scalar(o, s)) not_a_number(o);
-    FG_CHECK((std::is_same_v<T, Pair>) || s.imaginary == 0, Runtime,
-             "value cannot be converted to a real type without overflow: it is complex");
+    else if (!wide_integer(o, target, s) && !to_scalar(o, s)) not_a_number(o);
+    check_real(s, target);
     if constexpr (std::is_same_v<T, double>) *out++ = s.f;
     else if constexpr (std::is_same_v<T, Pair>) *out++ = {s.f, s.imaginary};
-    else *out++ = s.param().i;
+    else *out++ = number_for(s, target).i;
     return;
   }
+  check_whole(o, target);
   if (has_buffer(o) || is_tensor(o)) {
     NoGradGuard guard;
     Tensor t = is_tensor(o) ? borrow(o) : from_buffer(o, "tensor()");
+    if (target == DType::Bool) t = to_dtype(t, target);
     t = contiguous(to_device(to_dtype(t, kBufferDType<T>), {}));
     int64_t wanted = 1;
     for (int i = depth; i < shape.n; ++i) wanted *= shape[i];
@@ -162,7 +192,7 @@ void write_items(PyObject* o, int depth, const DimArray& shape, T*& out) {
   }
   FastSequence items(o);
   FG_CHECK(items.size() == shape[depth], Runtime, "tensor(): a sequence changed its length while it was read");
-  for (int64_t i = 0; i < shape[depth]; ++i) write_items(items.item(i).o, depth + 1, shape, out);
+  for (int64_t i = 0; i < shape[depth]; ++i) write_items(items.item(i).o, depth + 1, shape, target, out);
 }
 
 Tensor from_sequence(PyObject* o, std::optional<DType> dtype) {
@@ -184,24 +214,20 @@ Tensor from_sequence(PyObject* o, std::optional<DType> dtype) {
   } else {
     target = scan.any_int ? DType::Int64 : DType::Bool;
   }
-  bool floats = is_floating(target) || scan.any_float;
-  DType buffer = is_complex(target) ? DType::Complex128 : floats ? DType::Float64 : DType::Int64;
+  DType buffer = is_complex(target) ? DType::Complex128 : is_floating(target) ? DType::Float64 : DType::Int64;
   Tensor raw = Tensor::empty(scan.shape, buffer, {});
   if (raw.numel()) {
     if (buffer == DType::Complex128) {
       Pair* out = raw.mutable_data<Pair>();
-      write_items(o, 0, scan.shape, out);
-    } else if (floats) {
+      write_items(o, 0, scan.shape, target, out);
+    } else if (buffer == DType::Float64) {
       double* out = raw.mutable_data<double>();
-      write_items(o, 0, scan.shape, out);
+      write_items(o, 0, scan.shape, target, out);
     } else {
       int64_t* out = raw.mutable_data<int64_t>();
-      write_items(o, 0, scan.shape, out);
+      write_items(o, 0, scan.shape, target, out);
     }
   }
-  if (is_integral(target) && target != DType::Bool && scan.wide == DType::kUndefined)
-    for (int64_t i = 0; i < raw.numel(); ++i)
-      number_for(floats ? Scalar::of(raw.data<double>()[i]) : Scalar::of_int(raw.data<int64_t>()[i]), target);
   NoGradGuard guard;
   return to_dtype(raw, target);
 }
@@ -264,6 +290,15 @@ bool to_scalar(PyObject* o, Scalar& out) {
   if (PyLong_Check(o)) {
     int overflow;
     int64_t v = PyLong_AsLongLongAndOverflow(o, &overflow);
+    if (overflow > 0) {
+      uint64_t large = PyLong_AsUnsignedLongLong(o);
+      if (large != static_cast<uint64_t>(-1) || !PyErr_Occurred()) {
+        out = Scalar::of_int(static_cast<int64_t>(large));  // wraps around where an int64 is needed
+        out.f = static_cast<double>(large);
+        return true;
+      }
+      PyErr_Clear();
+    }
     if (overflow) {
       PyErr_SetString(PyExc_OverflowError, "a Python integer is too large to convert to int64");
       return false;
@@ -327,7 +362,8 @@ Tensor tensor_from_python(PyObject* data, std::optional<DType> dtype, std::optio
   }
   Scalar s;
   bool numpy_scalar = is_numpy_scalar(data);
-  if (!numpy_scalar && to_scalar(data, s)) {
+  if (!numpy_scalar && (wide_integer(data, dtype.value_or(DType::Int64), s) || to_scalar(data, s))) {
+    if (dtype) check_real(s, *dtype);
     if (dtype && is_integral(*dtype)) s = number_for(s, *dtype);
     out = full({}, s, dtype.value_or(s.dtype()), {});
   } else if (PyErr_Occurred()) {

@@ -572,7 +572,8 @@ PyObject* finish(const Call& c, int i, const Tensor& result) {
            dtype_name(result.dtype()), " can't be cast to the desired output type ", dtype_name(out.dtype()));
   FG_CHECK(result.device() == out.device(), Runtime, c.signature.name, ": out= is on another device");
   check_writable_layout(out, c.signature.name);
-  Tensor target = resize_out(out, result.sizes());
+  Tensor target =
+      result.is_dense() ? resize_out(out, result.sizes(), result.strides()) : resize_out(out, result.sizes());
   NoGradGuard guard;
   raw_copy(target, overlaps_partly(target, result) ? clone(result) : result);
   target.bump_version();

@@ -64,10 +64,9 @@ std::vector<Tensor> index_list(const Call& c, int i) {
 }
 
 PyObject* index_put_args(Call& c, bool in_place) {
-  const Tensor &t = c.tensor(0), &value = c.tensor(2);
-  FG_CHECK(t.dtype() == value.dtype(), Runtime, "Index put requires the source and destination dtypes match, got ",
-           dtype_name(t.dtype()), " for the destination and ", dtype_name(value.dtype()), " for the source.");
+  const Tensor& t = c.tensor(0);
   std::vector<Tensor> indices = index_list(c, 1);
+  Tensor value = value_to_put(t, indices, c.tensor(2), c.boolean(3, false));
   if (in_place) {
     index_put_(t, indices, value, c.boolean(3, false));
     return same_object(c);

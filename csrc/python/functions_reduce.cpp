@@ -58,9 +58,24 @@ double order_of(const Call& c, int i) {
   return c.scalar(i).f;
 }
 
+// The dtype to add or multiply in, parameter i: with out=, parameter i + 1, and no dtype that of out.
+std::optional<DType> sum_dtype(const Call& c, int i) {
+  std::optional<DType> dtype = c.opt_dtype(i);
+  if (!dtype && c.has(i + 1)) dtype = c.tensor(i + 1).dtype();
+  return dtype;
+}
+
+PyObject* mean_args(Call& c) {
+  const Tensor& t = c.tensor(0);
+  bool both = is_inexact(t.dtype()) && c.has(4) && is_inexact(c.tensor(4).dtype());
+  return finish(c, 4, mean(t, reduce_dims(c, 1), c.boolean(2, false), both ? sum_dtype(c, 3) : c.opt_dtype(3)));
+}
+
 PyObject* cumulative_(Call& c, Row op) {
   const Tensor& t = c.tensor(0);
-  copy_(t, cumulative(t, c.integer(1), op, c.dtype(2, t.dtype())));
+  check_inplace(t, c.signature.name);
+  // The gradient of a product reads what t was.
+  copy_(t, cumulative(op == Row::cumprod && should_record(t) ? clone(t) : t, c.integer(1), op, c.dtype(2, t.dtype())));
   return same_object(c);
 }
 
@@ -73,7 +88,11 @@ PyObject* any_args(Call& c, bool all) {
 }
 
 PyObject* aminmax_dims(Call& c, bool minimum) {
-  return finish(c, 3, amax(c.tensor(0), reduce_dims(c, 1), c.boolean(2, false), minimum));
+  const Tensor& t = c.tensor(0);
+  if (c.has(3))
+    FG_CHECK(c.tensor(3).dtype() == t.dtype(), Runtime, "Expected the dtype for input and out to match, but got ",
+             dtype_name(t.dtype()), " for input's dtype and ", dtype_name(c.tensor(3).dtype()), " for out's dtype.");
+  return finish(c, 3, amax(t, reduce_dims(c, 1), c.boolean(2, false), minimum));
 }
 
 PyObject* softmax_args(Call& c, bool log) {
@@ -88,20 +107,40 @@ Tensor product_sum_of(const Call& c, ProductSum* fn) {
     for (Scalar& s : factors) s = Scalar::of_int(s.param().i);
   return fn(c.tensor(0), c.tensor(1), c.tensor(2), factors[0], factors[1]);
 }
-PyObject* product_sum(Call& c, ProductSum* fn) { return finish(c, 5, product_sum_of(c, fn)); }
+Tensor addr_op(const Tensor& input, const Tensor& a, const Tensor& b, Scalar beta, Scalar alpha);
+
+// Into out=, which a product does not cast.
+PyObject* finish_product(Call& c, int i, const Tensor& result) {
+  if (c.has(i))
+    FG_CHECK(c.tensor(i).dtype() == result.dtype(), Runtime, "Expected out tensor to have dtype ",
+             dtype_name(result.dtype()), ", but got ", dtype_name(c.tensor(i).dtype()), " instead");
+  return finish(c, i, result);
+}
+
+PyObject* product_sum(Call& c, ProductSum* fn) {
+  Tensor result = product_sum_of(c, fn);
+  return fn == addr_op ? finish(c, 5, result) : finish_product(c, 5, result);
+}
 PyObject* product_sum_(Call& c, ProductSum* fn) {
   copy_(c.tensor(0), product_sum_of(c, fn));
   return same_object(c);
 }
 
 Tensor addmv_op(const Tensor& t, const Tensor& m, const Tensor& v, Scalar beta, Scalar alpha) {
+  FG_CHECK(t.dim() <= 1 && m.dim() == 2 && v.dim() == 1, Runtime, "vector + matrix @ vector expected, got ", t.dim(),
+           ", ", m.dim(), ", ", v.dim());
   Tensor p = mv(m, v);
+  FG_CHECK(t.numel() == 1 || same(t.sizes(), p.sizes()), Runtime, "size mismatch, got input (", t.numel(), "), mat (",
+           m.size(0), "x", m.size(1), "), vec (", v.size(0), ")");
   if (!(alpha.f == 1 && alpha.imaginary == 0)) p = mul(p, alpha);
   if (beta.is_zero()) return p;
   return add(beta.f == 1 && beta.imaginary == 0 ? t : mul(t, beta), p);
 }
 
-Tensor addr_op(const Tensor& t, const Tensor& a, const Tensor& b, Scalar beta, Scalar alpha) {
+Tensor addr_op(const Tensor& input, const Tensor& a, const Tensor& b, Scalar beta, Scalar alpha) {
+  FG_CHECK(a.dim() == 1, Runtime, "addr: Expected 1-D argument vec1, but got ", a.dim(), "-D");
+  FG_CHECK(b.dim() == 1, Runtime, "addr: Expected 1-D argument vec2, but got ", b.dim(), "-D");
+  Tensor t = expand(input, DimArray{a.size(0), b.size(0)});  // now a number counts as a tensor in the result's dtype
   Tensor p = mul(unsqueeze(a, 1), b);
   if (!(alpha.f == 1 && alpha.imaginary == 0)) p = mul(p, alpha);
   if (beta.is_zero()) return p;
@@ -110,13 +149,11 @@ Tensor addr_op(const Tensor& t, const Tensor& a, const Tensor& b, Scalar beta, S
 
 constexpr FunctionDef defs[] = {
     {"sum", kBoth, "input, dim=None, keepdim=False, *, dtype=None, out=None",
-     [](Call& c) { return finish(c, 4, sum(c.tensor(0), reduce_dims(c, 1), c.boolean(2, false), c.opt_dtype(3))); },
+     [](Call& c) { return finish(c, 4, sum(c.tensor(0), reduce_dims(c, 1), c.boolean(2, false), sum_dtype(c, 3))); },
      "Sum over dim (an int, a tuple, or None for all)."},
-    {"mean", kBoth, "input, dim=None, keepdim=False, *, dtype=None, out=None",
-     [](Call& c) { return finish(c, 4, mean(c.tensor(0), reduce_dims(c, 1), c.boolean(2, false), c.opt_dtype(3))); },
-     "Mean over dim."},
+    {"mean", kBoth, "input, dim=None, keepdim=False, *, dtype=None, out=None", mean_args, "Mean over dim."},
     {"prod", kBoth, "input, dim=None, keepdim=False, *, dtype=None, out=None",
-     [](Call& c) { return finish(c, 4, prod(c.tensor(0), c.opt_integer(1), c.boolean(2, false), c.opt_dtype(3))); },
+     [](Call& c) { return finish(c, 4, prod(c.tensor(0), c.opt_integer(1), c.boolean(2, false), sum_dtype(c, 3))); },
      "Product over dim."},
     {"max", kBoth, "input, dim=None, keepdim=False, *, other=None, out=None",
      [](Call& c) { return extremum_args(c, false); },
@@ -164,10 +201,10 @@ constexpr FunctionDef defs[] = {
     {"log_softmax", kBoth, "input, dim, dtype=None, *, out=None", [](Call& c) { return softmax_args(c, true); },
      "log(softmax(input)) over dim."},
     {"cumsum", kBoth, "input, dim, *, dtype=None, out=None",
-     [](Call& c) { return finish(c, 3, cumulative(c.tensor(0), c.integer(1), Row::cumsum, c.opt_dtype(2))); },
+     [](Call& c) { return finish(c, 3, cumulative(c.tensor(0), c.integer(1), Row::cumsum, sum_dtype(c, 2))); },
      "Running sum along dim."},
     {"cumprod", kBoth, "input, dim, *, dtype=None, out=None",
-     [](Call& c) { return finish(c, 3, cumulative(c.tensor(0), c.integer(1), Row::cumprod, c.opt_dtype(2))); },
+     [](Call& c) { return finish(c, 3, cumulative(c.tensor(0), c.integer(1), Row::cumprod, sum_dtype(c, 2))); },
      "Running product along dim."},
     // None where there is no kernel, or a gradient is wanted: the caller composes then.
     {"_bag_sums", kFunction, "weight, indices, starts, mean",
@@ -190,29 +227,30 @@ constexpr FunctionDef defs[] = {
      [](Call& c) { return wrap(cumulative(c.tensor(0), c.integer(1), Row::logcumsumexp, {})); }, nullptr},
     {"cumsum_", kMethod, "input, dim, *, dtype=None", [](Call& c) { return cumulative_(c, Row::cumsum); }, nullptr},
     {"cumprod_", kMethod, "input, dim, *, dtype=None", [](Call& c) { return cumulative_(c, Row::cumprod); }, nullptr},
-    {"cummax", kBoth, "input, dim",
+    {"cummax", kBoth, "input, dim, *, out=None",
      [](Call& c) {
        auto [v, i] = cumulative_extremum(c.tensor(0), c.integer(1), false);
-       return wrap_pair("cummax", v, i);
+       return finish_pair(c, 2, "cummax", v, i);
      },
      nullptr},
-    {"cummin", kBoth, "input, dim",
+    {"cummin", kBoth, "input, dim, *, out=None",
      [](Call& c) {
        auto [v, i] = cumulative_extremum(c.tensor(0), c.integer(1), true);
-       return wrap_pair("cummin", v, i);
+       return finish_pair(c, 2, "cummin", v, i);
      },
      nullptr},
     {"matmul", kBoth, "input, other, *, out=None",
-     [](Call& c) { return finish(c, 2, matmul(c.tensor(0), c.tensor(1))); },
+     [](Call& c) { return finish_product(c, 2, matmul(c.tensor(0), c.tensor(1))); },
      "Matrix product with broadcasting over the leading dimensions."},
-    {"mm", kBoth, "input, mat2, *, out=None", [](Call& c) { return finish(c, 2, mm(c.tensor(0), c.tensor(1))); },
-     "Product of two matrices."},
-    {"bmm", kBoth, "input, mat2, *, out=None", [](Call& c) { return finish(c, 2, bmm(c.tensor(0), c.tensor(1))); },
+    {"mm", kBoth, "input, mat2, *, out=None",
+     [](Call& c) { return finish_product(c, 2, mm(c.tensor(0), c.tensor(1))); }, "Product of two matrices."},
+    {"bmm", kBoth, "input, mat2, *, out=None",
+     [](Call& c) { return finish_product(c, 2, bmm(c.tensor(0), c.tensor(1))); },
      "Products of two batches of matrices."},
-    {"mv", kBoth, "input, vec, *, out=None", [](Call& c) { return finish(c, 2, mv(c.tensor(0), c.tensor(1))); },
+    {"mv", kBoth, "input, vec, *, out=None", [](Call& c) { return finish_product(c, 2, mv(c.tensor(0), c.tensor(1))); },
      "Matrix times vector."},
-    {"dot", kBoth, "input, tensor, *, out=None", [](Call& c) { return finish(c, 2, dot(c.tensor(0), c.tensor(1))); },
-     "Inner product of two vectors."},
+    {"dot", kBoth, "input, tensor, *, out=None",
+     [](Call& c) { return finish_product(c, 2, dot(c.tensor(0), c.tensor(1))); }, "Inner product of two vectors."},
     {"addmm", kBoth, "input, mat1, mat2, *, beta=1, alpha=1, out=None", [](Call& c) { return product_sum(c, addmm); },
      "beta * input + alpha * mat1 @ mat2"},
     {"addmv", kBoth, "input, mat, vec, *, beta=1, alpha=1, out=None", [](Call& c) { return product_sum(c, addmv_op); },

@@ -358,6 +358,7 @@ constexpr FunctionDef defs[] = {
     {"requires_grad_", kMethod, "input, requires_grad=True",
      [](Call& c) -> PyObject* {
        PyObject* on = c.boolean(1, true) ? Py_True : Py_False;
+       if (on == Py_True && !c.tensor(0).is_leaf()) return same_object(c);  // it does already
        if (PyObject_SetAttrString(c.v[0], "requires_grad", on) < 0) return nullptr;
        return same_object(c);
      },

@@ -86,14 +86,10 @@ Parsed parse(const Tensor& self, PyObject* key) {
     n = PyTuple_GET_SIZE(several->o);
   }
   std::vector<Tensor> tensors(n);  // converted advanced items
-  int specified = 0, ellipses = 0;
+  int specified = 0;
   for (Py_ssize_t i = 0; i < n; ++i) {
     PyObject* o = items[i];
-    if (o == Py_Ellipsis) {
-      specified += ellipses++ > 0;  // a further ellipsis is a full slice
-      continue;
-    }
-    if (o == Py_None || PyBool_Check(o)) continue;
+    if (o == Py_Ellipsis || o == Py_None || PyBool_Check(o)) continue;
     if (PySlice_Check(o) || is_int_like(o)) {
       ++specified;
       continue;
@@ -104,7 +100,6 @@ Parsed parse(const Tensor& self, PyObject* key) {
   }
   FG_CHECK(specified <= self.dim(), Index, "too many indices for tensor of dimension ", self.dim());
   int64_t dim = 0, covered = 0;
-  bool ellipsis = false;
   auto advance_to = [&] {
     for (; covered < dim; ++covered) p.indices.emplace_back();
   };
@@ -113,8 +108,7 @@ Parsed parse(const Tensor& self, PyObject* key) {
     if (o == Py_None) {
       p.view = unsqueeze(p.view, dim++);
     } else if (o == Py_Ellipsis) {
-      dim += ellipsis ? 1 : self.dim() - specified;
-      ellipsis = true;
+      dim += self.dim() - specified;  // each one, as in torch
     } else if (PyBool_Check(o)) {
       p.view = unsqueeze(p.view, dim);
       advance_to();
@@ -214,10 +208,7 @@ int tensor_setitem(PyObject* self, PyObject* key, PyObject* value) {
   if (is_plain_number) {
     v = full({}, number, p.view.dtype(), p.view.device());
   } else if (v.dtype() != p.view.dtype()) {
-    FG_CHECK(!is_tensor(value) || v.dim() == 0 || v.dtype() == p.view.dtype(), Runtime,
-             "Index put requires the source and destination dtypes match, got ", dtype_name(p.view.dtype()),
-             " for the destination and ", dtype_name(v.dtype()), " for the source.");
-    v = to_dtype(v, p.view.dtype());
+    v = !is_tensor(value) || v.dim() == 0 ? to_dtype(v, p.view.dtype()) : value_to_put(p.view, p.indices, v, false);
   }
   if (v.device() != p.view.device()) v = to_device(v, p.view.device());
   index_put_(p.view, p.indices, v, false);

@@ -116,12 +116,10 @@ int set_requires_grad(PyObject* self, PyObject* value, void*) {
   FG_CHECK(value, Type, "requires_grad cannot be deleted");
   int on = PyObject_IsTrue(value);
   if (on < 0) return -1;
-  if (!t.is_leaf()) {
-    FG_CHECK(on, Runtime,
-             "you can only change requires_grad flags of leaf variables. If you want to use a computed variable in "
-             "a subgraph that doesn't require differentiation use var_no_grad = var.detach().");
-    return 0;
-  }
+  FG_CHECK(t.is_leaf(), Runtime, "you can only change requires_grad flags of leaf variables.",
+           on ? ""
+              : " If you want to use a computed variable in a subgraph that doesn't require differentiation use "
+                "var_no_grad = var.detach().");
   FG_CHECK(!on || is_inexact(t.dtype()), Runtime,
            "only Tensors of floating point and complex dtype can require gradients");
   FG_CHECK(!t.impl()->inference || (mode & kInference) || !on, Runtime,

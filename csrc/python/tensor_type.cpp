@@ -177,10 +177,16 @@ PyObject* tensor_new(PyTypeObject* type, PyObject* args, PyObject* kwargs) {
   if (kwargs && PyDict_GET_SIZE(kwargs)) {
     PyObject* device = PyDict_GetItemString(kwargs, "device");
     PyObject* data = PyDict_GetItemString(kwargs, "data");
-    if (PyDict_GET_SIZE(kwargs) > (device ? 1 : 0) + (data ? 1 : 0)) {
-      PyErr_SetString(PyExc_TypeError, "Tensor() takes only data or sizes, and device");
+    PyObject* size = PyDict_GetItemString(kwargs, "size");
+    if (PyDict_GET_SIZE(kwargs) > (device ? 1 : 0) + (data ? 1 : 0) + (size ? 1 : 0)) {
+      PyErr_SetString(PyExc_TypeError, "Tensor() takes only data or size, and device");
       return nullptr;
     }
+    Device place;
+    if (device && device != Py_None)
+      FG_CHECK(to_device_value(device, place) && place.is_cpu(), Runtime,
+               "legacy constructor expects device type: cpu but device type: cuda was passed");
+    if (size) return wrap_as(Tensor::empty(dims_from(&size, 1, "Tensor"), default_dtype(), {}), type);
     if (data) return wrap_as(to_dtype(tensor_from_python(data, default_dtype(), {}), default_dtype()), type);
   }
   Py_ssize_t n = PyTuple_GET_SIZE(args);

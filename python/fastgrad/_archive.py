@@ -6,7 +6,9 @@ list of names and lets nothing else be called.
 """
 import io
 import pickle
+import struct
 import zipfile
+import zlib
 from collections import Counter, OrderedDict
 
 import fastgrad
@@ -132,6 +134,11 @@ def write(file, name, records):
 
 
 # ---- reading
+
+# What zipfile raises for archives that are damaged: bad places, names, checksums, compressed data, encryption.
+_BROKEN = (zipfile.BadZipFile, EOFError, ValueError, KeyError, OverflowError, NotImplementedError, zlib.error,
+           struct.error)
+
 
 class _StorageType:
     """Stands for `torch.FloatStorage` and the like."""
@@ -299,11 +306,27 @@ def read(file, map_location, weights_only, allowed, options):
         raise pickle.UnpicklingError("load: not a file of torch's zip format (files written by torch.save before "
                                      "version 1.6 are not supported)")
     file.seek(start)
+    with _open(file) as archive:
+        return _read(archive, map_location, weights_only, allowed, options)
+
+
+def _unreadable(error):
+    return RuntimeError(f"load: failed reading zip archive: {error}")
+
+
+def _open(file):
     try:
-        with zipfile.ZipFile(file) as archive:
-            return _read(archive, map_location, weights_only, allowed, options)
-    except (zipfile.BadZipFile, EOFError) as error:
-        raise RuntimeError(f"load: failed reading zip archive: {error}") from error
+        return zipfile.ZipFile(file)
+    except _BROKEN as error:
+        raise _unreadable(error) from error
+
+
+def _record(archive, name):
+    """The bytes of a record."""
+    try:
+        return archive.read(name)
+    except _BROKEN as error:
+        raise _unreadable(error) from error
 
 
 def _read(archive, map_location, weights_only, allowed, options):
@@ -314,7 +337,7 @@ def _read(archive, map_location, weights_only, allowed, options):
     prefix = structure.removesuffix("data.pkl")
     if f"{prefix}constants.pkl" in names:
         raise RuntimeError("load: this is a TorchScript archive, which is not supported")
-    if f"{prefix}byteorder" in names and archive.read(f"{prefix}byteorder") != b"little":
+    if f"{prefix}byteorder" in names and _record(archive, f"{prefix}byteorder") != b"little":
         raise RuntimeError("load: the file was written on a big-endian machine, which is not supported")
     storages = {}
 
@@ -328,7 +351,7 @@ def _read(archive, map_location, weights_only, allowed, options):
                 _read_storage(archive, f"{prefix}data/{key}", kind.dtype, count), location, map_location)
         return storages[key, kind.dtype]
 
-    file = io.BytesIO(archive.read(f"{prefix}data.pkl"))
+    file = io.BytesIO(_record(archive, f"{prefix}data.pkl"))
     if not weights_only:
         return _AnyUnpickler(file, load_storage, options).load()
     try:
@@ -346,8 +369,11 @@ def _read_storage(archive, record, name, count):
         raise RuntimeError(f"load: the archive has no record {record}") from None
     if type(count) is not int or count < 0 or info.file_size < count * ITEM_SIZES[name]:
         raise RuntimeError(f"load: record {record} has {info.file_size} bytes, too few for {count} elements of {name}")
-    with archive.open(info) as file:
-        return LoadedStorage(read_into(file, empty_like_file(count, name)))
+    try:
+        with archive.open(info) as file:
+            return LoadedStorage(read_into(file, empty_like_file(count, name)))
+    except _BROKEN as error:
+        raise _unreadable(error) from error
 
 
 def _place(storage, location, map_location):

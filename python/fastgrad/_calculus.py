@@ -24,7 +24,10 @@ def diff(input, n=1, dim=-1, prepend=None, append=None, *, out=None):
     return done(x.clone() if x is input else x, out)
 
 
-def _trapezoids(y, x, dx, dim):
+def _trapezoids(name, y, x, dx, dim):
+    if y.dtype == _C.bool or (x is not None and x.dtype == _C.bool):
+        given = "`y`" if x is None else "`x` or `y`"
+        raise RuntimeError(f"{name}: received a bool input for {given}, but bool is not supported")
     dim = wrapped_dim(dim, y.dim())
     size = max(y.shape[dim] - 1, 0)
     pairs = y.narrow(dim, min(1, y.shape[dim]), size) + y.narrow(dim, 0, size)
@@ -45,7 +48,7 @@ def trapezoid(y, x=None, *, dx=1.0, dim=-1):
     >>> trapezoid(fastgrad.tensor([1., 2., 3.]))
     tensor(4.)
     """
-    parts, dim = _trapezoids(y, x, dx, dim)
+    parts, dim = _trapezoids("trapezoid", y, x, dx, dim)
     return parts.sum(dim)
 
 
@@ -54,7 +57,7 @@ trapz = trapezoid
 
 def cumulative_trapezoid(y, x=None, *, dx=1.0, dim=-1):
     """Return the running integral along `dim` by the trapezoidal rule."""
-    parts, dim = _trapezoids(y, x, dx, dim)
+    parts, dim = _trapezoids("cumulative_trapezoid", y, x, dx, dim)
     return parts.cumsum(dim)
 
 
@@ -132,5 +135,6 @@ def vander(x, N=None, increasing=False):
     n = x.shape[0] if N is None else N
     if n < 0:
         raise RuntimeError("N must be non-negative.")
-    powers = [x ** k for k in (range(n) if increasing else range(n - 1, -1, -1))]
+    x = x if x.dtype.is_floating_point or x.dtype.is_complex else x.long()
+    powers = [x ** k if k else _C.ones_like(x) for k in (range(n) if increasing else range(n - 1, -1, -1))]
     return _C.stack(powers, 1) if powers else x.new_empty((x.shape[0], 0))

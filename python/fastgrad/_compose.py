@@ -156,8 +156,12 @@ def block_diag(*tensors):
                 f"torch.block_diag: Input tensors must have 2 or fewer dimensions. Input {i} has {t.dim()} dimensions")
         blocks.append(atleast_2d(t))
     width = sum(b.shape[1] for b in blocks)
+    kind = None
+    for t in tensors:  # numbers count less, as in an elementwise op
+        one = t.new_empty((0,) * min(t.dim(), 1))
+        kind = one if kind is None else kind + one
     rows, at = [], 0
-    for b in blocks:
+    for b in (b.to(kind.dtype) for b in blocks):
         row = [b.new_zeros((b.shape[0], at)), b, b.new_zeros((b.shape[0], width - at - b.shape[1]))]
         rows.append(_C.cat(row, 1))
         at += b.shape[1]
@@ -258,26 +262,33 @@ def trace(input):
 
 # ---- a copy with a part replaced
 
+def _scattered(input, src, part):
+    """A copy of `input`, with its strides, of which a part is `src`."""
+    result = input.clone()
+    if result.stride() != input.stride() and 0 not in input.stride():
+        result = input.new_empty_strided(input.shape, input.stride()).copy_(input)
+    view = part(result)
+    if view.shape != src.shape:
+        raise RuntimeError("expected src to have a size equal to the slice of self. src size = "
+                           f"{list(src.shape)}, slice size = {list(view.shape)}")
+    view.copy_(src)
+    return result
+
+
 def select_scatter(input, src, dim, index):
     """Return a copy of `input` in which `select(dim, index)` is `src`."""
-    result = input.clone()
-    result.select(dim, index).copy_(src)
-    return result
+    return _scattered(input, src, lambda t: t.select(dim, index))
 
 
 def slice_scatter(input, src, dim=0, start=None, end=None, step=1):
     """Return a copy of `input` in which a slice along `dim` is `src`."""
-    result = input.clone()
     index = (slice(None),) * _wrapped(dim, input.dim()) + (slice(start, end, step),)
-    result[index].copy_(src)
-    return result
+    return _scattered(input, src, lambda t: t[index])
 
 
 def diagonal_scatter(input, src, offset=0, dim1=0, dim2=1):
     """Return a copy of `input` in which a diagonal is `src`."""
-    result = input.clone()
-    result.diagonal(offset, dim1, dim2).copy_(src)
-    return result
+    return _scattered(input, src, lambda t: t.diagonal(offset, dim1, dim2))
 
 
 # ---- reordering and repeating
@@ -356,6 +367,9 @@ def repeat_interleave(input, repeats=None, dim=None, *, output_size=None):
 def cartesian_prod(*tensors):
     """Return all choices of one element from each vector, as rows."""
     tensors = _sequence(tensors)
+    for t in tensors:
+        if t.dim() != 1:
+            raise RuntimeError(f"Expect a 1D vector, but got shape {list(t.shape)}")
     if len(tensors) == 1:
         return tensors[0]
     return _C.stack([g.reshape(-1) for g in meshgrid(*tensors, indexing="ij")], 1)
@@ -370,9 +384,9 @@ def combinations(input, r=2, with_replacement=False):
     import itertools
     choose = itertools.combinations_with_replacement if with_replacement else itertools.combinations
     rows = list(choose(range(input.numel()), r))
-    if not rows or r == 0:
-        return input.new_empty((0 if r else 0, r) if r else (0,))
-    return input[_C.tensor(rows, device=input.device)]
+    if r == 0:
+        return input.new_empty((0,))
+    return input[_C.tensor(rows, dtype=_C.int64, device=input.device).reshape(-1, r)]
 
 
 def tril_indices(row, col, offset=0, *, dtype=None, device=None, layout=None):
@@ -400,8 +414,8 @@ def fill(input, value):
 
 def _reshaped_in_place(self, view, name):
     """Makes `self` the given view of itself; only where no history has to follow."""
-    if self.grad_fn is not None or self._base is not None:
-        raise RuntimeError(f"{name}: not supported for a view or a tensor with history; use the form that returns")
+    if self.grad_fn is not None:
+        raise RuntimeError(f"{name}: not supported for a tensor with history; use the form that returns")
     self.data = view
     return self
 

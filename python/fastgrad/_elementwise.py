@@ -89,12 +89,17 @@ def float_power(input, exponent, *, out=None):
 
 def ldexp(input, other, *, out=None):
     """Return input * 2 ** other."""
-    return done(input * _C.pow(2.0, other), out)
+    two = 2.0
+    if input.dtype.is_floating_point and not other.dtype.is_floating_point:
+        two = input.new_full((), 2.0)  # the powers of integers are in the dtype of the input
+    return done(input * _C.pow(two, other), out)
 
 
 def logaddexp2(input, other, *, out=None):
     """Return log2(2 ** input + 2 ** other)."""
     ln2 = math.log(2)
+    dtype = _C.result_type(input, other)
+    input, other = input.to(dtype), other.to(dtype)
     return done(_C.logaddexp(input * ln2, other * ln2) / ln2, out)
 
 

@@ -119,6 +119,10 @@ def kron(input, other, *, out=None):
 
 def cross(input, other, dim=None, *, out=None):
     """Return the cross product of vectors of 3 elements along `dim`, by default the first dimension of size 3."""
+    if input.dim() != other.dim():
+        raise RuntimeError("linalg.cross: inputs must have the same number of dimensions.")
+    if input.dtype != other.dtype:
+        raise RuntimeError(f"expected scalar type {input.dtype} but found {other.dtype}")
     a, b = broadcast_tensors(input, other)
     if dim is None:
         dim = next((d for d, size in enumerate(a.shape) if size == 3), None)
@@ -136,6 +140,7 @@ def addbmm(input, batch1, batch2, *, beta=1, alpha=1, out=None):
     """Return beta * input + alpha * the sum of the products of two batches of matrices."""
     input = _C._autocast_lower(input)
     product = alpha * _C.bmm(batch1, batch2).sum(0)
+    input = input.expand(product.shape)
     return done(product.clone() if beta == 0 else beta * input + product, out)
 
 
@@ -196,6 +201,11 @@ def cdist(x1, x2, p=2.0, compute_mode="use_mm_for_euclid_dist_if_necessary"):
     if x1.dim() < 2 or x2.dim() < 2:
         name, x = ("X1", x1) if x1.dim() < 2 else ("X2", x2)
         raise RuntimeError(f"cdist only supports at least 2D tensors, {name} got: {x.dim()}D")
+    for name, x in ("X1", x1), ("X2", x2):
+        if not x.is_floating_point():
+            raise RuntimeError(f"cdist only supports floating-point dtypes, {name} got: {x.dtype}")
+    if x1.dtype != x2.dtype:
+        raise RuntimeError(f"expected scalar type {x1.dtype} but found {x2.dtype}")
     if x1.shape[-1] != x2.shape[-1]:
         raise RuntimeError(f"X1 and X2 must have the same number of columns. X1: {x1.shape[-1]} X2: {x2.shape[-1]}")
     if p < 0:

@@ -48,6 +48,24 @@ def misspelled(function, keywords):
     return None
 
 
+def spelled(function):
+    """Decorator of a Python function: a keyword that it does not take is an error that names the nearest one."""
+    def call(*args, **kwargs):
+        try:
+            return function(*args, **kwargs)
+        except TypeError as error:
+            if error.__traceback__.tb_next is None:  # raised by the call itself
+                text = misspelled(function, kwargs)
+                if text:
+                    raise TypeError(text) from None
+            raise
+
+    for name in ("__module__", "__name__", "__qualname__", "__doc__"):
+        setattr(call, name, getattr(function, name))
+    call.__wrapped__ = function
+    return call
+
+
 class Spelled:
     """Base of classes whose constructor names the nearest keyword when it is given one that it does not take."""
 
@@ -55,7 +73,8 @@ class Spelled:
 
     def __new__(cls, *args, **kwargs):
         if kwargs:
-            text = misspelled(cls.__init__, kwargs)
+            # where __init__ passes its keywords on, _takes says what takes them
+            text = misspelled(getattr(cls.__init__, "_takes", cls.__init__), kwargs)
             if text:
                 raise TypeError(f"{cls.__name__}.{text}")
         return super().__new__(cls)

@@ -20,9 +20,9 @@ def masked_scatter(input, mask, source):
         raise RuntimeError(f"masked_scatter: expected self and source to have same dtypes but got {input.dtype} and "
                            f"{source.dtype}")
     shape = broadcast_shapes(input.shape, mask.shape)
-    input, mask = input.expand(shape), mask.expand(shape)
+    input, mask = input.expand(shape).contiguous(), mask.expand(shape).contiguous()
     order = mask.reshape(-1).cumsum(0).reshape(shape) - 1
-    if order.numel() == 0 or int(order.max()) < 0:
+    if order.numel() == 0 or source.numel() == 0 and int(order.max()) < 0:
         return input.clone()
     if int(order.max()) >= source.numel():
         raise RuntimeError("masked_scatter: Number of elements of source < number of ones in mask")
@@ -40,7 +40,8 @@ def put(input, index, source, accumulate=False):
         raise IndexError("put_(): Expected source and index to have the same number of elements, but got "
                          f"source.numel() = {source.numel()}, index.numel() = {index.numel()}")
     flat = input.reshape(-1).index_put((index.reshape(-1),), source.reshape(-1), accumulate)
-    return flat.reshape(input.shape)
+    result = flat.reshape(input.shape)
+    return result if input.is_contiguous() else _C.empty_like(input).copy_(result)  # in the input's layout
 
 
 _REDUCTIONS = ("prod", "mean", "amax", "amin")
@@ -61,6 +62,10 @@ def index_reduce(input, dim, index, source, reduce, *, include_self=True, out=No
     if index.numel() != length:
         raise RuntimeError(f"index_reduce_(): Number of indices ({index.numel()}) should be equal to source.size(dim): "
                            f"({length}), for dim: {dim}")
+    if [n for d, n in enumerate(input.shape) if d != dim] != [n for d, n in enumerate(source.shape) if d != dim] or (
+            source.dim() != input.dim()):
+        raise RuntimeError("source tensor shape must match self tensor shape, excluding the specified dimension. Got "
+                           f"self.shape = {list(input.shape)} source.shape = {list(source.shape)}")
     if input.dim() > 1:
         shape = [1] * input.dim()
         shape[dim] = -1

@@ -221,6 +221,8 @@ class _File(ast.NodeVisitor):
 
     def visit_Attribute(self, node):
         path = self.path_of(node)
+        if path and isinstance(node.ctx, ast.Store):  # what a program sets is its own; where it does must exist
+            path = path.rpartition(".")[0]
         if path:
             self.use(path, node)
             return  # the whole chain counts once
@@ -265,13 +267,18 @@ def scan(paths):
     for path in files_of(paths):
         count += 1
         try:
+            if os.path.exists(path) and not os.path.isfile(path):
+                raise OSError("it is no regular file")  # reading a pipe would wait
             with open(path, "rb") as file:
                 tree = ast.parse(file.read(), path)
+            found = _File()
+            found.visit(tree)
         except (OSError, SyntaxError, ValueError) as error:
             errors[path] = str(error)
             continue
-        found = _File()
-        found.visit(tree)
+        except (RecursionError, MemoryError):
+            errors[path] = "its expressions are nested too deeply"
+            continue
         for name, line in found.names:
             used[name].append(f"{path}:{line}")
         for name, line in found.guesses:
@@ -304,6 +311,9 @@ def _print_places(title, entries):
 
 def main(arguments):
     """Print what is used and what is missing; 1 when something certain is missing or a file cannot be read."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")  # names of files may be any bytes
     as_json = "--json" in arguments
     paths = [a for a in arguments if a != "--json"]
     if not paths or any(a.startswith("-") for a in paths):

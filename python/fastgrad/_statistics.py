@@ -107,11 +107,11 @@ def aminmax(input, *, dim=None, keepdim=False, out=None):
     return named("aminmax", ("min", "max"))((input.amin(dims, keepdim), input.amax(dims, keepdim)))
 
 
-def nansum(input, dim=None, keepdim=False, *, dtype=None):
+def nansum(input, dim=None, keepdim=False, *, dtype=None, out=None):
     """Return the sum with NaN counted as 0."""
     refuse_complex("nansum", input)
     x = input.masked_fill(input.isnan(), 0) if input.dtype.is_floating_point else input
-    return x.sum(dim, keepdim, dtype=dtype)
+    return done(x.sum(dim, keepdim, dtype=out.dtype if dtype is None and out is not None else dtype), out)
 
 
 def nanmean(input, dim=None, keepdim=False, *, dtype=None, out=None):
@@ -132,14 +132,14 @@ def logcumsumexp(input, dim, *, out=None):
     if input.device.type == "cpu" and not input.dtype.is_complex:
         return done(_C._logcumsumexp(input, dim), out)
     # Scaled by the running maximum; a new maximum rescales what came before, which needs pairs (n, n).
+    dim = wrapped_dim(dim, input.dim())
     if input.dim() == 0 or input.numel() == 0:
         return done(input.clone(), out)
-    dim = wrapped_dim(dim, input.dim())
     x = input.movedim(dim, -1)
     n = x.shape[-1]
     mask = _C.ones((n, n), dtype=_C.bool, device=x.device).tril()
     wide = x.unsqueeze(-2).expand(*x.shape, n).masked_fill(~mask, -math.inf)
-    return done(wide.logsumexp(-1).movedim(-1, dim), out)
+    return done(wide.logsumexp(-1).movedim(-1, dim).contiguous(), out)
 
 
 def renorm(input, p, dim, maxnorm):
@@ -149,7 +149,7 @@ def renorm(input, p, dim, maxnorm):
     dim = wrapped_dim(dim, input.dim())
     rest = [d for d in range(input.dim()) if d != dim]
     size = _C._vector_norm(input, p, rest, True)
-    return input * _C.where(size > maxnorm, maxnorm / (size + 1e-7), _C.ones_like(size))
+    return input.contiguous() * _C.where(size > maxnorm, maxnorm / (size + 1e-7), _C.ones_like(size))
 
 
 renorm_ = in_place(renorm)
@@ -160,7 +160,11 @@ def cov(input, *, correction=1, fweights=None, aweights=None):
     if input.dim() > 2:
         raise RuntimeError(
             f"cov(): expected input to have two or fewer dimensions but got an input with {input.dim()} dimensions")
+    if input.dtype == _C.bool:
+        raise RuntimeError("cov(): bool dtype is not supported for input")
     x = input.reshape(1, -1) if input.dim() < 2 else input
+    if not (x.dtype.is_floating_point or x.dtype.is_complex):
+        x = x.to(_C.get_default_dtype())
     n = x.shape[1]
     weight = None if fweights is None else fweights.to(x.dtype.to_real())
     if aweights is not None:
@@ -176,12 +180,8 @@ def cov(input, *, correction=1, fweights=None, aweights=None):
             norm = total - correction * (weight * aweights).sum() / total
             correction = 0
     if weight is not None:
-        return _squeezed((product / (norm - correction).clamp(min=0)), input)
-    return _squeezed(product / max(norm - correction, 0.0) if norm > correction else product * math.inf, input)
-
-
-def _squeezed(matrix, input):
-    return matrix.reshape(()) if input.dim() < 2 else matrix
+        return (product / (norm - correction).clamp(min=0)).squeeze()
+    return (product / max(norm - correction, 0.0) if norm > correction else product * math.inf).squeeze()
 
 
 def corrcoef(input):

@@ -84,6 +84,8 @@ def resize_as(self, tensor):
 
 def set_(self, source=None, storage_offset=0, size=None, stride=None):
     """Make this tensor one over the memory of a tensor or a storage, or an empty one."""
+    if self.requires_grad and self.is_leaf and _C.is_grad_enabled():
+        raise RuntimeError("a leaf Variable that requires grad is being used in an in-place operation.")
     from ._legacy import UntypedStorage
     if source is None:
         self.data = self.new_empty((0,))

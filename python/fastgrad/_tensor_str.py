@@ -6,6 +6,7 @@ dimension only its two ends. All numbers of one tensor share one `_Style`, chose
 from math import inf, isfinite
 
 from . import _C
+from ._missing import spelled
 
 
 class _Options:
@@ -26,6 +27,7 @@ _PROFILES = {  # precision, threshold, edgeitems, linewidth
 PRINT_OPTS = _Options()
 
 
+@spelled
 def set_printoptions(precision=None, threshold=None, edgeitems=None, linewidth=None, profile=None, sci_mode=None):
     """Set how tensors print.
 

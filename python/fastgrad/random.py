@@ -1,11 +1,13 @@
 """Seeds and the state of the random generator."""
 from . import _C
+from ._missing import spelled
 
 __all__ = ["manual_seed", "seed", "initial_seed", "get_rng_state", "set_rng_state", "fork_rng", "default_generator"]
 
 default_generator = _C.default_generator
 
 
+@spelled
 def manual_seed(seed):
     """Seed the generators of all devices; returns the CPU's generator.
 

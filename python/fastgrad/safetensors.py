@@ -151,10 +151,13 @@ def _read_header(file):
     if 8 + length > size:
         raise SafetensorError("Error while deserializing header: invalid header length")
     try:
-        header = json.loads(file.read(length))
+        header = json.loads(file.read(length), object_pairs_hook=_distinct)
         if not isinstance(header, dict):
             raise SafetensorError("Error while deserializing header: invalid header: it is no JSON object")
         metadata = header.pop("__metadata__", None)
+        texts = isinstance(metadata, dict) and all(isinstance(value, str) for value in metadata.values())
+        if metadata is not None and not texts:
+            raise SafetensorError("Error while deserializing header: invalid header: __metadata__ must hold texts")
         entries = {name: _check_entry(name, entry) for name, entry in header.items()}
     except SafetensorError:
         raise
@@ -168,6 +171,13 @@ def _read_header(file):
     if 8 + length + place != size:
         raise SafetensorError("Error while deserializing header: incomplete metadata, file not fully covered")
     return metadata, entries, 8 + length
+
+
+def _distinct(pairs):
+    made = dict(pairs)
+    if len(made) < len(pairs):
+        raise SafetensorError("Error while deserializing header: invalid header: a name occurs twice")
+    return made
 
 
 def _check_entry(name, entry):

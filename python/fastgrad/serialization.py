@@ -6,11 +6,15 @@ pickle dialect is in `_archive.py`, which is imported on first use.
 """
 import os
 
+from ._missing import spelled, unknown_keyword
+
 __all__ = ["save", "load", "add_safe_globals", "clear_safe_globals", "get_safe_globals", "safe_globals"]
 
 _safe_globals = []
+_LOAD_OPTIONS = ("encoding", "errors", "fix_imports", "buffers")  # of an unpickler
 
 
+@spelled
 def save(obj, f, pickle_module=None, pickle_protocol=2, _use_new_zipfile_serialization=True,
          _disable_byteorder_record=False):
     """Writes an object to a path or a binary file."""
@@ -36,6 +40,10 @@ def load(f, map_location=None, pickle_module=None, *, weights_only=None, mmap=No
     `weights_only=False` unpickles anything, which can run code of the file: only for files that you trust.
     """
     from . import _archive
+    for name in pickle_load_args:
+        if name not in _LOAD_OPTIONS:
+            known = ("map_location", "pickle_module", "weights_only", "mmap", *_LOAD_OPTIONS)
+            raise TypeError(unknown_keyword("load", name, known) + "; it takes f, " + ", ".join(known))
     weights_only = pickle_module is None if weights_only is None else weights_only
     if isinstance(f, (str, os.PathLike)):
         with open(f, "rb") as file:

@@ -29,10 +29,11 @@ FOREIGN = {
     (".scatter", "c"), (".scatter", "s"), (".scatter", "alpha"),           # matplotlib's scatter
     (".backward", "retain_variables"),                                        # torch 0.2's
     ("optim.lr_scheduler.ReduceLROnPlateau", "verbose"),                      # gone from torch
-    ("torch.Tensor", "device"), ("torch.Tensor", "size"), ("torch.FloatTensor", "device"),  # refused by torch too
-    ("nn.Module.to", "memory_format"),
+    ("torch.Tensor", "device"), ("torch.FloatTensor", "device"),  # any but the CPU is refused by torch too
+    ("torch.Tensor", "size"), ("nn.Module.to", "memory_format"),  # in test_api_rest.py, as all of these
 }
-# Names that need a GPU, another process or files to be called: that they resolve is all that is checked.
+# Names that need a GPU, another process or files to be called: that they resolve is checked; test_api_rest.py has the
+# keywords of theirs that the list names.
 RESOLVE_ONLY = ("torch.cuda.", "torch.backends.", "torch.multiprocessing.", "torch.accelerator.", "nn.Module.cuda", ".cuda",
                 "torch.profiler.profile", "torch.profiler.ProfilerActivity", "torch.profiler.tensorboard_trace_handler",
                 "torch.hub.", "utils.tensorboard.", "nn.Module.share_memory", ".record_stream", "torch._C._LinAlgError", "torch.__version__",

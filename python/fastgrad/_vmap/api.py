@@ -2,6 +2,7 @@
 import functools
 
 from .. import _C
+from .._missing import spelled
 from ..utils import _pytree as pytree
 from . import randomness as _randomness
 from .batched import BatchedTensor, Level, Tensor, is_batched, levels, ndim, wrap
@@ -18,6 +19,7 @@ def check_randomness(randomness):
         raise RuntimeError(f"Only allowed values for randomness are 'error', 'different', or 'same'. Got {randomness}")
 
 
+@spelled
 def vmap(func, in_dims=0, out_dims=0, randomness="error", *, chunk_size=None):
     """Return a function that applies `func` to every example along a dimension of the inputs.
 

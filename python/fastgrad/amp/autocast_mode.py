@@ -2,6 +2,7 @@
 import functools
 
 from .. import _C
+from .._missing import Spelled
 
 _DEVICES = ("cpu", "cuda")
 _DTYPES = {"cpu": (_C.bfloat16, _C.float16), "cuda": (_C.bfloat16, _C.float16)}
@@ -19,7 +20,7 @@ def is_autocast_available(device_type):
     return device_type in _DEVICES
 
 
-class autocast:
+class autocast(Spelled):
     """Context manager and decorator: inside, matrix products (and convolutions) take their operands in `dtype`.
 
     Losses and `prod` compute in float32, everything else in the dtype it is given; float64 is never touched. Backward

@@ -450,14 +450,18 @@ def once_differentiable(fn):
         sources = tuple([g for g in args if isinstance(g, Tensor) and g.requires_grad])
         if not sources:
             return found
-        single = not isinstance(found, tuple)
-        grads = [(g.detach() if isinstance(g, Tensor) else g) for g in ((found,) if single else found)]
-        node = _C._FunctionNode(
-            _DelayedError("trying to differentiate twice a function that was marked with @once_differentiable"),
-            "DelayedErrorBackward", sources)
-        _C._set_node_outputs(node, len(grads))
-        for i, g in enumerate(grads):
-            if g is not None:
-                _C._set_history(g, node, i)
-        return grads[0] if single else tuple(grads)
+        return refuse_gradient(
+            found, sources, "trying to differentiate twice a function that was marked with @once_differentiable")
     return wrapper
+
+
+def refuse_gradient(found, sources, message):
+    """The tensors of `found`, with a history from `sources` that raises when a gradient reaches it."""
+    single = not isinstance(found, tuple)
+    grads = [(g.detach() if isinstance(g, Tensor) else g) for g in ((found,) if single else found)]
+    node = _C._FunctionNode(_DelayedError(message), "DelayedErrorBackward", sources)
+    _C._set_node_outputs(node, len(grads))
+    for i, g in enumerate(grads):
+        if g is not None:
+            _C._set_history(g, node, i)
+    return grads[0] if single else tuple(grads)

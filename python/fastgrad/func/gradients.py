@@ -1,11 +1,12 @@
 """grad, vjp, jvp and linearize.
 
 jvp runs the function once, in forward mode. linearize, which is for many tangents at one point, takes the gradient of a
-vjp with respect to its cotangents instead: it is linear in them, and the function need not run again.
+vjp with respect to its cotangents instead: it is linear in them, and the function need not run again (unless it has
+written over what its gradient reads).
 """
 import functools
 
-from .. import _C
+from .. import _C, random
 from .._vmap.batched import BatchedTensor, batched_at, levels, shape, wrap
 from ..autograd import enable_grad
 from ..utils import _pytree as pytree
@@ -224,6 +225,17 @@ def _unpacked(y, level):
     return _C._unpack_dual(y, level)
 
 
+def _run_again(func, primals, state):
+    """What `Linearized.forward` gives, for a function that writes over what its gradient needs: it runs each time."""
+    primals = pytree.tree_map(lambda x: x.clone(), primals)
+
+    def push(tangents):
+        with random.fork_rng():  # the same random numbers again
+            random.set_rng_state(state)
+            return pytree.tree_leaves(jvp(func, primals, pytree.tree_flatten(primals)[1].unflatten(tangents))[1])
+    return push
+
+
 def linearize(func, *primals):
     """Return `func(*primals)` and the function that is its derivative there: from tangents to tangents.
 
@@ -234,8 +246,14 @@ def linearize(func, *primals):
     for x in pytree.tree_leaves(primals):
         check_tensor(x)
         _check_primal(x)
+    state = random.get_rng_state()
     run = Linearized(func, primals, False, "linearize(f, *primals)")
-    push = run.forward()
+    try:
+        push = run.forward()
+    except RuntimeError as error:
+        if "modified by an inplace operation" not in str(error):
+            raise
+        push = _run_again(func, primals, state)
 
     def jvp_fn(*tangents):
         leaves, spec = pytree.tree_flatten(tangents)

@@ -31,7 +31,9 @@ def scaled_dot_product_attention(query, key, value, attn_mask=None, dropout_p=0.
                                f"{key.size(-3)}, {value.size(-3)} and {query.size(-3)}")
         key = key.repeat_interleave(repeats, -3)
         value = value.repeat_interleave(query.size(-3) // value.size(-3), -3)
-    scores = (query * (1 / math.sqrt(query.size(-1)) if scale is None else scale)) @ key.transpose(-2, -1)
+    if scale is None:
+        scale = 1 / math.sqrt(query.size(-1) or 1)
+    scores = (query * scale) @ key.transpose(-2, -1)
     blind = None
     if attn_mask is not None:
         bias, blind = _bias_of(attn_mask, scores.dtype)

@@ -9,7 +9,7 @@ import math
 import fastgrad
 from fastgrad import _C, Tensor
 from fastgrad.autograd import Function
-from fastgrad.autograd.function import once_differentiable
+from fastgrad.autograd.function import refuse_gradient
 
 from ._losses import _number
 from ._packing import pad_sequence
@@ -140,8 +140,16 @@ class _Paths(Function):
         return losses
 
     @staticmethod
-    @once_differentiable
     def backward(ctx, grad):
+        with fastgrad.no_grad():
+            result = _Paths.gradient(ctx, grad)
+        sources = tuple([t for t in (ctx.saved_tensors[0], grad) if t.requires_grad])
+        if sources and fastgrad.is_grad_enabled():
+            result = refuse_gradient(result, sources, "derivative for aten::_ctc_loss_backward is not implemented")
+        return result, None, None, None, None
+
+    @staticmethod
+    def gradient(ctx, grad):
         log_probs, states, alphas, losses, final, skips = ctx.saved_tensors
         steps = log_probs.size(0)
         device = log_probs.device
@@ -158,10 +166,10 @@ class _Paths(Function):
             shares.append(alphas[t] + beta)
             beta = beta + of_states[t]
         if not steps:
-            return fastgrad.zeros_like(log_probs), None, None, None, None
+            return fastgrad.zeros_like(log_probs)
         shares = (fastgrad.stack(shares[::-1]) + losses.unsqueeze(1)).exp()
         result = log_probs.exp().scatter_add(2, states.expand(shares.shape), -shares) * grad.unsqueeze(1)
         impossible = (losses == math.inf).unsqueeze(1)
         result = result.masked_fill(impossible, 0.0 if ctx.zero_infinity else math.nan)
         behind = fastgrad.arange(steps, device=device).unsqueeze(1) >= lengths.reshape(1, -1)  # (T, N)
-        return result.masked_fill(behind.unsqueeze(2), 0.0), None, None, None, None
+        return result.masked_fill(behind.unsqueeze(2), 0.0)

@@ -93,6 +93,8 @@ def huber_loss(input, target, reduction="mean", delta=1.0, weight=None):
     if delta <= 0:
         raise RuntimeError("huber_loss does not support non-positive values for delta.")
     input, target = _broadcast(input, target)
+    if input.dtype != target.dtype and weight is None:  # torch's result has the dtype of the input
+        return _reduce(_C.huber_loss(input, target, 0, delta).to(input.dtype), number)
     if weight is None:
         return _C.huber_loss(input, target, number, delta)
     if weight.shape != input.shape:
@@ -153,7 +155,7 @@ def _cross_entropy_of_probabilities(input, target, weight, number, ignore_index,
         loss = loss * _along(weight, class_dim, input.dim())
     if number == 0:
         return -loss.sum(class_dim)
-    return -loss.sum() if number == 2 else _C._div_count(-loss.sum(), input.numel() / classes if classes else 1)
+    return -loss.sum() if number == 2 else _C._div_count(-loss.sum(), input.numel() / (classes or 1))
 
 
 def _check_smoothing(label_smoothing):
@@ -271,12 +273,19 @@ def gaussian_nll_loss(input, target, var, full=False, eps=1e-6, reduction="mean"
 
 def soft_margin_loss(input, target, size_average=None, reduce=None, reduction="mean"):
     """`log(1 + exp(-target * input))`."""
-    return _reduce((-target * input).exp().log1p(), _number(reduction, size_average, reduce))
+    if target.requires_grad and fastgrad.is_grad_enabled():
+        raise RuntimeError("The function 'soft_margin_loss' is not differentiable with respect to argument 'target'. "
+                           "This input cannot have requires_grad True.")
+    if not (input.is_floating_point() or input.is_complex()):
+        raise RuntimeError(f"result type Float can't be cast to the desired output type {input.dtype}")
+    return _reduce((-(input * target)).exp().log1p().to(input.dtype), _number(reduction, size_average, reduce))
 
 
 def hinge_embedding_loss(input, target, margin=1.0, size_average=None, reduce=None, reduction="mean"):
     """`input` where the target is 1, `max(0, margin - input)` where it is -1."""
     zero = fastgrad.zeros_like(input)
+    if not input.is_floating_point():
+        margin = input.new_full((), margin)  # whole, as in torch
     loss = fastgrad.where(target != 1, (margin - input).clamp_min(0), zero) + fastgrad.where(target != -1, input, zero)
     return _reduce(loss, _number(reduction, size_average, reduce))
 
@@ -287,7 +296,7 @@ def margin_ranking_loss(input1, input2, target, margin=0, size_average=None, red
     if not input1.dim() == input2.dim() == target.dim():
         raise RuntimeError("margin_ranking_loss : All input tensors should have same dimension but got sizes: input1: "
                            f"{input1.size()}, input2: {input2.size()}, target: {target.size()} ")
-    return _reduce((-target * (input1 - input2) + margin).clamp_min(0), number)
+    return _reduce((-target * (input1 - input2) + float(margin)).clamp_min(0), number)
 
 
 def cosine_embedding_loss(input1, input2, target, margin=0, size_average=None, reduce=None, reduction="mean"):

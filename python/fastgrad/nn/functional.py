@@ -321,15 +321,26 @@ def conv_tbc(input, weight, bias, pad=0):  # noqa: F811 (torch names it so)
 
 def bilinear(input1, input2, weight, bias=None):
     """`x1 @ weight[k] @ x2 + bias[k]` for every k."""
+    if not input1.dtype == input2.dtype == weight.dtype:
+        raise RuntimeError(f"All tensors must have the same dtype, got input1: {input1.dtype}, input2: {input2.dtype}, "
+                           f"weight: {weight.dtype}")
+    if input1.dim() != input2.dim():
+        raise RuntimeError(f"bilinear(): input dimensions do not match: got {input1.dim()} and {input2.dim()}")
+    for d, (a, b) in enumerate(zip(input1.shape[:-1], input2.shape[:-1])):
+        if a != b:
+            raise RuntimeError(f"bilinear(): input batch dimensions do not match at dim {d}: got {a} and {b}")
+    if weight.dim() != 3:
+        raise IndexError(f"bilinear(): the weight must have 3 dimensions, got {weight.dim()}")
     outputs, in1, in2 = weight.shape
-    if input1.shape[:-1] != input2.shape[:-1]:
-        raise RuntimeError("bilinear(): input batch dimensions do not match: "
-                           f"got {tuple(input1.shape)} and {tuple(input2.shape)}")
-    if input1.size(-1) != in1 or input2.size(-1) != in2:
-        raise RuntimeError(f"bilinear(): input sizes {input1.size(-1)} and {input2.size(-1)} do not match the weight's "
-                           f"{in1} and {in2}")
+    for name, size, expected in ("input1", input1.size(-1), in1), ("input2", input2.size(-1), in2):
+        if size != expected:
+            raise RuntimeError(f"bilinear(): {name} size does not match weight size: "
+                               f"got {size} but expected {expected}")
+    if bias is not None and bias.size(0) != outputs:
+        raise RuntimeError(f"bilinear(): bias size does not match weight size: "
+                           f"got {bias.size(0)} but expected {outputs}")
     left = input1.reshape(-1, in1) @ weight.permute(1, 0, 2).reshape(in1, outputs * in2)
-    out = (left.reshape(-1, outputs, in2) * input2.reshape(-1, 1, in2)).sum(-1)
+    out = (left.reshape(-1, outputs, in2) * input2.reshape(-1, 1, in2)).sum(-1, dtype=input1.dtype)
     out = out.reshape(*input1.shape[:-1], outputs)
     return out if bias is None else out + bias
 
@@ -354,6 +365,7 @@ def rms_norm(input, normalized_shape, weight=None, eps=None):
     x = input.float() if input.dtype in (fastgrad.float16, fastgrad.bfloat16) else input
     if eps is None:
         eps = fastgrad.finfo(x.dtype).eps
+    x = x.contiguous()
     x = x * fastgrad.rsqrt((x * x).mean(tuple(range(-len(shape), 0)), keepdim=True) + eps)
     if weight is not None:
         x = x * weight
@@ -362,6 +374,9 @@ def rms_norm(input, normalized_shape, weight=None, eps=None):
 
 def group_norm(input, num_groups, weight=None, bias=None, eps=1e-5):
     """Groups of channels of (N, C, ...) normalised to mean 0 and variance 1."""
+    if input.dim() >= 2 and input.numel() == num_groups:
+        size = [input.size(0) * input.size(1) // num_groups, num_groups, *input.shape[2:]]
+        raise ValueError(f"Expected more than 1 value per channel when training, got input size {size}")
     if input.device.type == "cpu":
         return _C._group_norm(input, num_groups, weight, bias, eps)
     # a composition where there is no kernel

@@ -6,6 +6,7 @@ import math
 
 import fastgrad
 from fastgrad import _overrides
+from fastgrad._missing import spelled
 
 _LINEAR = ("linear", "conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d")
 
@@ -229,4 +230,7 @@ kaiming_normal = _deprecated(kaiming_normal_)
 orthogonal = _deprecated(orthogonal_)
 sparse = _deprecated(sparse_)
 
+for _name in ("xavier_uniform_", "xavier_normal_", "kaiming_normal_", "trunc_normal_", "orthogonal_", "sparse_", "eye_",
+              "dirac_", "calculate_gain"):
+    globals()[_name] = spelled(globals()[_name])
 globals().update(_overrides.publish(globals(), __name__, ("uniform_", "normal_", "constant_", "kaiming_uniform_")))

@@ -1,6 +1,7 @@
 """Casts and moves of whole modules. Parameters stay the same objects, so optimizers that hold them go on."""
 import fastgrad
 from fastgrad import Tensor
+from fastgrad._missing import spelled
 
 
 class Convert:
@@ -33,7 +34,7 @@ class Convert:
 
     def to(self, *args, **kwargs):
         """Moves and casts in place: `to(device)`, `to(dtype)`, `to(device, dtype)`, `to(tensor)`."""
-        device, dtype, non_blocking, memory_format = _parse_to(*args, **kwargs)
+        device, dtype, non_blocking, memory_format = to(*args, **kwargs)
         if dtype is not None and not (dtype.is_floating_point or dtype.is_complex):
             raise TypeError("nn.Module.to only accepts floating point or complex dtypes, but got desired "
                             f"dtype={dtype}")
@@ -88,7 +89,8 @@ class Convert:
         return self._apply(lambda t: t.share_memory_())
 
 
-def _parse_to(*args, device=None, dtype=None, non_blocking=False, copy=False, memory_format=None):
+@spelled
+def to(*args, device=None, dtype=None, non_blocking=False, copy=False, memory_format=None):
     """Arguments of `to` in any of their orders."""
     rest = list(args)
     if rest and isinstance(rest[0], Tensor):

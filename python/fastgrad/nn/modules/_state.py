@@ -7,6 +7,7 @@ from collections import OrderedDict
 
 import fastgrad
 from fastgrad import Tensor
+from fastgrad._missing import spelled
 
 from ..parameter import Parameter, is_lazy
 
@@ -42,6 +43,7 @@ class StateDict:
         """Takes what `get_extra_state` returned."""
         raise RuntimeError("Module.set_extra_state: only a module that defines it has extra state")
 
+    @spelled
     def state_dict(self, *args, destination=None, prefix="", keep_vars=False):
         """An OrderedDict of all parameters and persistent buffers, detached unless `keep_vars`."""
         if args:
@@ -88,6 +90,7 @@ class StateDict:
                 state[name] = value
         return state
 
+    @spelled
     def load_state_dict(self, state_dict, strict=True, assign=False):
         """Copies the tensors of a state dict into this module, or takes them over with `assign`."""
         from collections.abc import Mapping

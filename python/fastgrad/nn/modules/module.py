@@ -8,7 +8,7 @@ import weakref
 
 import fastgrad
 from fastgrad import _C, Tensor
-from fastgrad._missing import Spelled
+from fastgrad._missing import Spelled, spelled
 
 from ..parameter import Parameter
 from ._convert import Convert
@@ -187,6 +187,7 @@ class Module(Hooks, StateDict, Convert, Spelled):
 
     # ---- registration
 
+    @spelled
     def register_buffer(self, name, tensor, persistent=True):
         """Adds a tensor that is no parameter; it is in the state dict if `persistent`."""
         if "_buffers" not in self.__dict__:
@@ -376,6 +377,7 @@ class Module(Hooks, StateDict, Convert, Spelled):
         """Accepts what `fastgrad.compile` does and changes nothing: there is no compiler, calls run as they are."""
         fastgrad.compile(self.forward, *args, **kwargs)
 
+    @spelled
     def zero_grad(self, set_to_none=True):
         """Clears the gradients of all parameters."""
         _C._zero_grad(list(self.parameters()), set_to_none)

@@ -214,6 +214,14 @@ def _no_projection(kwargs):
         raise ValueError("proj_size argument is only supported for LSTM, not RNN or GRU")
 
 
+def _rnn_takes(self, input_size, hidden_size, num_layers, nonlinearity, bias, batch_first, dropout, bidirectional,
+               device, dtype):
+    pass
+
+
+_rnn_takes.__name__ = "__init__"
+
+
 class RNN(RNNBase):
     """`h = tanh(W_ih x + b_ih + W_hh h + b_hh)`, or relu; returns the output of every step and the last state.
 
@@ -288,6 +296,10 @@ class LSTM(RNNBase):
     def _zero_state(self, input, batch_sizes):
         shapes = self.get_expected_hidden_size(input, batch_sizes), self.get_expected_cell_size(input, batch_sizes)
         return tuple([fastgrad.zeros(shape, dtype=input.dtype, device=input.device) for shape in shapes])
+
+
+RNN.__init__._takes = _rnn_takes
+GRU.__init__._takes = LSTM.__init__._takes = RNNBase.__init__
 
 
 class RNNCellBase(Module):
