@@ -76,6 +76,48 @@ def test_large_ones_on_any_number_of_threads(mode, pads, torch):
     assert all(np.array_equal(found[0], other) for other in found[1:])
 
 
+@pytest.mark.parametrize("mode", MODES[1:])
+@pytest.mark.parametrize("dtype", ("uint8", "int64", "float16", "complex64", "complex128"))
+def test_dtypes_of_copies(mode, dtype, torch):
+    data = random.integers(0, 9, (2, 4, 5))
+    for pads in ((1, 2), (-1, 1, 2, -2), (0, -3), (1, 1, 0, 2)):
+        x, tx = fg.tensor(data).to(getattr(fg, dtype)), torch.tensor(data).to(getattr(torch, dtype))
+        if mode == "circular" and pads[0] == -1:
+            pads = (-1, 1, 0, 1)
+        y, ty = F.pad(x, pads, mode), torch.nn.functional.pad(tx, pads, mode)
+        assert y.dtype == x.dtype and y.to(fg.complex128).tolist() == ty.to(torch.complex128).tolist()
+        if not dtype.startswith("complex"):
+            continue
+        x.requires_grad_(), tx.requires_grad_()
+        for a, m in ((x, fg), (tx, torch)):
+            out = m.nn.functional.pad(a, pads, mode)
+            (out * out.detach()).sum().abs().backward()
+        np.testing.assert_allclose(x.grad.numpy(), tx.grad.resolve_conj().numpy(), rtol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", ("float64", "int64", "complex64"))
+def test_what_is_refused(dtype, torch):
+    for shape, pads, mode, value in (((7,), (), "reflect", None), ((2, 3), (), "circular", None),
+                                     ((1, 2, 3, 2, 2), (0,) * 8, "replicate", None), ((2, 4), (1, 1), "reflect", 3),
+                                     ((2, 3, 4), (-5, 0), "replicate", None), ((2, 4), (-4, 0), "replicate", None),
+                                     ((2, 3, 4), (0, 1, -4, 0), "reflect", None),
+                                     ((2, 3, 4), (-2, -3), "circular", None)):
+        errors = []
+        for m in (torch, fg):
+            with pytest.raises((RuntimeError, NotImplementedError, ValueError)) as caught:
+                m.nn.functional.pad(m.ones(shape, dtype=getattr(m, dtype)), pads, mode, value)
+            errors.append(caught.type)
+        assert errors[0] is errors[1], (shape, pads, mode)
+
+
+def test_nothing_is_left(torch):
+    for shape, pads, mode in (((2, 3, 4), (-4, 0), "circular"), ((0, 2), (0, 0), "circular"),
+                              ((2, 0, 3), (1, 1), "circular"), ((2, 5, 3), (-3, 0, 1, 0), "replicate")):
+        y = F.pad(fg.ones(shape, requires_grad=True), pads, mode)
+        assert y.shape == torch.nn.functional.pad(torch.ones(shape), pads, mode).shape
+        y.sum().backward()
+
+
 def test_nothing_to_pad(torch):
     x = fg.ones(2, 3)
     assert F.pad(x, ()).tolist() == x.tolist() and F.pad(x, (0, 0)).data_ptr() != x.data_ptr()

@@ -50,6 +50,8 @@ CALLS = {
     "range": lambda m, x: m.range(1, 4, 0.5),
     "range_int": lambda m, x: m.range(0, 5, 2, dtype=m.int64),
     "range_wrong": lambda m, x: m.range(1, 0),
+    "range_infinite": lambda m, x: m.range(0, float("inf")),
+    "range_bool": lambda m, x: m.range(0, 3, dtype=m.bool),
     "uint8": lambda m, x: m.tensor(300, dtype=m.uint8),
     "uint8_minus": lambda m, x: m.tensor(-1, dtype=m.uint8),
     "uint8_list": lambda m, x: m.tensor([1, 300], dtype=m.uint8),
@@ -154,7 +156,7 @@ CALLS = {
     "transpose_copy": lambda m, x: m.transpose_copy(x, 0, 1),
     "diagonal_copy": lambda m, x: m.diagonal_copy(x, 1),
     "unfold_copy": lambda m, x: m.unfold_copy(x, 1, 2, 1),
-    "alias_copy": lambda m, x: m.alias_copy(x),
+    "alias_copy": lambda m, x: (m.alias_copy(x), m.alias_copy(x.t()).stride()),
     "detach_copy": lambda m, x: m.detach_copy(x),
     "as_strided_copy": lambda m, x: m.as_strided_copy(x, (2,), (3,), 1),
     "split_copy": lambda m, x: m.split_copy(x, 1),
@@ -170,6 +172,9 @@ CALLS = {
     "unsafe_split": lambda m, x: x.unsafe_split(1),
     "unsafe_split_with_sizes": lambda m, x: m.unsafe_split_with_sizes(x, [1, 2], dim=1),
     "as_strided_scatter": lambda m, x: m.as_strided_scatter(x, m.ones(2), (2,), (2,), 1),
+    "as_strided_scatter_part": lambda m, x: m.as_strided_scatter(x.reshape(-1)[2::2], m.zeros(3), (3,), (2,), 1),
+    "split_copy_short": lambda m, x: m.split_copy(x, 1, out=[m.empty(1, 3)]),
+    "set_leaf": lambda m, x: m.ones(2, requires_grad=True).set_(x),
     "as_strided_": lambda m, x: m.as_strided_(x.clone(), (2,), (2,)),
     # products in place
     "addmv_": lambda m, x: m.addmv_(m.ones(2), x, m.ones(3), beta=2),
@@ -390,4 +395,6 @@ def test_from_file(tmp_path):
     assert x.tolist() == [1.0, 2.0, 3.0]
     with pytest.raises(RuntimeError, match="unable to open"):
         fg.from_file(str(tmp_path / "none"), size=1)
+    with pytest.raises(RuntimeError):
+        fg.from_file(path, size=-1)
     assert fg.from_file(path, shared=False, size=3, dtype=fg.int32, requires_grad=False).dtype is fg.int32

@@ -43,6 +43,13 @@ def test_messages(name):
     assert call().hex() == expected
 
 
+def test_number_too_large_for_a_float32_is_infinite():
+    """Of a run that diverges the other curves are wanted too."""
+    for value, limit in ((1e300, float("inf")), (-1e39, -float("inf"))):
+        for new_style in (False, True):
+            assert summary.scalar("loss", value, new_style) == summary.scalar("loss", limit, new_style)
+
+
 def test_a_record():
     event = _records.real(1, 1000.0) + _records.integer(2, -1) + _records.data(5, summary.scalar("loss", 0.5))
     expected = (

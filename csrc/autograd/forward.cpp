@@ -424,6 +424,9 @@ void settle_level(const Pending& p, const std::vector<ForwardInput>& inputs, int
   bool recorded = wants && !(p.mode & kNoGrad);
   LevelGuard guard(level, static_cast<uint8_t>((recorded ? p.mode : p.mode | kNoGrad) & ~kAutocast));
   for (auto& [nr, tensor] : p.outputs) y[nr] = tensor;
+  if (recorded && p.in_place)  // the old tangent is saved, and then written to
+    for (const ForwardInput& in : inputs)
+      if (Tensor& old = t[in.edge]; old.defined() && in.tensor.shares_storage(p.outputs[0].second)) old = clone(old);
   bool view = inputs.size() == 1 && !p.in_place && is_view_of(p.outputs[0].second, inputs[0].tensor);
   if (view) {
     for (auto& [nr, tensor] : p.outputs) out[nr] = same_view(t[inputs[0].edge], tensor, inputs[0].tensor);

@@ -1,5 +1,6 @@
 #include "core/iter.h"
 
+#include <algorithm>
 #include <cstdlib>
 
 namespace fg {
@@ -147,6 +148,32 @@ void check_writable_layout(const Tensor& out, const char* op) {
       "Please clone() the tensor before performing the operation.");
 }
 
+namespace {
+
+// Whether the elements of two tensors over one memory lie between each other, as columns of a matrix do: modulo some
+// stride the places of the one end before those of the other begin.
+bool interleaved(const Tensor& a, const Tensor& b) {
+  const auto reach = [](const Tensor& t, int64_t step) {
+    int64_t sum = 0;
+    for (int i = 0; i < t.dim(); ++i)
+      if (t.size(i) > 1 && t.stride(i) % step != 0) sum += (t.size(i) - 1) * t.stride(i);
+    return sum;
+  };
+  const auto backwards = [](const Tensor& t) {
+    return std::any_of(t.strides().begin(), t.strides().end(), [](int64_t s) { return s < 0; });
+  };
+  if (a.item_bytes() != b.item_bytes() || backwards(a) || backwards(b)) return false;
+  for (int i = 0; i < a.dim(); ++i) {
+    const int64_t step = a.stride(i);
+    if (a.size(i) < 2 || step < 2) continue;
+    const int64_t apart = ((b.offset() - a.offset()) % step + step) % step;
+    if (apart > reach(a, step) && apart + reach(b, step) < step) return true;
+  }
+  return false;
+}
+
+}  // namespace
+
 bool overlaps_partly(const Tensor& out, const Tensor& in) {
   if (!out.shares_storage(in) || out.numel() == 0 || in.numel() == 0) return false;
   if (out.offset() == in.offset() && same(out.sizes(), in.sizes()) && same(out.strides(), in.strides())) return false;
@@ -157,7 +184,7 @@ bool overlaps_partly(const Tensor& out, const Tensor& in) {
   };
   auto [a, b] = extent(out);
   auto [c, d] = extent(in);
-  return a < d && c < b;
+  return a < d && c < b && !interleaved(out, in);
 }
 
 }  // namespace fg

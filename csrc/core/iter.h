@@ -22,7 +22,7 @@ void broadcast_strides(const Tensor& t, Dims sizes, int64_t* out);
 
 void make_iter(Iter& iter, const Tensor& out, std::span<const IterInput> inputs, Compute compute);
 
-// RuntimeError with torch's text when writing `out` would hit one place twice, or `in` overlaps it partly.
+// RuntimeError when writing `out` would hit one place twice; whether it may change `in` before that is read.
 void check_writable_layout(const Tensor& out, const char* op);
 bool overlaps_partly(const Tensor& out, const Tensor& in);
 

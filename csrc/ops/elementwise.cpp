@@ -3,6 +3,7 @@
 // elementwise(): dtype rule -> shape -> output -> kernel -> node. The node saves what the row's gradient reads
 // (RowInfo::uses) and either runs the fused gradient kernel or, when the gradient itself is recorded, evaluates the row
 // on tensors.
+#include <algorithm>
 #include <limits>
 
 #include "autograd/forward.h"
@@ -255,8 +256,9 @@ Ptr<Node> record(Op op, const RowInfo& info, Args args, Dims sizes, DType out_dt
   }
   for (int i = 0; i < N; ++i)
     if ((uses & (2u << i)) && args[i].tensor) {
-      // In forward mode also where it stands twice, x.mul_(x): the tangent is computed after the change.
-      if (in_place && (i == 0 || (mode & kForward && args[i].tensor->is_same(*args[0].tensor)))) {
+      // In forward mode also of its other views and where it stands twice, x.mul_(x): the tangent is computed after
+      // the change.
+      if (in_place && (i == 0 || (mode & kForward && args[i].tensor->shares_storage(*args[0].tensor)))) {
         node->in[i].save(clone(*args[i].tensor));  // recorded: a second derivative goes through the old value
       } else {
         node->in[i].save(*args[i].tensor);
@@ -318,7 +320,7 @@ void check_out(const RowInfo& info, const Tensor& out, DType result, Args args) 
            " can't be cast to the desired output type ", dtype_name(out.dtype()));
   check_writable_layout(out, info.name);
   for (const Arg& a : args)
-    if (a.tensor && overlaps_partly(out, *a.tensor))
+    if (a.tensor && overlaps_partly(out, *a.tensor) && out.is_dense() && a.tensor->is_dense())
       fail(
           ErrorKind::Runtime, info.name,
           ": unsupported operation: some elements of the input tensor and the written-to tensor refer to a single memory "
@@ -331,6 +333,18 @@ DimArray layout_of(Dims shape, Args args) {  // strides of a result
   for (const Arg& a : args)
     if (a.tensor) layout[n++] = a.tensor;
   return result_strides(shape, {layout, static_cast<size_t>(n)});
+}
+
+// Into memory that is there: an input that shares it at other places is read from a copy.
+void launch_onto(Op op, const Tensor& out, Args args, DType dtype, Scalar p, Scalar q) {
+  const auto shared = [&](const Arg& a) { return a.tensor && overlaps_partly(out, *a.tensor); };
+  if (std::none_of(args.begin(), args.end(), shared)) return launch(op, out, args, dtype, p, q);
+  NoGradGuard guard;
+  std::vector<Arg> apart(args.begin(), args.end());
+  Tensor copies[3];
+  for (size_t i = 0; i < apart.size(); ++i)
+    if (shared(apart[i])) apart[i] = Arg(copies[i] = clone(*args[i].tensor));
+  launch(op, out, apart, dtype, p, q);
 }
 
 DimArray common_shape(const RowInfo& info, Args args) {
@@ -433,7 +447,10 @@ Tensor elementwise(Op op, Args args, Scalar p, Scalar q, const Tensor* out) {
   } else {
     result = Tensor::empty_strided(shape, layout_of(shape, args), given_dtype, device);
   }
-  if (result.numel() != 0) launch(op, result, args, dtype, p, q);
+  if (result.numel() != 0) {
+    if (out) launch_onto(op, result, args, dtype, p, q);
+    else launch(op, result, args, dtype, p, q);
+  }
   if (out) result.bump_version();
   else if (any_wants_grad(info, args)) record_any(op, info, args, result, p, q);
   return result;
@@ -475,7 +492,7 @@ void elementwise_(Op op, const Tensor& self, Args rest, Scalar p, Scalar q) {
     else if (args.size() == 2) make.operator()<2>();
     else make.operator()<3>();
   }
-  if (self.numel() != 0) launch(op, self, args, dtype, p, q);
+  if (self.numel() != 0) launch_onto(op, self, args, dtype, p, q);
   self.bump_version();
   if (node) {
     rebase_history(self, node);

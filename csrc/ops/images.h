@@ -49,7 +49,7 @@ Tensor interpolate(const Tensor& x, Dims output, Interpolation mode, bool align_
 
 // ---- pad.cpp. pads: front and back of each of the last dimensions, the last one first
 Tensor pad_constant(const Tensor& x, Dims pads, Scalar value);
-Tensor pad_copied(const Tensor& x, Dims pads, Border border);  // floating dtypes only
+Tensor pad_copied(const Tensor& x, Dims pads, Border border);
 
 // ---- batch_norm.cpp: running statistics may be undefined
 Tensor batch_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, const Tensor& running_mean,

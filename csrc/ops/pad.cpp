@@ -162,7 +162,7 @@ Tensor pad_constant(const Tensor& x, Dims pads, Scalar value) {
     FG_CHECK(x.size(d) + std::min<int64_t>(before, 0) + std::min<int64_t>(after, 0) >= 0, Runtime, "The input size ",
              x.size(d), ", plus negative padding ", before, " and ", after, ", resulted in a negative output size");
   }
-  Tensor out = padded(x, padding, value);
+  Tensor out = padded(x, padding, number_for(value, x.dtype(), true));
   PadNode::record(out, x, padding, x.sizes(), "ConstantPadNdBackward0", false);
   return out;
 }
@@ -174,16 +174,18 @@ Tensor pad_copied(const Tensor& x, Dims pads, Border border) {
   FG_CHECK(x.dtype() != DType::Bool || border == Border::circular, NotImplemented, "\"",
            border == Border::reflect ? "reflection" : "replication", "_pad", dims, "d\" not implemented for 'Bool'");
   Padding padding = padding_of(x, pads, border);
+  const bool circular = border == Border::circular;
+  bool any = circular;  // whether some dimension is not empty: to torch that is enough
   for (int d = x.dim() - dims; d < x.dim(); ++d) {
     const int64_t size = x.size(d), front = padding.before[d], back = padding.after[d], most = std::max(front, back);
     FG_CHECK(border != Border::reflect || most < size, Runtime,
              "Padding size should be less than the corresponding input dimension, but got: padding (", front, ", ",
              back, ") at dimension ", d, " of input ", size_text(x.sizes()));
-    const bool circular = border == Border::circular;
     FG_CHECK(!circular || most <= size + std::min<int64_t>(front, 0) + std::min<int64_t>(back, 0), Runtime,
              "Padding value causes wrapping around more than once.");
-    FG_CHECK(size > 0 && size + front + back >= (circular ? 0 : 1), Runtime, "pad: input ", size_text(x.sizes()),
-             " is too small: calculated output size ", size + front + back, " in dimension ", d);
+    any |= size + front + back > 0;
+    FG_CHECK((circular || size > 0) && size + front + back >= 0 && (any || d + 1 < x.dim()), Runtime, "pad: input ",
+             size_text(x.sizes()), " is too small: calculated output size ", size + front + back, " in dimension ", d);
   }
   Tensor out = padded(x, padding, Scalar::of_int(0));
   PadNode::record(out, x, padding, x.sizes(), copied_name(border, dims), false);

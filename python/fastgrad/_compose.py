@@ -422,6 +422,7 @@ def _reshaped_in_place(self, view, name):
 
 def as_strided_(self, size, stride, storage_offset=None):
     """Give the tensor another shape and other strides over its memory, in place."""
+    _C._check_inplace(self)
     offset = self.storage_offset() if storage_offset is None else storage_offset
     return _reshaped_in_place(self, self.data.as_strided(size, stride, offset), "as_strided_")
 

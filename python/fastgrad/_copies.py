@@ -1,4 +1,4 @@
-"""Forms of view functions that return copies, and the "unsafe" splits, whose results are no views in torch's books."""
+"""Forms of view functions that return copies, and the "unsafe" splits, whose parts may be changed in place."""
 from . import _C
 from ._arguments import done
 from ._arguments import wrapped_dim as _wrapped
@@ -30,6 +30,8 @@ def _copies_of(name):
         parts = tuple([part.clone() for part in getattr(Tensor, name)(input, *args, **kwargs)])
         if out is None:
             return parts
+        if len(out) != len(parts):
+            raise RuntimeError(f"{name}_copy() expected an out= argument of size {len(parts)}, got size {len(out)}")
         for target, part in zip(out, parts):
             target.resize_(part.shape).copy_(part)
         return None
@@ -48,7 +50,7 @@ del _name
 
 def alias_copy(input, *, out=None):
     """Return a copy of the tensor."""
-    return done(input.clone(), out)
+    return done(input.clone(memory_format=contiguous_format), out)
 
 
 def slice_copy(input, dim=0, start=None, end=None, step=1, *, out=None):
@@ -59,22 +61,29 @@ def slice_copy(input, dim=0, start=None, end=None, step=1, *, out=None):
 
 def as_strided_scatter(input, src, size, stride, storage_offset=None):
     """Return a copy of `input` in which `as_strided(size, stride, storage_offset)` is `src`."""
-    result = input.clone()
-    offset = result.storage_offset() if storage_offset is None else storage_offset
-    result.as_strided(size, stride, offset).copy_(src)
-    return result
+    offset = input.storage_offset() if storage_offset is None else storage_offset
+    # of all the memory: the places count from its beginning, and may lie between the elements of `input`
+    memory = input.as_strided((input.untyped_storage().nbytes() // input.element_size(),), (1,), 0).clone()
+    memory.as_strided(size, stride, offset).copy_(src)
+    return memory.as_strided(input.shape, input.stride(), input.storage_offset())
+
+
+# ---- parts that may be changed in place, which autograd refuses for several views made at once
+
+def _apart(parts):
+    return tuple([part.clone() if _C._is_recorded(part) else part for part in parts])
 
 
 def unsafe_chunk(input, chunks, dim=0):
-    """Same as `chunk`."""
-    return input.chunk(chunks, dim)
+    """As `chunk`; where a gradient is recorded the parts are copies, so that they may be changed in place."""
+    return _apart(input.chunk(chunks, dim))
 
 
 def unsafe_split(input, split_size, dim=0):
-    """Same as `split` into parts of one size."""
-    return input.split(split_size, dim)
+    """As `split` into parts of one size, changed in place as those of `unsafe_chunk`."""
+    return _apart(input.split(split_size, dim))
 
 
 def unsafe_split_with_sizes(input, split_sizes, dim=0):
-    """Same as `split` into parts of the given sizes."""
-    return input.split(list(split_sizes), dim)
+    """As `split` into parts of the given sizes, changed in place as those of `unsafe_chunk`."""
+    return _apart(input.split(list(split_sizes), dim))

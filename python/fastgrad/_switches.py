@@ -1,4 +1,5 @@
 """Questions about tensors and the build, and switches, that programs expect at the top level."""
+import math
 import warnings
 
 from . import _C, _overrides
@@ -58,7 +59,6 @@ def detach_(input):
 # ---- precision and determinism: float32 products are always computed in full
 
 _precision = ["highest"]
-_debug = [0]
 _always = [False]
 
 
@@ -156,7 +156,6 @@ def sym_sum(args):
 
 def sym_sqrt(a):
     """Return the square root of a number."""
-    import math
     return math.sqrt(a)
 
 
@@ -206,10 +205,14 @@ def range(start=0, end=None, step=1, *, out=None, dtype=None, layout=None, devic
         start, end = 0, start
     if step == 0:
         raise RuntimeError("step must be nonzero")
+    if not (math.isfinite(start) and math.isfinite(end)):
+        raise RuntimeError(f"unsupported range: {start} -> {end}")
     if (end - start) / step < 0:
         raise RuntimeError("upper bound and lower bound inconsistent with step sign")
     count = int((end - start) / step) + 1
     dtype = _C.get_default_dtype() if dtype is None and out is None else out.dtype if dtype is None else dtype
+    if dtype.is_complex or dtype == _C.bool:
+        raise NotImplementedError(f"\"range_cpu\" not implemented for '{dtype}'")
     if dtype.is_floating_point:
         result = (_C.arange(count, dtype=_C.float64, device=device) * step + start).to(dtype)
     else:
@@ -223,6 +226,8 @@ def from_file(filename, shared=None, size=0, *, dtype=None, layout=None, device=
     """Return a vector of `size` elements over a file; shared: what is written goes to the file, which grows to fit."""
     import mmap
     import os
+    if pin_memory:
+        raise RuntimeError("tensors constructed from a file cannot be pinned")
     dtype = _C.get_default_dtype() if dtype is None else dtype
     length = size * dtype.itemsize
     if length == 0:
@@ -235,7 +240,7 @@ def from_file(filename, shared=None, size=0, *, dtype=None, layout=None, device=
     try:
         with open(filename, "r+b" if shared else "rb") as file:
             memory = mmap.mmap(file.fileno(), length, access=mmap.ACCESS_WRITE if shared else mmap.ACCESS_COPY)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, OverflowError) as error:
         raise RuntimeError(f"unable to open file <{filename}>: {error}") from None
     result = _C.frombuffer(memory, dtype=dtype)
     return result.requires_grad_() if requires_grad else result

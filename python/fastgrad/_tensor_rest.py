@@ -31,6 +31,8 @@ def dequantize(self):
 
 def dim_order(self, *, ambiguity_check=False):
     """Return the dimensions from the outermost to the innermost in memory."""
+    if ambiguity_check is not False:
+        raise NotImplementedError("dim_order: ambiguity_check is not supported")
     return tuple(sorted(range(self.dim()), key=lambda d: -self.stride(d)))
 
 
@@ -41,6 +43,12 @@ def is_distributed(self):
 
 def map2_(self, x, y, callable):
     """Replace each element by `callable(element, element of x, element of y)`; slow, in Python."""
+    for t in (self, x, y):
+        if t.requires_grad:
+            raise RuntimeError("Can't call map2_() on Variable that requires grad. Use var.detach().map2_() instead.")
+    for name, t in (("x", x), ("y", y)):
+        if t.dtype != self.dtype:
+            raise TypeError(f"map2_: expected {self.type()} for argument '{name}' (got {t.type()})")
     lists = [t.expand_as(self).reshape(-1).tolist() for t in (self, x, y)]
     return self.copy_(_C.tensor([callable(*row) for row in zip(*lists)], dtype=self.dtype).reshape(self.shape))
 
@@ -74,12 +82,12 @@ def record_stream(self, stream):
 def resize(self, *sizes):
     """Return the elements as another shape with as many elements."""
     sizes = tuple(sizes[0]) if len(sizes) == 1 and not isinstance(sizes[0], int) else sizes
-    return self.view(sizes)
+    return self.reshape(sizes)
 
 
 def resize_as(self, tensor):
     """Return the elements in the shape of another tensor."""
-    return self.view(tensor.shape)
+    return self.reshape(tensor.shape)
 
 
 def set_(self, source=None, storage_offset=0, size=None, stride=None):
@@ -87,6 +95,7 @@ def set_(self, source=None, storage_offset=0, size=None, stride=None):
     if self.requires_grad and self.is_leaf and _C.is_grad_enabled():
         raise RuntimeError("a leaf Variable that requires grad is being used in an in-place operation.")
     from ._legacy import UntypedStorage
+    _C._check_inplace(self)
     if source is None:
         self.data = self.new_empty((0,))
         return self
@@ -108,6 +117,7 @@ def set_(self, source=None, storage_offset=0, size=None, stride=None):
     if flat.dtype != self.dtype:
         raise RuntimeError(f"Could not set tensor of type {flat.dtype} to a tensor of type {self.dtype}")
     self.data = flat
+    _C._mark_dirty(self)  # what was saved of it for a gradient is no longer there
     return self
 
 

@@ -97,7 +97,7 @@ def setitem(level, func, args, kwargs):
     masks = [item for item in items if isinstance(item, Tensor) and _is_mask(item)]
     if len(items) == 1 and masks and not isinstance(value, Tensor) and ndim(masks[0]) <= ndim(x):
         mask = masks[0]
-        x.masked_fill_(mask.reshape(*shape(mask), *(1,) * (ndim(x) - ndim(mask))), value)
+        x.masked_fill_(mask.reshape((*shape(mask), *(1,) * (ndim(x) - ndim(mask)))), value)
         return None
     if any([_is_index(item) or isinstance(item, bool) for item in items]):
         return loop(level, func, args, kwargs)

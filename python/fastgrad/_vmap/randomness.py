@@ -23,6 +23,10 @@ _REFUSED = ("vmap: called random operation while in randomness error mode. Pleas
             "randomness flags on vmap or perform the randomness operation out of vmap")
 
 
+class RandomnessRefused(RuntimeError):
+    """Random numbers were asked for where randomness is "error"."""
+
+
 def _generator(kwargs):
     return kwargs.get("generator") or _C._default_generator("cpu")
 
@@ -67,7 +71,7 @@ def random_rule(level, func, args, kwargs):
     """With batched arguments."""
     refuse_out(func, kwargs)
     if level.randomness == "error" and not _is_idle(func, args, kwargs):
-        raise RuntimeError(_REFUSED)
+        raise RandomnessRefused(_REFUSED)
     self_batched = is_batched(args[0] if args else kwargs.get("input"), level)
     if in_place(func) and not self_batched:
         raise RuntimeError(_UNBATCHED)
@@ -90,7 +94,7 @@ def hook(func, args, kwargs):
     """Without batched arguments."""
     level = levels()[-1]
     if level.randomness == "error" and not _is_idle(func, args, kwargs):
-        raise RuntimeError(_REFUSED)
+        raise RandomnessRefused(_REFUSED)
     if level.randomness != "different":
         with outer_hook():
             return func(*args, **kwargs)

@@ -34,6 +34,11 @@ def propagate(ctx, args, outputs, results, dirty, constant):
                 _give(i, y, t, args, given, level, _has(dirty, outputs[i]), _has(constant, outputs[i]), same)
         finally:
             _C._limit_forward(before)
+        for saved in ctx._saved:  # a gradient that uses a result has to be differentiated through it
+            if saved is not None and saved.output is not None and saved.unpack is None:
+                tangent = _C._unpack_dual(results[saved.output], level)[1]
+                if tangent is not None:
+                    _C._set_tangent(saved.tensor, tangent, level)
 
 
 def _lacks_rule(cls):

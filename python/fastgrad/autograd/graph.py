@@ -189,7 +189,7 @@ def edge_of(tensor):
 
 def with_history(tensor, node, index):
     """An alias of a tensor whose gradient goes to output `index` of `node`."""
-    alias = tensor.detach()
+    alias = _C._fresh(tensor)
     _C._set_history(alias, node, index)
     return alias
 

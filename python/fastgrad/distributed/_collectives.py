@@ -63,6 +63,8 @@ def reduce(tensor, dst=None, op=ReduceOp.SUM, group=None, async_op=False, group_
 
 
 def _rank(global_rank, group_rank, otherwise=None):
+    if global_rank is not None and group_rank is not None:
+        raise ValueError("Can't specify both group_rank and global_rank")
     if global_rank is None and group_rank is None:
         if otherwise is None:
             raise ValueError("Must specify global_rank or group_rank")
@@ -132,7 +134,13 @@ def all_to_all(output_tensor_list, input_tensor_list, group=None, async_op=False
 def all_to_all_single(output, input, output_split_sizes=None, input_split_sizes=None, group=None, async_op=False):
     """Send one part of a tensor to each process and receive one from each."""
     current_group(group)
-    return _exchange([(_tensor(output, "output"), _tensor(input, "input"))], async_op)
+    _tensor(output, "output"), _tensor(input, "input")
+    for tensor, sizes in ((output, output_split_sizes), (input, input_split_sizes)):
+        if sizes and len(sizes) != 1:
+            raise RuntimeError("Number of tensor splits not equal to group size")
+        if sizes and sizes[0] != tensor.shape[0]:
+            raise RuntimeError("Split sizes doesn't match total dim 0 size")
+    return _exchange([(output, input)], async_op)
 
 
 def barrier(group=None, async_op=False, device_ids=None):
@@ -178,6 +186,11 @@ def scatter_object_list(scatter_object_output_list, scatter_object_input_list=No
     check_rank(_rank(src, group_src, 0), "scatter_object_list", group)
     if not scatter_object_input_list:
         raise ValueError("source rank must provide non-empty scatter_object_input_list")
+    if not scatter_object_output_list:
+        raise ValueError("Expected argument scatter_object_output_list to be a list of size at least 1.")
+    if len(scatter_object_input_list) != 1:
+        raise RuntimeError(f"`scatter_object_input_list` has {len(scatter_object_input_list)} objects, where one for "
+                           "each of 1 processes is expected")
     scatter_object_output_list[0] = _copied(scatter_object_input_list[0])
 
 

@@ -74,9 +74,9 @@ class Tracked:
         """Results for the caller."""
         if self.connected:
             return tree
-        return pytree.tree_map_only(Tensor, lambda t: mapped(self._released, t), tree)
+        return pytree.tree_map_only(Tensor, lambda t: mapped(self.released, t), tree)
 
-    def _released(self, t):
+    def released(self, t):
         """Without history; a tangent keeps the part that leads outside."""
         out = _C._fresh(t)
         for level in range(_C._dual_levels()):
@@ -84,7 +84,7 @@ class Tracked:
             if found is not None and found.requires_grad:
                 own = tuple([plain(x) for x in self.inputs])
                 if not (self.outer and _C._reaches_outside((found,), own)):
-                    _C._set_tangent(out, self._released(found), level)
+                    _C._set_tangent(out, self.released(found), level)
         return out
 
 

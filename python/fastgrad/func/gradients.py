@@ -134,7 +134,7 @@ def vjp(func, *primals, has_aux=False):
         outer = _C.is_grad_enabled() and (run.tracked.connected or any([g.requires_grad for g in given]))
         found = run.pull(given, retain_graph, outer)
         if not outer:
-            found = pytree.tree_map(lambda t: mapped(_C._fresh, t), found)
+            found = pytree.tree_map(lambda t: mapped(run.tracked.released, t), found)
         return run.in_spec.unflatten(found)
     return (run.result, vjp_fn, run.aux) if has_aux else (run.result, vjp_fn)
 

@@ -3,7 +3,8 @@ import functools
 
 from .. import _C
 from .._vmap.api import check_randomness, vmap
-from .._vmap.batched import DataDependent, shape
+from .._vmap.batched import shape
+from .._vmap.randomness import RandomnessRefused
 from ..autograd import enable_grad
 from ..utils import _pytree as pytree
 from ._tracked import pick, put
@@ -66,14 +67,14 @@ def jacrev(func, argnums=0, *, has_aux=False, chunk_size=None, _preallocate_and_
 def _rows(rows, outer, x):
     if not rows:
         return x.new_zeros((*outer, *shape(x)))
-    return _C.stack(rows).reshape(*outer, *shape(x))
+    return _C.stack(rows).reshape((*outer, *shape(x)))
 
 
 def jacfwd(func, argnums=0, has_aux=False, *, randomness="error"):
     """Return a function that gives the Jacobian of `func`, column by column: for functions with few inputs.
 
-    The result is that of `jacrev`. All columns are found at once, by one `jvp` under `vmap`; a function that asks for
-    values, which vmap does not know, runs once for each column.
+    The result is that of `jacrev`. All columns are found at once, by one `jvp` under `vmap`; a function that does what
+    vmap cannot, as asking for a value or writing to a tensor that it makes, runs once for each column.
 
     >>> jacfwd(lambda x: x ** 2)(fastgrad.tensor([1., 2.]))
     tensor([[2., 0.],
@@ -92,7 +93,7 @@ def jacfwd(func, argnums=0, has_aux=False, *, randomness="error"):
         columns = []
         for y, t in outputs:  # t: (all elements of all inputs, *shape of y)
             parts = t.movedim(0, -1).split([x.numel() for x in inputs], -1) if inputs else ()
-            column = [part.reshape(*shape(y), *shape(x)) for part, x in zip(parts, inputs)]
+            column = [part.reshape((*shape(y), *shape(x))) for part, x in zip(parts, inputs)]
             columns.append(_chosen(in_spec.unflatten(column), argnums))
         result = out_spec.unflatten(columns)
         return (result, aux) if has_aux else result
@@ -112,12 +113,11 @@ def _pushed_units(func, primals, inputs, has_aux, randomness):
         return leaves, pytree.tree_leaves(found[1]), [t for t in aux if isinstance(t, _C.Tensor)]
 
     units = _units(inputs)
-    try:
-        if not sum([x.numel() for x in inputs]):
-            raise DataDependent
-        leaves, tangents, aux = vmap(push, randomness=randomness, chunk_size=_CHUNK)(*units)
+    found = _batched(push, units, randomness) if sum([x.numel() for x in inputs]) else None
+    if found:
+        leaves, tangents, aux = found
         leaves, aux = [y[0] for y in leaves], [t[0] for t in aux]
-    except DataDependent:
+    else:
         one_by_one = [push(*[u[i] for u in units]) for i in range(len(units[0]) if units else 0)]
         one_by_one = one_by_one or [push(*[_C.zeros_like(x) for x in inputs])]
         leaves, _, aux = one_by_one[0]
@@ -130,6 +130,16 @@ def _pushed_units(func, primals, inputs, has_aux, randomness):
 
 
 _CHUNK = 256  # columns at a time
+
+
+def _batched(push, units, randomness):
+    """`push` of all units at once; None where vmap cannot: of a value, a mask, a tensor made inside and written to."""
+    try:
+        return vmap(push, randomness=randomness, chunk_size=_CHUNK)(*units)
+    except RandomnessRefused:
+        raise
+    except RuntimeError:
+        return None
 
 
 def _units(inputs):

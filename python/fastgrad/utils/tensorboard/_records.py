@@ -1,4 +1,5 @@
 """Event files of TensorBoard: records with checksums, around messages in the encoding of protocol buffers."""
+import math
 import struct
 import threading
 import time
@@ -27,9 +28,17 @@ def real(number, value):
     return varint(number << 3 | 1) + struct.pack("<d", value)
 
 
+def single(value):
+    """The bytes of a float32; what is too large for one is infinite, as the loss of a run that diverges."""
+    try:
+        return struct.pack("<f", value)
+    except OverflowError:
+        return struct.pack("<f", math.copysign(math.inf, value))
+
+
 def real32(number, value):
     """A field with a float32."""
-    return varint(number << 3 | 5) + struct.pack("<f", value)
+    return varint(number << 3 | 5) + single(value)
 
 
 def data(number, value):

@@ -2,7 +2,7 @@
 import struct
 import zlib
 
-from ._records import data, integer, real, real32, reals
+from ._records import data, integer, real, real32, reals, single
 
 __all__ = ["scalar", "histogram", "hparams", "image", "text"]
 
@@ -47,7 +47,7 @@ def scalar(tag, value, new_style=False, double_precision=False):
 
 def _tensor(value, double):
     return data(8, integer(1, 2 if double else 1) + (
-        reals(6, [value]) if double else data(5, struct.pack("<f", value))))
+        reals(6, [value]) if double else data(5, single(value))))
 
 
 def default_bins():
