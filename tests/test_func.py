@@ -294,6 +294,37 @@ def test_names():
         fg.func.functionalize
 
 
+@pytest.mark.parametrize("transform", ("jacfwd", "jacrev", "hessian"))
+def test_derivatives_of_numbers(transform, torch):
+    for f in (lambda x: x**3, lambda x: x.reshape(1) ** 3, lambda x: (x**3, {"a": x.sin()})):
+        assert compare(torch, lambda m, x: getattr(m.func, transform)(f)(x), np.array(1.5)) is None
+    assert compare(torch, lambda m, x: m.func.vmap(lambda s: s.clone().masked_fill_(s > 0, 1.0))(x), X) is None
+
+
+@pytest.mark.parametrize("p", (0.0, 1.0))
+def test_dropout_that_draws_nothing(p, torch):
+    assert compare(torch, lambda m, x: m.func.vmap(lambda a: m.nn.functional.dropout(a, p))(x), BATCH) is None
+    with pytest.raises(RuntimeError, match="random operation"):
+        fg.func.vmap(lambda a: fg.nn.functional.dropout(a, 0.5))(fg.tensor(BATCH))
+
+
+DISTRIBUTIONS = {
+    "normal": lambda m, d, s: d.Normal(s, 1.0).log_prob(s + 1), "beta": lambda m, d, s: d.Beta(s + 1, 2.0).log_prob(s),
+    "bernoulli": lambda m, d, s: d.Bernoulli(s).entropy(), "uniform": lambda m, d, s: d.Uniform(s, s + 1).log_prob(s),
+    "categorical": lambda m, d, s: d.Categorical(m.stack([s, 1 - s])).log_prob(m.tensor(1)),
+    "divergence": lambda m, d, s: d.kl_divergence(d.Normal(s, 1.0), d.Normal(0.0, s)),
+}
+
+
+@pytest.mark.parametrize("f", DISTRIBUTIONS.values(), ids=list(DISTRIBUTIONS))
+def test_checks_of_distributions_hold_for_all_examples(f, torch):
+    values = np.array([0.7, 0.2])
+    assert compare(torch, lambda m, x: m.func.vmap(lambda s: f(m, m.distributions, s))(x), values) is None
+    assert compare(torch, lambda m, x: m.func.vmap(m.func.grad(lambda s: f(m, m.distributions, s)))(x), values) is None
+    with pytest.raises(ValueError, match="constraint"):
+        fg.func.vmap(lambda s: fg.distributions.Normal(0.0, s))(fg.tensor([1.0, -1.0]))
+
+
 # ---- forward mode
 
 

@@ -65,6 +65,13 @@ def is_batched(t, level):
     return type(t) is BatchedTensor and t._level is level
 
 
+def plain(t):
+    """The tensor below all levels."""
+    while type(t) is BatchedTensor:
+        t = t._value
+    return t
+
+
 def ndim(t):
     """Dimensions of one example."""
     return _C._call_disabled(Tensor.dim, (t,), None)

@@ -32,8 +32,11 @@ def _generator(kwargs):
 
 
 def _is_idle(func, args, kwargs):
-    """Dropout outside of training draws nothing."""
-    return func.__name__ in ("dropout", "dropout_") and not (args[2] if len(args) > 2 else kwargs.get("train", True))
+    """Dropout outside of training, or of no or all elements, draws nothing."""
+    if func.__name__ not in ("dropout", "dropout_"):
+        return False
+    p = args[1] if len(args) > 1 else kwargs.get("p")
+    return p in (0, 1) or not (args[2] if len(args) > 2 else kwargs.get("train", True))
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from fastgrad.nn.functional import binary_cross_entropy_with_logits
 from . import constraints
 from ._binary import BinaryParameter
 from .exp_family import ExponentialFamily
-from .utils import broadcast_all, clamp_probs, lazy_property, logits_to_probs, uniform
+from .utils import all_true, broadcast_all, clamp_probs, lazy_property, logits_to_probs, uniform
 
 __all__ = ["ContinuousBernoulli"]
 
@@ -28,7 +28,7 @@ class ContinuousBernoulli(BinaryParameter, ExponentialFamily):
     def __init__(self, probs=None, logits=None, lims=(0.499, 0.501), validate_args=None):
         self._take(probs, logits)
         if probs is not None:
-            if validate_args is not None and not constraints.unit_interval.check(self.probs).all():
+            if validate_args is not None and not all_true(constraints.unit_interval.check(self.probs)):
                 raise ValueError("The parameter probs has invalid values")
             self.probs = self._param = clamp_probs(self.probs)
         self._lims = lims

@@ -6,7 +6,7 @@ from fastgrad import Size, Tensor
 from fastgrad._missing import Spelled
 
 from . import constraints
-from .utils import lazy_property
+from .utils import all_true, lazy_property
 
 __all__ = ["Distribution"]
 
@@ -48,7 +48,7 @@ class Distribution(Spelled):
             if name not in self.__dict__ and isinstance(getattr(type(self), name, None), lazy_property):
                 continue  # computed from the parameter that was given
             value = getattr(self, name)
-            if not constraint.check(value).all():
+            if not all_true(constraint.check(value)):
                 raise ValueError(f"Expected parameter {name} ({type(value).__name__} of shape {tuple(value.shape)}) of "
                                  f"distribution {self!r} to satisfy the constraint {constraint!r}, but found invalid "
                                  f"values:\n{value}")
@@ -174,7 +174,7 @@ class Distribution(Spelled):
             return
         if support is None:
             raise AssertionError("support is unexpectedly None")
-        if not support.check(value).all():
+        if not all_true(support.check(value)):
             raise ValueError(f"Expected value argument ({type(value).__name__} of shape {tuple(shape)}) to be within "
                              f"the support ({support!r}) of the distribution {self!r}, but found invalid values:\n"
                              f"{value}")

@@ -6,7 +6,7 @@ from fastgrad.nn.functional import binary_cross_entropy_with_logits
 from . import constraints
 from ._binary import BinaryParameter
 from .distribution import Distribution
-from .utils import broadcast_all
+from .utils import all_true, broadcast_all
 
 __all__ = ["Geometric"]
 
@@ -24,7 +24,7 @@ class Geometric(BinaryParameter, Distribution):
         if self._validate_args and probs is not None:
             value = self.probs
             valid = value > 0
-            if not valid.all():
+            if not all_true(valid):
                 raise ValueError(f"Expected parameter probs ({type(value).__name__} of shape {tuple(value.shape)}) of "
                                  f"distribution {self!r} to be positive but found invalid values:\n"
                                  f"{value.detach()[~valid]}")

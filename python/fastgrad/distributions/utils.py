@@ -4,6 +4,7 @@ from numbers import Number
 
 import fastgrad
 from fastgrad import Size, Tensor
+from fastgrad._vmap.batched import plain
 
 __all__ = ["broadcast_all", "logits_to_probs", "clamp_probs", "probs_to_logits", "lazy_property", "tril_matrix_to_vec",
            "vec_to_tril_matrix"]
@@ -21,6 +22,11 @@ def broadcast_all(*values):
                else {"dtype": like.dtype, "device": like.device})
     return tuple(fastgrad.broadcast_tensors(*[
         value if isinstance(value, Tensor) else fastgrad.tensor(value, **options) for value in values]))
+
+
+def all_true(valid):
+    """Whether a check holds everywhere, under vmap for all examples."""
+    return bool(plain(valid).all())
 
 
 def standard_normal(shape, like):

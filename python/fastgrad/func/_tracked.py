@@ -7,7 +7,7 @@ again: recorded only if something outside of the transform requires their gradie
 transform, go through both.
 """
 from .. import _C, autograd
-from .._vmap.batched import BatchedTensor, batched_at, levels, wrap
+from .._vmap.batched import BatchedTensor, batched_at, levels, plain, wrap
 from ..utils import _pytree as pytree
 
 Tensor = _C.Tensor
@@ -16,13 +16,6 @@ Tensor = _C.Tensor
 def check_tensor(x):
     if not isinstance(x, Tensor):
         raise ValueError(f"Thing passed to transform API must be Tensor, got {type(x)}")
-
-
-def plain(t):
-    """The tensor below all levels of vmap."""
-    while type(t) is BatchedTensor:
-        t = t._value
-    return t
 
 
 def mapped(function, t):
