@@ -267,3 +267,25 @@ def test_random_state():
     with fg.random.fork_rng():
         fg.rand(5)
     assert fg.rand(3).tolist() == b.tolist()
+
+
+@pytest.mark.parametrize("dim", [0, 1])
+def test_logcumsumexp_of_long_rows(dim, torch):
+    values = 100 * np.random.default_rng(0).standard_normal((300, 300))
+    values[:5, :5], values[7, 7] = -INF, NAN
+    found = []
+    for m in (fg, torch):
+        x = m.tensor(values, requires_grad=True)
+        y = m.logcumsumexp(x, dim)
+        y.backward(m.tensor(np.linspace(0.5, 1.5, values.size).reshape(values.shape)))
+        found.append((y.detach().numpy(), x.grad.numpy()))
+    for a, e in zip(*found):
+        np.testing.assert_allclose(a, e, 1e-10, 1e-10)
+
+
+def test_logcumsumexp_takes_memory_in_proportion():
+    x = fg.rand(64, 2000)
+    before = fg._C.memory_stats("cpu")["allocated"]
+    fg._C.reset_peak_memory("cpu")
+    fg.logcumsumexp(x, 1)
+    assert fg._C.memory_stats("cpu")["peak_allocated"] - before < 12 * x.nbytes

@@ -131,12 +131,18 @@ def logcumsumexp(input, dim, *, out=None):
     """Return log(cumsum(exp(input))) along `dim`, without overflow."""
     if input.device.type == "cpu" and not input.dtype.is_complex:
         return done(_C._logcumsumexp(input, dim), out)
-    # Scaled by the running maximum; a new maximum rescales what came before, which needs pairs (n, n).
+    # Sums over pairs (n, n) where that is small; else the sums of 2, 4, 8, ... last elements, one from the other.
     dim = wrapped_dim(dim, input.dim())
     if input.dim() == 0 or input.numel() == 0:
         return done(input.clone(), out)
     x = input.movedim(dim, -1)
     n = x.shape[-1]
+    if n > 64 and not x.is_complex():
+        step = 1
+        while step < n:
+            x = _C.cat([x[..., :step], _C.logaddexp(x[..., step:], x[..., :-step])], -1)
+            step *= 2
+        return done(x.movedim(-1, dim), out)
     mask = _C.ones((n, n), dtype=_C.bool, device=x.device).tril()
     wide = x.unsqueeze(-2).expand(*x.shape, n).masked_fill(~mask, -math.inf)
     return done(wide.logsumexp(-1).movedim(-1, dim).contiguous(), out)
