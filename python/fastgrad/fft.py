@@ -5,8 +5,8 @@ Three linear maps do the work: `_ComplexFFT` (complex to complex), `_RealFFT` (r
 go along one dimension after another, by a kernel where the size has no large prime factor, else through a convolution
 (Bluestein's) whose size has none. Only tensors on the CPU have a kernel.
 """
+import functools
 import math
-from functools import lru_cache
 
 from . import _C, _overrides
 from .autograd import Function
@@ -55,7 +55,7 @@ def _one(x, d, kind, size, scale):
     return result.conj() if kind == _BACKWARD else result
 
 
-@lru_cache(8)
+@functools.lru_cache(8)
 def _chirp(size, dtype):
     """exp(-i pi k^2 / size), and the transform of its conjugate around 0, of a convenient size."""
     k = _C.arange(size)
