@@ -129,3 +129,38 @@ def test_histograms(dtype, count):
     with pytest.raises((IndexError, RuntimeError), match="out of (bounds|range)"):
         zeros.scatter_add_(0, fg.tensor(np.where(np.arange(count) == count - 1, 37, index)), source)
     assert not zeros.any()
+
+
+@pytest.mark.isa
+@pytest.mark.parametrize("dtype", ["bool", "uint8", "int16", "int32", "int64"])
+def test_bits(dtype):
+    rng = np.random.default_rng(8)
+    for n in (1, 7, 8, 16, 1000, 1001, 70000):
+        x, y = (rng.integers(0, 2 if dtype == "bool" else 100, n + 3).astype(dtype) for _ in range(2))
+        a, b = fg.tensor(x), fg.tensor(y)
+        for start in (0, 1):  # 1: not at a multiple of eight bytes
+            left, right, p, q = a[start:start + n], b[:n], x[start:start + n], y[:n]
+            for name in ("bitwise_and", "bitwise_or", "bitwise_xor", "logical_and", "logical_or", "logical_xor"):
+                result = getattr(fg, name)(left, right)
+                expected = getattr(np, name)(p, q)
+                assert str(result.dtype).endswith(str(expected.dtype))
+                np.testing.assert_array_equal(result.numpy(), expected)
+            np.testing.assert_array_equal((left != right).numpy(), p != q)
+            changed = left.clone()
+            changed &= right
+            np.testing.assert_array_equal(changed.numpy(), p & q)
+        np.testing.assert_array_equal((a[None, :n] | b[:n, None][:2]).numpy(), x[None, :n] | y[:n, None][:2])
+
+
+def test_nansum_and_nan_to_num_of_infinities(torch):
+    values = [1.0, float("nan"), float("inf"), -float("inf"), -2.0]
+    for dtype in ("float32", "float64", "float16", "bfloat16"):
+        results = []
+        for m in (fg, torch):
+            x = m.tensor(values, dtype=getattr(m, dtype), requires_grad=True)
+            y = m.nan_to_num(x, 3.0)
+            y.backward(m.arange(1, 6).to(y.dtype))
+            z = m.tensor(values[:3] + values[4:], dtype=getattr(m, dtype), requires_grad=True)
+            m.nansum(z * 2).backward()
+            results.append([y.tolist(), x.grad.tolist(), m.nansum(z).item(), z.grad.tolist()])
+        assert results[0] == results[1]

@@ -3,6 +3,8 @@
 // out of it. Conversions out of range do what x86 does (the lowest integer, small types its low bits), without
 // undefined behaviour.
 #pragma once
+#include <utility>
+
 #include "core/dtype.h"
 #include "cpu/vec.h"
 
@@ -183,32 +185,52 @@ FG_NOINLINE void scatter_row(int bytes, void* to, const void* from, int64_t stri
   else scatter_items<uint8_t>(to, from, stride, n);
 }
 
+// A square of items, a row of it in each vector: interleaving row k with the one half a square further on, log2(rows)
+// times, exchanges rows and columns.
+template <class S> struct Square {
+  static constexpr int kRows = 16 / sizeof(S);
+  typedef S Row __attribute__((vector_size(16)));
+  template <S first, S... i> static Row interleave(std::integer_sequence<S, i...>) {
+    return Row{static_cast<S>(first + i / 2 + i % 2 * kRows)...};
+  }
+  FG_INLINE static void exchange(Row (&rows)[kRows]) {
+    using All = std::make_integer_sequence<S, static_cast<S>(kRows)>;
+    const Row low = interleave<0>(All()), high = interleave<kRows / 2>(All());
+#pragma GCC unroll 4
+    for (int step = 1; step < kRows; step *= 2) {
+      Row next[kRows];
+#pragma GCC unroll 8
+      for (int k = 0; k < kRows / 2; ++k) {
+        next[2 * k] = __builtin_shuffle(rows[k], rows[k + kRows / 2], low);
+        next[2 * k + 1] = __builtin_shuffle(rows[k], rows[k + kRows / 2], high);
+      }
+#pragma GCC unroll 16
+      for (int k = 0; k < kRows; ++k) rows[k] = next[k];
+    }
+  }
+};
+
 // to[j * pitch + i] <- from[i * stride0 + j * stride1], i < width, j < height
 template <class S> void gather_tile_items(void* to, int64_t pitch, const void* from, int64_t stride0, int64_t stride1,
                                           int width, int height) {
   S* out = static_cast<S*>(to);
   const S* in = static_cast<const S*>(from);
   int i = 0;
-  if constexpr (sizeof(S) == 4) {
-    // 4 x 4 in registers
-    typedef uint32_t Four __attribute__((vector_size(16)));
-    for (; stride1 == 1 && i + 4 <= width; i += 4) {
+  if constexpr (sizeof(S) <= 4) {
+    constexpr int n = Square<S>::kRows;
+    for (; stride1 == 1 && i + n <= width; i += n) {
       const S* column = in + i * stride0;
       int j = 0;
-      for (; j + 4 <= height; j += 4) {
-        Four a, b, c, d;
-        memcpy(&a, column + j, 16);
-        memcpy(&b, column + stride0 + j, 16);
-        memcpy(&c, column + 2 * stride0 + j, 16);
-        memcpy(&d, column + 3 * stride0 + j, 16);
-        Four ab0 = __builtin_shuffle(a, b, Four{0, 4, 1, 5}), ab1 = __builtin_shuffle(a, b, Four{2, 6, 3, 7});
-        Four cd0 = __builtin_shuffle(c, d, Four{0, 4, 1, 5}), cd1 = __builtin_shuffle(c, d, Four{2, 6, 3, 7});
-        Four rows[4] = {__builtin_shuffle(ab0, cd0, Four{0, 1, 4, 5}), __builtin_shuffle(ab0, cd0, Four{2, 3, 6, 7}),
-                        __builtin_shuffle(ab1, cd1, Four{0, 1, 4, 5}), __builtin_shuffle(ab1, cd1, Four{2, 3, 6, 7})};
-        for (int k = 0; k < 4; ++k) memcpy(out + (j + k) * pitch + i, &rows[k], 16);
+      for (; j + n <= height; j += n) {
+        typename Square<S>::Row rows[n];
+#pragma GCC unroll 16
+        for (int k = 0; k < n; ++k) memcpy(&rows[k], column + k * stride0 + j, 16);
+        Square<S>::exchange(rows);
+#pragma GCC unroll 16
+        for (int k = 0; k < n; ++k) memcpy(out + (j + k) * pitch + i, &rows[k], 16);
       }
       for (; j < height; ++j)
-        for (int k = 0; k < 4; ++k) out[j * pitch + i + k] = column[k * stride0 + j];
+        for (int k = 0; k < n; ++k) out[j * pitch + i + k] = column[k * stride0 + j];
     }
   }
   for (; i < width; ++i)

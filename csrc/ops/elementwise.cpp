@@ -56,6 +56,34 @@ void run(ElementwiseFn kernel, const char* name, const Iter& iter, Device device
   kernel(iter);
 }
 
+Op bits_of(Op op) {  // of bools
+  switch (op) {
+    case Op::logical_and: return Op::bitwise_and;
+    case Op::logical_or: return Op::bitwise_or;
+    case Op::logical_xor:
+    case Op::ne: return Op::bitwise_xor;
+    default: return op;
+  }
+}
+// Bits of contiguous operands of one dtype: eight bytes at a time, whatever they are.
+void go_by_words(Op& op, Iter& iter) {
+  const Op bits = bits_of(op);
+  if (!one_of(bits, {Op::bitwise_and, Op::bitwise_or, Op::bitwise_xor})) return;
+  const DType dtype = iter.out.dtype;
+  const int64_t bytes = iter.numel * item_size(dtype);
+  if ((bits != op && dtype != DType::Bool) || bytes % 8 || iter.ndim > 1 || iter.host) return;
+  Operand* const operands[] = {&iter.out, &iter.in[0], &iter.in[1]};
+  for (const Operand* operand : operands)
+    if (operand->dtype != dtype || (iter.ndim && operand->strides[0] != 1) ||
+        reinterpret_cast<uintptr_t>(operand->data) % 8)
+      return;
+  for (Operand* operand : operands) operand->dtype = DType::Int64;
+  op = bits;
+  iter.compute = Compute::I64;
+  iter.numel = bytes / 8;
+  if (iter.ndim) iter.sizes[0] = iter.numel;
+}
+
 void launch(Op op, const Tensor& out, Args args, DType dtype, Scalar p, Scalar q) {
   if (p.is_complex() || q.is_complex()) [[unlikely]]
     fail(ErrorKind::NotImplemented, row_info(op).name, ": complex parameters are not supported");
@@ -71,8 +99,9 @@ void launch(Op op, const Tensor& out, Args args, DType dtype, Scalar p, Scalar q
     iter.params[i] = parameters[i].param();
     if (compute == Compute::I32) wrapped.set(parameters[i], compute, dtype), iter.params[i].i = wrapped.i32;
   }
+  if (args.size() == 2) go_by_words(op, iter);
   const Backend& table = backend(out.device());
-  run(table.elementwise[static_cast<int>(op)][static_cast<int>(compute)], row_info(op).name, iter, out.device());
+  run(table.elementwise[static_cast<int>(op)][static_cast<int>(iter.compute)], row_info(op).name, iter, out.device());
 }
 
 // Rows that torch's autocast keeps in float32 on CUDA.

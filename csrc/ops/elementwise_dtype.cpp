@@ -34,7 +34,7 @@ bool float_only(Op op) {
 }
 
 bool not_for_bool(Op op) {
-  return one_of(op, {Op::abs, Op::floor, Op::ceil, Op::round, Op::trunc, Op::floor_divide, Op::trunc_divide,
+  return one_of(op, {Op::abs, Op::floor, Op::ceil, Op::round, Op::trunc, Op::frac, Op::floor_divide, Op::trunc_divide,
                      Op::remainder, Op::fmod, Op::pow, Op::threshold, Op::addcmul, Op::bitwise_left_shift,
                      Op::bitwise_right_shift, Op::gcd, Op::lcm});
 }

@@ -15,6 +15,7 @@ struct PowChoice {
 // which differs at -0 and -inf.
 std::optional<PowChoice> pow_choice(const Tensor& base, Scalar e) {
   if (is_small_integer(e, 2)) return PowChoice{Op::square, {}};
+  if (is_small_integer(e, 3)) return PowChoice{Op::cube, {}};
   if (is_inexact(base.dtype()) && e.imaginary == 0) {
     bool half = base.dtype() == DType::Float16;
     if (e.f == 0.5 && !half) return PowChoice{Op::sqrt, {}};

@@ -34,6 +34,7 @@ struct NodeName {
 constexpr NodeName kNodeNames[] = {
     {Op::add_scaled, "AddBackward0"},
     {Op::square, "PowBackward0"},
+    {Op::cube, "PowBackward0"},
     {Op::log1p, "Log1PBackward0"},
     {Op::clamp_min, "ClampBackward1"},
     {Op::clamp_max, "ClampBackward1"},

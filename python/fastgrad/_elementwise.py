@@ -6,12 +6,12 @@ from ._arguments import done, in_place, named, no_grad, refuse_complex
 
 Tensor = _C.Tensor
 
-METHODS = ("deg2rad", "fill_diagonal_", "float_power", "frac", "frexp", "heaviside", "isneginf", "isposinf",
+METHODS = ("deg2rad", "fill_diagonal_", "float_power", "frexp", "heaviside", "isneginf", "isposinf",
            "ldexp", "logaddexp2", "logit", "mvlgamma", "nan_to_num", "nextafter", "positive", "rad2deg",
            "signbit", "sinc")
 FUNCTIONS = tuple(name for name in METHODS if name != "fill_diagonal_")
 # Those whose in-place forms are functions too.
-IN_PLACE_FUNCTIONS = ("deg2rad", "frac", "ldexp", "logit", "nan_to_num", "rad2deg", "sinc")
+IN_PLACE_FUNCTIONS = ("deg2rad", "ldexp", "logit", "nan_to_num", "rad2deg", "sinc")
 IN_PLACE = IN_PLACE_FUNCTIONS + ("heaviside", "mvlgamma", "nextafter")
 
 
@@ -34,11 +34,6 @@ def positive(input):
     if input.dtype == _C.bool:
         raise RuntimeError("The `+` operator, on a bool tensor is not supported.")
     return input
-
-
-def frac(input, *, out=None):
-    """Return the part of each element behind the point."""
-    return done(input - input.detach().trunc(), out)
 
 
 def signbit(input, *, out=None):
@@ -118,6 +113,8 @@ def nan_to_num(input, nan=None, posinf=None, neginf=None, *, out=None):
         return done(input.clone(), out)
     from ._type_info import finfo
     limit = finfo(input.dtype)
+    if posinf is None and neginf is None:
+        return done(_C._nan_to_num(input, 0.0 if nan is None else nan, limit.max), out)
     x = input.masked_fill(input.isnan(), 0.0 if nan is None else nan)
     x = x.masked_fill(input == math.inf, limit.max if posinf is None else posinf)
     return done(x.masked_fill(input == -math.inf, limit.min if neginf is None else neginf), out)

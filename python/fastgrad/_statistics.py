@@ -110,7 +110,7 @@ def aminmax(input, *, dim=None, keepdim=False, out=None):
 def nansum(input, dim=None, keepdim=False, *, dtype=None, out=None):
     """Return the sum with NaN counted as 0."""
     refuse_complex("nansum", input)
-    x = input.masked_fill(input.isnan(), 0) if input.dtype.is_floating_point else input
+    x = _C._nan_to_num(input, 0.0, math.inf) if input.dtype.is_floating_point else input
     return done(x.sum(dim, keepdim, dtype=out.dtype if dtype is None and out is not None else dtype), out)
 
 
