@@ -176,3 +176,12 @@ def test_second_gradient_of_an_op_on_a_view_that_saves_its_result(op, torch):
             m.autograd.grad(g.sum(), x)
     np.testing.assert_allclose(found[0][0], found[1][0], rtol=1e-12)
     np.testing.assert_allclose(found[0][1], found[1][1], rtol=1e-12)
+
+
+@pytest.mark.sanitize
+def test_pieces_of_absurd_lengths(device):
+    x = fg.ones(3, device=device)
+    for pieces in (x.split(2**63 - 1), x.split(2**62), x.chunk(1), x.chunk(2**63 - 1)):
+        assert sum(len(p) for p in pieces) == 3
+    assert len(x.chunk(2**63 - 1)) == 3 and len(x.split(2**63 - 1)) == 1
+    assert [len(p) for p in fg.ones(0, device=device).split(2**63 - 1)] == [0]

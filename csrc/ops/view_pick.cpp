@@ -242,7 +242,7 @@ static std::vector<Tensor> split_every(const Tensor& t, int64_t length, int64_t 
   FG_CHECK(length > 0 || n == 0, Runtime, "split_size can only be 0 if dimension size is 0, but got dimension size of ",
            n);
   std::vector<int64_t> lengths;
-  int64_t count = length == 0 ? 1 : std::max<int64_t>((n + length - 1) / length, 1);
+  const int64_t count = n == 0 ? 1 : (n - 1) / length + 1;
   for (int64_t i = 0; i < count; ++i) lengths.push_back(std::min(length, n - i * length));
   return split_as(t, {lengths.data(), lengths.size()}, d, "SplitBackward0");
 }
@@ -256,7 +256,7 @@ std::vector<Tensor> chunk(const Tensor& t, int64_t chunks, int64_t dim) {
   FG_CHECK(t.dim() > 0, Runtime, "chunk expects at least a 1-dimensional tensor");
   FG_CHECK(chunks > 0, Runtime, "chunk expects `chunks` to be greater than 0, got: ", chunks);
   int d = wrap_dim(dim, t.dim(), "chunk");
-  int64_t n = t.size(d), length = (n + chunks - 1) / chunks;
+  int64_t n = t.size(d), length = n / chunks + (n % chunks != 0);
   if (length == 0) {
     std::vector<int64_t> lengths(chunks, 0);
     return split_as(t, {lengths.data(), lengths.size()}, d, "SplitWithSizesBackward0");
