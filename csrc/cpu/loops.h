@@ -224,21 +224,23 @@ FG_NOINLINE void run_blocks(void* context, int64_t chunk) {
   const int64_t first = chunk * plan.chunk;
   const int64_t end = first + plan.chunk < iter.numel ? first + plan.chunk : iter.numel;
   int64_t index[kMaxDims];
+  index[0] = 0;
   int64_t rest = first;
   for (int d = 0; d < iter.ndim; ++d) {
     index[d] = rest % iter.sizes[d];
     rest /= iter.sizes[d];
   }
-  const bool by_row = iter.ndim == 1 || iter.sizes[0] >= kShortRow;
+  const int64_t row = iter.ndim ? iter.sizes[0] : 1;
+  const bool by_row = iter.ndim == 1 || row >= kShortRow;
   for (int64_t begin = first; begin < end;) {
     int64_t n = end - begin < plan.block ? end - begin : plan.block;
-    const int64_t left = iter.sizes[0] - index[0];
+    const int64_t left = row - index[0];
     if (by_row && n > left) n = left;
     block(plan, buffers, index, begin, n, n <= left);
     begin += n;
     index[0] += n;
-    while (index[0] >= iter.sizes[0] && begin < end) {
-      index[0] -= iter.sizes[0];
+    while (index[0] >= row && begin < end) {
+      index[0] -= row;
       advance(iter, index);
     }
   }
