@@ -21,7 +21,7 @@ def machine(threads, device, versions):
         "cores": os.cpu_count(),
         "threads": threads,
         "device": device,
-        "system": platform.platform(),
+        "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
         "versions": versions,
     }
