@@ -4,15 +4,6 @@
 
 namespace fg::py {
 
-struct Owned {  // a Python reference
-  PyObject* o;
-  explicit Owned(PyObject* p) : o(p) {
-    if (!o) raise_pending();
-  }
-  ~Owned() { Py_DECREF(o); }
-  Owned(const Owned&) = delete;
-};
-
 extern PyTypeObject* numpy_bool;  // numpy.bool_, once NumPy is there
 bool is_numpy_scalar(PyObject* o);
 bool has_buffer(PyObject* o);                       // an object with the buffer protocol that is no string of bytes

@@ -72,6 +72,11 @@ struct Ref {  // an owned reference, or null; given back at the end of the scope
   Ref(const Ref&) = delete;
   PyObject* give() { return std::exchange(o, nullptr); }
 };
+struct Owned : Ref {  // of what must be there: else the error that is set is thrown
+  explicit Owned(PyObject* p) : Ref(p) {
+    if (!o) raise_pending();
+  }
+};
 
 bool init_tensor_type(PyObject* module);
 bool init_dtype_device(PyObject* module);
@@ -95,8 +100,7 @@ bool is_number(PyObject* o);               // float, int, bool, or a NumPy scala
 bool to_scalar(PyObject* o, Scalar& out);  // false: not a number (no error set)
 Tensor operand(PyObject* o);               // for setitem and the like: a tensor, or a number as a wrapped tensor
 
-// autograd.cpp
+// nodes.cpp
 PyObject* wrap_node(const Ptr<Node>& node);  // grad_fn object, or None
-PyObject* tensor_backward(const Tensor& t, PyObject* gradient, bool keep, bool create, PyObject* inputs);
 
 }  // namespace fg::py
