@@ -5,7 +5,8 @@ import re
 
 import numpy as np
 
-from fuzz_ops import DTYPES, EXCLUDED, STATEMENTS, TUPLES, VALUES
+from fuzz_known import EXCLUDED
+from fuzz_ops import DTYPES, STATEMENTS, TUPLES, VALUES
 
 ERRORS = (RuntimeError, ValueError, TypeError, IndexError, NotImplementedError, AttributeError, ZeroDivisionError,
           NameError, OverflowError)

@@ -262,6 +262,66 @@ FOUND = {
         v5 = v0[0, ..., ..., 0]
         v6 = F.scaled_dot_product_attention(torch.ones(2, 0), torch.ones(2, 0), torch.ones(2, 4))
     """,
+    "operands are rounded to the half types first": """
+        v0 = torch.tensor([300.0, 1.5, -7.0], dtype=torch.bfloat16)
+        v1 = v0 < 300.1
+        v2 = v0 - torch.tensor(1.001)
+        v3 = v0 % 1.001
+        v4 = v0 + torch.tensor([257, 3, 1001])
+        v5 = torch.tensor(1.001) * v0
+        v6 = v0 // 1.001
+        v7 = torch.tensor([0.3, 2.0], dtype=torch.float16) ** 2.3
+        v8 = torch.lerp(v0, v0 + 8, torch.tensor(0.333))
+    """,
+    "operands wrap around in the small integers first": """
+        v0 = torch.tensor([7, 200, 3], dtype=torch.uint8)
+        v1 = v0 % torch.tensor(-3)
+        v2 = v0 // torch.tensor(-3)
+        v3 = torch.gcd(v0, torch.tensor(-192))
+        v4 = v0 < torch.tensor(300)
+        v5 = torch.maximum(v0, torch.tensor(-1, dtype=torch.int8))
+        v6 = v0.to(torch.int8) == torch.tensor(263)
+    """,
+    "products of unlike dtypes": """
+        v0 = torch.ones(2, 3)
+        v1 = torch.tensordot(v0, v0.double(), 2)
+        v2 = torch.tensordot(torch.ones(2, 1, 3, dtype=torch.int8), torch.ones(2, 1, 3, dtype=torch.int8), 2)
+        v3 = torch.addmv(torch.tensor(True), v0, v0[0])
+        v4 = torch.addbmm(v0[0].half(), v0[None], v0.mT[None])
+        v5 = torch.addr(torch.zeros(1, 1, dtype=torch.complex128), torch.tensor([0.1]), torch.tensor([0.3]))
+        v6 = torch.bucketize(torch.tensor(0.1, dtype=torch.float64), torch.tensor([0.1]))
+    """,
+    "layouts of what is chosen or turned": """
+        v0 = torch.arange(12.0).reshape(2, 2, 3).expand(2, 2, 2, 3).mT
+        v1 = v0.sort(dim=-4, stable=True)
+        v2 = torch.arange(6.0).reshape(2, 3).rot90()
+        v3 = torch.ones(2, 3).expand(2, 2, 3).rot90(3)
+        v4 = torch.diag(torch.ones(3, 1)).int().view(torch.uint8)
+        v5 = torch.frexp(torch.arange(6.0).reshape(2, 3).mT)
+        v6 = torch.empty(0, requires_grad=True).diff()
+        v6.div_(v6)
+        v7 = torch.arange(6.0, requires_grad=True).reshape(2, 3) * 1
+        with torch.no_grad(): v8 = v7.rot90()
+        v8.mul_(v7.mT)
+    """,
+    "gradients at the edge": """
+        v0 = torch.tensor([0.0, 0.5], dtype=torch.float64, requires_grad=True)
+        v1 = torch.sinc(v0).atanh()
+        v2 = torch.tensor([1 + 2j, 1 + 2j], requires_grad=True)
+        v3 = v2.std()
+        v4 = torch.tensor([60.0, 60.0], dtype=torch.float16, requires_grad=True)
+        v5 = torch.linalg.vector_norm(v4, 3)
+    """,
+    "weight 0 next to NaN": """
+        v0 = torch.tensor([[[1.0, float('nan'), 3.0]]])
+        v1 = F.interpolate(v0, 5, mode='linear')
+        v2 = F.interpolate(v0, 5, mode='linear', align_corners=True)
+        v3 = F.interpolate(v0[..., None], (6, 2), mode='bilinear')
+    """,
+    "imaginary parts of sums of logarithms": """
+        v0 = torch.tensor([1.9 + 1.4j, 5 - 3j, 6.1 - 8j, 1 + 2j], requires_grad=True)
+        v1 = v0.logcumsumexp(0)
+    """,
     "other requirements of gradients": """
         v0 = torch.tensor([1.0, 2.0], requires_grad=True)
         v1 = v0 * 2

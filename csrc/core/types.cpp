@@ -1,6 +1,8 @@
 #include "core/types.h"
 
+#include <algorithm>
 #include <atomic>
+#include <cmath>
 
 namespace fg {
 
@@ -26,6 +28,19 @@ bool can_cast(DType from, DType to) {
   if (is_inexact(from) && !is_inexact(to)) return false;
   if (from != DType::Bool && to == DType::Bool) return false;
   return true;
+}
+
+double rounded_to_half(double x, DType t) {
+  const float number = static_cast<float>(x);
+  if (!std::isfinite(number) || number == 0) return number;
+  const bool is_float16 = t == DType::Float16;
+  int exponent;
+  std::frexp(number, &exponent);
+  exponent = std::max(exponent, is_float16 ? -13 : -125);  // below it the spacing stays that of the denormals
+  const int last = exponent - (is_float16 ? 11 : 8);
+  const double rounded = std::ldexp(std::nearbyint(std::ldexp(number, -last)), last);
+  const double largest = is_float16 ? 65504 : 0x1.fep127;
+  return std::abs(rounded) > largest ? std::copysign(HUGE_VAL, rounded) : rounded;
 }
 
 namespace {

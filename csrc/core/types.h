@@ -24,6 +24,7 @@ inline int64_t item_size(DType t) { return kItemSize[static_cast<int>(t)]; }
 inline Compute compute_of(DType t) { return kComputeOf[static_cast<int>(t)]; }
 inline bool is_floating(DType t) { return t >= DType::Float16 && t <= DType::Float64; }
 inline bool is_integral(DType t) { return t < DType::Float16; }  // bool included
+inline bool is_half(DType t) { return t == DType::Float16 || t == DType::BFloat16; }
 inline bool is_complex(DType t) { return t == DType::Complex64 || t == DType::Complex128; }
 inline bool is_inexact(DType t) { return is_floating(t) || is_complex(t); }  // what can have a gradient
 inline DType real_of(DType t) {
@@ -35,6 +36,7 @@ inline DType complex_of(DType t) {  // integers: as their floating counterpart, 
 const char* dtype_name(DType t);      // "float32"
 DType promote(DType a, DType b);      // torch.promote_types
 bool can_cast(DType from, DType to);  // torch.can_cast
+double rounded_to_half(double x, DType t);  // to the nearest number of float16 or bfloat16, by way of float32 as torch
 DType default_dtype();
 void set_default_dtype(DType t);
 

@@ -42,7 +42,7 @@ Tensor to_autocast(const Tensor& t) {
 }
 
 Tensor to_float(const Tensor& t) {
-  bool half = t.defined() && (t.dtype() == DType::Float16 || t.dtype() == DType::BFloat16);
+  bool half = t.defined() && is_half(t.dtype());
   return half ? to_dtype(t, DType::Float32) : t;
 }
 

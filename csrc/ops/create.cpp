@@ -98,7 +98,7 @@ Tensor arange(Scalar start, Scalar end, Scalar step, DType dtype, Device device)
 Tensor linspace(double start, double end, int64_t steps, DType dtype, Device device, double base) {
   FG_CHECK(steps >= 0, Runtime, "linspace: number of steps must be non-negative");
   bool integral = is_integral(dtype);
-  DType work = base != 0 || dtype == DType::Float16 || dtype == DType::BFloat16 ? DType::Float32 : dtype;
+  DType work = base != 0 || is_half(dtype) ? DType::Float32 : dtype;
   if (integral) work = DType::Float64;
   if (base != 0 && dtype == DType::Float64) work = dtype;
   Tensor out = Tensor::empty(DimArray{steps}, work, device);

@@ -25,10 +25,13 @@ struct Number {
     float c64[2];
     double c128[2];
   };
-  // dtype: that of the op; a number wraps around in the narrow integer types, as their elements do
-  DType set(Scalar s, Compute compute, DType dtype) {
+  // dtype: that of the op; a number wraps around in the narrow integer types, as their elements do, and is rounded to
+  // the half types unless it stays wide.
+  DType set(Scalar s, Compute compute, DType dtype, bool wide = false) {
     switch (compute) {
-      case Compute::F32: f32 = static_cast<float>(s.f); return DType::Float32;
+      case Compute::F32:
+        f32 = static_cast<float>(is_half(dtype) && !wide ? rounded_to_half(s.f, dtype) : s.f);
+        return DType::Float32;
       case Compute::F64: f64 = s.f; return DType::Float64;
       case Compute::I32:
         i32 = static_cast<int32_t>(s.param().i);
@@ -45,9 +48,32 @@ struct Number {
   }
 };
 
-IterInput input_of(const Arg& a, Number& number, Compute compute, DType dtype) {
-  if (!a.tensor) return {&number, number.set(a.scalar, compute, dtype), nullptr};
-  return {a.tensor->data(), a.tensor->dtype(), a.tensor};
+// torch rounds the operands to the half types it works in first, but for a single factor or divisor and for a number as
+// weight.
+bool stays_wide(Op op, Args args, size_t i) {
+  const Arg& a = args[i];
+  const bool product = op == Op::mul || op == Op::div;
+  if (!a.tensor && (product || op == Op::lerp)) return true;
+  const bool single = !a.tensor || (a.tensor->numel() == 1 && args[0].tensor);
+  return i == 1 && single && (product || op == Op::floor_divide || op == Op::trunc_divide);
+}
+// Whether a tensor's elements may have no exact counterpart in the dtype that the op works in.
+bool is_narrowed(DType from, DType to) {
+  if (from == to || from == DType::Bool || is_complex(from)) return false;
+  if (is_half(to)) return item_size(from) > 1;
+  return is_integral(to) && item_size(to) < 4 && item_size(to) <= item_size(from);  // others load as they wrap
+}
+
+IterInput input_of(Op op, Args args, size_t i, Number& number, Tensor& narrowed, DType dtype) {
+  const Arg& a = args[i];
+  if (!a.tensor) return {&number, number.set(a.scalar, compute_of(dtype), dtype, stays_wide(op, args, i)), nullptr};
+  const Tensor* t = a.tensor;
+  if (is_narrowed(t->dtype(), dtype) && !(is_half(dtype) && stays_wide(op, args, i))) [[unlikely]] {
+    NoGradGuard guard;
+    narrowed = to_dtype(*t, dtype);
+    t = &narrowed;
+  }
+  return {t->data(), t->dtype(), t};
 }
 
 void run(ElementwiseFn kernel, const char* name, const Iter& iter, Device device) {
@@ -90,8 +116,9 @@ void launch(Op op, const Tensor& out, Args args, DType dtype, Scalar p, Scalar q
   Compute compute = compute_of(dtype);
   Iter iter;
   Number numbers[3];
+  Tensor narrowed[3];
   IterInput inputs[3];
-  for (size_t i = 0; i < args.size(); ++i) inputs[i] = input_of(args[i], numbers[i], compute, dtype);
+  for (size_t i = 0; i < args.size(); ++i) inputs[i] = input_of(op, args, i, numbers[i], narrowed[i], dtype);
   make_iter(iter, out, {inputs, args.size()}, compute);
   Number wrapped;
   Scalar parameters[] = {p, q};
@@ -99,6 +126,7 @@ void launch(Op op, const Tensor& out, Args args, DType dtype, Scalar p, Scalar q
     iter.params[i] = parameters[i].param();
     if (compute == Compute::I32) wrapped.set(parameters[i], compute, dtype), iter.params[i].i = wrapped.i32;
   }
+  if (op == Op::pow_scalar && is_half(dtype)) iter.params[0].f = rounded_to_half(p.f, dtype);
   if (args.size() == 2) go_by_words(op, iter);
   const Backend& table = backend(out.device());
   run(table.elementwise[static_cast<int>(op)][static_cast<int>(iter.compute)], row_info(op).name, iter, out.device());

@@ -428,7 +428,9 @@ Tensor var(const Tensor& t, OptDims dims, double correction, bool keepdim, bool 
   const char* name = root ? "std" : "var";
   if (is_complex(t.dtype())) {
     Tensor both = add(var(real(t), dims, correction, keepdim, false), var(imag(t), dims, correction, keepdim, false));
-    return root ? unary(Op::sqrt, both) : both;
+    if (!root) return both;
+    Tensor none = both == 0.0;  // the gradient of the root is 0 there, as that of real numbers
+    return where(none, 0.0, unary(Op::sqrt, where(none, 1.0, both)));
   }
   FG_CHECK(is_floating(t.dtype()), Runtime, name, " and ", root ? "std_mean" : "var_mean",
            " only support floating point and complex dtypes");
@@ -473,11 +475,11 @@ Tensor norm(const Tensor& t_in, double order, OptDims dims, bool keepdim, std::o
         FG_CHECK(!mask.has(i) || t.size(i) != 0, Runtime, name, ": cannot compute the ", order > 0 ? "" : "-",
                  "inf norm on ", "dimension ", i, " because it is empty and the operation does not have an identity");
       r = run(op, name, unary(Op::abs, t), mask, keepdim, compute, t.dtype()).value;
-    } else {
+    } else {  // the sum of powers of half types may lie beyond them where its root does not
+      const DType wide = is_half(t.dtype()) ? DType::Float32 : t.dtype();
       Tensor total =
-          run(Reduce::sum_pow, name, t, mask, keepdim, compute, t.dtype(), true, false, Scalar::of(order).param())
-              .value;
-      r = pow(total, 1 / order);
+          run(Reduce::sum_pow, name, t, mask, keepdim, compute, wide, true, false, Scalar::of(order).param()).value;
+      r = to_dtype(pow(total, 1 / order), t.dtype());
     }
   }
   if (auto node = node_for(t, Kind::norm, "LinalgVectorNormBackward0", mask, keepdim)) {

@@ -106,10 +106,9 @@ std::pair<Tensor, Tensor> sort(const Tensor& t, int64_t dim, bool descending, bo
     args.descending = descending;
     run(backend(t.device()).sort, "sort", t, args);
   }
-  Tensor like = t.is_dense() ? t : Tensor();
-  indices = back_from_lines(indices, d, like);
+  indices = back_from_lines(indices, d, t);
   if (!want_values) return {values, indices};
-  values = back_from_lines(values, d, like);
+  values = back_from_lines(values, d, t);
   record("SortBackward0", t, d, false, values, indices);
   return {values, indices};
 }

@@ -266,7 +266,7 @@ PyObject* list_at(const Tensor& t, int d, const char* p) {
 PyObject* tolist(Call& c) {
   NoGradGuard guard;
   Tensor t = to_device(c.tensor(0), {});
-  if (t.dtype() == DType::Float16 || t.dtype() == DType::BFloat16) t = to_dtype(t, DType::Float32);
+  if (is_half(t.dtype())) t = to_dtype(t, DType::Float32);
   return list_at(t, 0, static_cast<const char*>(t.data()));
 }
 constexpr FunctionDef defs[] = {

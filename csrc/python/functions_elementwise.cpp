@@ -314,7 +314,8 @@ PyObject* lerp_args(Call& c, bool in_place) {
            ", only for floating point");
   FG_CHECK(c.tensor(1).dtype() == dtype, Runtime, "lerp: expected dtype ", dtype_name(dtype),
            " for `end` but got dtype ", dtype_name(c.tensor(1).dtype()));
-  FG_CHECK(!weight.tensor || weight.tensor->dtype() == dtype, Runtime, "lerp: expected dtype ", dtype_name(dtype),
+  const bool number = !weight.tensor || (weight.tensor->dim() == 0 && is_floating(weight.tensor->dtype()));
+  FG_CHECK(number || weight.tensor->dtype() == dtype, Runtime, "lerp: expected dtype ", dtype_name(dtype),
            " for `weight` but got dtype ", dtype_name(weight.tensor->dtype()));
   if (in_place) {
     Arg rest[] = {c.tensor(1), weight};

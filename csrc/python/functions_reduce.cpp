@@ -129,6 +129,9 @@ PyObject* product_sum_(Call& c, ProductSum* fn) {
 Tensor addmv_op(const Tensor& t, const Tensor& m, const Tensor& v, Scalar beta, Scalar alpha) {
   FG_CHECK(t.dim() <= 1 && m.dim() == 2 && v.dim() == 1, Runtime, "vector + matrix @ vector expected, got ", t.dim(),
            ", ", m.dim(), ", ", v.dim());
+  FG_CHECK(t.dtype() == m.dtype() || m.dtype() != v.dtype(), Runtime,
+           "addmv input tensors must have the same dtype, but got ", dtype_name(t.dtype()), ", ", dtype_name(m.dtype()),
+           ", and ", dtype_name(v.dtype()));
   Tensor p = mv(m, v);
   FG_CHECK(t.numel() == 1 || same(t.sizes(), p.sizes()), Runtime, "size mismatch, got input (", t.numel(), "), mat (",
            m.size(0), "x", m.size(1), "), vec (", v.size(0), ")");
@@ -141,7 +144,9 @@ Tensor addr_op(const Tensor& input, const Tensor& a, const Tensor& b, Scalar bet
   FG_CHECK(a.dim() == 1, Runtime, "addr: Expected 1-D argument vec1, but got ", a.dim(), "-D");
   FG_CHECK(b.dim() == 1, Runtime, "addr: Expected 1-D argument vec2, but got ", b.dim(), "-D");
   Tensor t = expand(input, DimArray{a.size(0), b.size(0)});  // now a number counts as a tensor in the result's dtype
-  Tensor p = mul(unsqueeze(a, 1), b);
+  const Arg args[] = {t, a, b};
+  const DType dtype = result_type(args);
+  Tensor p = mul(to_dtype(unsqueeze(a, 1), dtype), to_dtype(b, dtype));
   if (!(alpha.f == 1 && alpha.imaginary == 0)) p = mul(p, alpha);
   if (beta.is_zero()) return p;
   return add(beta.f == 1 && beta.imaginary == 0 ? t : mul(t, beta), p);

@@ -65,7 +65,8 @@ PyObject* search(Call& c, const char* name, int sorted_at, int values_at, bool i
                  int out) {
   const Tensor& sorted = c.tensor(sorted_at);
   bool number = !c.is_tensor(values_at);
-  DType dtype = promote(sorted.dtype(), number ? c.scalar(values_at).dtype() : c.tensor(values_at).dtype());
+  const Arg args[] = {sorted, number ? Arg(c.scalar(values_at)) : Arg(c.tensor(values_at))};
+  DType dtype = result_type(args);
   FG_CHECK(dtype != DType::Bool && !is_complex(dtype), NotImplemented, name, ": not implemented for ",
            dtype_name(dtype));
   Tensor values = number ? full({}, c.scalar(values_at), dtype, sorted.device()) : to_dtype(c.tensor(values_at), dtype);

@@ -244,8 +244,9 @@ def diag(input, diagonal=0, *, out=None):
     """Return the diagonal of a matrix, or the matrix with a vector on its diagonal."""
     if input.dim() not in (1, 2):
         raise RuntimeError(f"diag(): Supports 1D or 2D tensors. Got {input.dim()}D")
-    result = diag_embed(input, diagonal) if input.dim() == 1 else input.diagonal(diagonal).clone()
-    return done(result, out)
+    if input.dim() == 1:
+        return done(diag_embed(input, diagonal), out)
+    return done(input.diagonal(diagonal).clone(memory_format=_type_info.contiguous_format), out)
 
 
 def diagflat(input, offset=0):
@@ -322,12 +323,14 @@ def rot90(input, k=1, dims=(0, 1)):
     if a == b:
         raise RuntimeError(f"expected rotation dims to be different, but got dim0 = {dims[0]} and dim1 = {dims[1]}")
     k %= 4
+    if 0 in input.stride():
+        input = input.clone()
     if k == 1:
-        return input.flip(b).transpose(a, b)
+        return input.transpose(a, b).flip(a)  # flipped last, the result is no view
     if k == 2:
         return input.flip((a, b))
     if k == 3:
-        return input.flip(a).transpose(a, b)
+        return input.transpose(a, b).flip(b)
     return input.clone()
 
 

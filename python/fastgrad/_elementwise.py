@@ -70,7 +70,7 @@ def sinc(input, *, out=None):
         input = input.to(_C.get_default_dtype())
     zero = input == 0
     scaled = input.masked_fill(zero, 1) * math.pi
-    return done(_C.where(zero, 1 + 0 * input, scaled.sin() / scaled), out)
+    return done(_C.where(zero, 1, scaled.sin() / scaled), out)
 
 
 def float_power(input, exponent, *, out=None):
@@ -150,9 +150,9 @@ def frexp(input, *, out=None):
         whole, fraction, bias, mask = _BITS[x.dtype]
         tiny = (x.abs() < 2.0 ** (2 - bias)) & (x != 0)
         shift = fraction + 1
-        bits = _C.where(tiny, x * 2.0 ** shift, x).contiguous().view(whole)
+        bits = _C.where(tiny, x * 2.0 ** shift, x).view(whole)
         exponent = ((bits >> fraction) & mask) - bias - tiny * shift
-        exponent = exponent.masked_fill((x == 0) | ~x.isfinite(), 0).to(_C.int32)
+        exponent = _C.where((x == 0) | ~x.isfinite(), 0, exponent).to(_C.int32)
         half = exponent.div(2, rounding_mode="floor")
         factors = [_C.exp2(-n.to(input.dtype)) for n in (half, exponent - half)]
     mantissa = input * factors[0] * factors[1]

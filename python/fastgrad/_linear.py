@@ -62,6 +62,8 @@ def tensordot(a, b, dims=2, out=None):
     >>> tensordot(fastgrad.ones(2, 3), fastgrad.ones(3), 1)
     tensor([3., 3.])
     """
+    if a.dtype != b.dtype:
+        raise RuntimeError("both inputs should have same dtype")
     if isinstance(dims, Tensor):
         dims = dims.tolist()
     if isinstance(dims, int):
@@ -84,9 +86,9 @@ def tensordot(a, b, dims=2, out=None):
         if n == m:
             continue
         if m == 1:  # broadcast: the other side is summed first
-            a = a.sum(i, True)
+            a = a.sum(i, True, dtype=a.dtype)
         elif n == 1:
-            b = b.sum(j, True)
+            b = b.sum(j, True, dtype=b.dtype)
         else:
             raise RuntimeError(
                 f"contracted dimensions need to match, but first has size {n} in dim {i} and second has size {m} in "
@@ -140,6 +142,8 @@ def addbmm(input, batch1, batch2, *, beta=1, alpha=1, out=None):
     """Return beta * input + alpha * the sum of the products of two batches of matrices."""
     input = _C._autocast_lower(input)
     product = alpha * _C.bmm(batch1, batch2).sum(0)
+    if input.dtype != product.dtype:
+        raise RuntimeError(f"self and mat2 must have the same dtype, but got {input.dtype} and {product.dtype}")
     input = input.expand(product.shape)
     return done(product.clone() if beta == 0 else beta * input + product, out)
 

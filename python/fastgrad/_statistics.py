@@ -135,9 +135,11 @@ def logcumsumexp(input, dim, *, out=None):
     dim = wrapped_dim(dim, input.dim())
     if input.dim() == 0 or input.numel() == 0:
         return done(input.clone(), out)
+    if input.is_complex():
+        return done(_complex_logcumsumexp(input, dim), out)
     x = input.movedim(dim, -1)
     n = x.shape[-1]
-    if n > 64 and not x.is_complex():
+    if n > 64:
         step = 1
         while step < n:
             x = _C.cat([x[..., :step], _C.logaddexp(x[..., step:], x[..., :-step])], -1)
@@ -146,6 +148,18 @@ def logcumsumexp(input, dim, *, out=None):
     mask = _C.ones((n, n), dtype=_C.bool, device=x.device).tril()
     wide = x.unsqueeze(-2).expand(*x.shape, n).masked_fill(~mask, -math.inf)
     return done(wide.logsumexp(-1).movedim(-1, dim).contiguous(), out)
+
+
+def _complex_logcumsumexp(input, dim):
+    """One element after the other: the imaginary part grows along the way instead of being wrapped, as torch's does."""
+    total, *rest = input.unbind(dim)
+    totals = [total]
+    for x in rest:
+        larger = x.real > total.real
+        low, high = _C.where(larger, total, x), _C.where(larger, x, total)
+        total = _C.where(high.real == -math.inf, low, high + _C.log(1 + (low - high).exp()))
+        totals.append(total)
+    return _C.stack(totals, dim)
 
 
 def renorm(input, p, dim, maxnorm):

@@ -22,7 +22,7 @@ FG_NOINLINE void mix_rows(const T* in, const int64_t* places, const double* weig
 }
 
 // The table for a contiguous last dimension. Term j of all outputs lies side by side, so that a loop over outputs is a
-// gather; outputs with fewer terms have weight 0 there. Where outputs have many terms, each is a dot product by itself.
+// gather; outputs with fewer terms have place -1 there. Where outputs have many terms, each is a dot product by itself.
 constexpr int64_t kFewTerms = 8;
 template <class T> struct LineTable {
   int64_t most = 0, bytes = 0;
@@ -43,7 +43,7 @@ template <class T> struct LineTable {
       const int64_t begin = a.starts[o], count = a.starts[o + 1] - begin;
       for (int64_t j = 0; j < (by_terms ? most : count); ++j) {
         const int64_t at = by_terms ? j * a.out_size + o : begin + j;
-        places[at] = j < count ? static_cast<int32_t>(a.places[begin + j]) : 0;
+        places[at] = j < count ? static_cast<int32_t>(a.places[begin + j]) : -1;
         weights[at] = j < count ? static_cast<T>(a.weights[begin + j]) : 0;
       }
     }
@@ -53,11 +53,11 @@ template <class T> struct LineTable {
 
 template <class T>
 FG_NOINLINE void first_terms(const T* in, const int32_t* places, const T* weights, int64_t n, T* out) {
-  for (int64_t o = 0; o < n; ++o) out[o] = weights[o] != 0 ? in[places[o]] * weights[o] : T(0);
+  for (int64_t o = 0; o < n; ++o) out[o] = places[o] >= 0 ? in[places[o]] * weights[o] : T(0);
 }
 template <class T>
 FG_NOINLINE void more_terms(const T* in, const int32_t* places, const T* weights, int64_t n, T* out) {
-  for (int64_t o = 0; o < n; ++o) out[o] += weights[o] != 0 ? in[places[o]] * weights[o] : T(0);
+  for (int64_t o = 0; o < n; ++o) out[o] += places[o] >= 0 ? in[places[o]] * weights[o] : T(0);
 }
 template <class T> FG_NOINLINE T dot_terms(const T* in, const int32_t* places, const T* weights, int64_t n) {
   using V = Vec<T>;
