@@ -255,3 +255,70 @@ def test_junk_arguments_never_crash(seed):
         [sys.executable, str(program), str(seed), "4000"], capture_output=True, text=True, timeout=300
     )
     assert done.returncode == 0, f"status {done.returncode}: {done.stderr[-1500:]}"
+
+
+UNSUPPORTED = {
+    "sparse": (lambda: fg.nn.Embedding(2, 2, sparse=True), lambda: fg.nn.EmbeddingBag(2, 2, sparse=True),
+               lambda: fg.nn.functional.embedding(fg.tensor([0]), fg.ones(1, 1), sparse=True),
+               lambda: fg.nn.functional.embedding_bag(fg.tensor([[0]]), fg.ones(1, 1), sparse=True)),
+    "differentiable": (lambda: fg.optim.SGD([fg.ones(1, requires_grad=True)], differentiable=True),),
+    "_use_new_zipfile_serialization": (lambda: fg.save({}, "never", _use_new_zipfile_serialization=False),),
+    "options": (lambda: fg.nn.functional.linear_cross_entropy(
+        fg.ones(1, 2), fg.ones(3, 2), fg.tensor([0]), options={"chunk": 1}),),
+    "mixed_precision": (lambda: fg.nn.parallel.DistributedDataParallel(fg.nn.Linear(1, 1), mixed_precision=True),),
+    "with_stack": (lambda: fg.profiler.profile(with_stack=True),),
+    "with_flops": (lambda: fg.profiler.profile(with_flops=True),),
+    "group_by_stack_n": (lambda: fg.profiler.profile().key_averages(group_by_stack_n=1),),
+    "complex32": (lambda: fg.float16.to_complex(),),
+}
+
+
+@pytest.mark.parametrize("option", UNSUPPORTED)
+def test_an_unsupported_option_names_itself(option):
+    for call in UNSUPPORTED[option]:
+        with pytest.raises(NotImplementedError, match=option):
+            call()
+
+
+def view_leaf(m):
+    return m.ones(4)[:2].requires_grad_()
+
+
+LEAF_VIEWS = {
+    "a leaf that is a view": lambda m: view_leaf(m).mul_(2),
+    "a view of one": lambda m: view_leaf(m)[0].mul_(2),
+    "an element": lambda m: view_leaf(m).__setitem__(0, 3),
+    "reshaped": lambda m: m.ones(4).view(2, 2).requires_grad_().view(-1).add_(1),
+}
+
+
+@pytest.mark.parametrize("case", LEAF_VIEWS)
+def test_leaves_that_are_views_are_not_written_to(torch, case):
+    for m in (torch, fg):
+        with pytest.raises(RuntimeError, match="a view of a leaf Variable that requires grad"):
+            LEAF_VIEWS[case](m)
+    leaf = view_leaf(fg)
+    with fg.no_grad():
+        leaf[0] = 5
+    leaf._base.mul_(2)
+    assert leaf.tolist() == [10, 2] and leaf.is_leaf and leaf.requires_grad
+
+
+@pytest.mark.parametrize("call, hint", [
+    (lambda: fg.nn.Parameter(fg.ones(1), require_grad=True), "Parameter.__new__.* 'require_grad' .*'requires_grad'"),
+    (lambda: fg.nn.Linear(1, 1)(inputs=fg.ones(1, 1)), "Linear.forward.* 'inputs' .*'input'"),
+    (lambda: fg.Generator(devise="cpu"), "Generator.* 'devise' .*'device'"),
+    (lambda: fg.device(typ="cpu"), "device.* 'typ' .*'type'"),
+])
+def test_misspelled_keywords_of_classes(call, hint):
+    with pytest.raises(TypeError, match=hint):
+        call()
+
+
+def test_a_type_error_inside_forward_is_left_alone():
+    class Model(fg.nn.Module):
+        def forward(self, x):
+            return fg.nn.Linear(1, 1)(x, y=x)
+
+    with pytest.raises(TypeError, match="Linear.forward.* 'y'"):
+        Model()(x=fg.ones(1, 1))

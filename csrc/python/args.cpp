@@ -71,17 +71,34 @@ int find_keyword(const Signature& s, PyObject* key) {
   return -1;
 }
 
-[[noreturn]] void fail_unknown_keyword(const Signature& s, PyObject* key) {
-  Ref module(PyImport_ImportModule("fastgrad._missing")), names(PyTuple_New(s.count));
-  if (!module.o || !names.o) raise_pending();
-  for (int i = 0; i < s.count; ++i) PyTuple_SET_ITEM(names.o, i, Py_NewRef(s.names[i]));
-  Ref text(PyObject_CallMethod(module.o, "unknown_keyword", "sOO", s.name, key, names.o));
-  const char* utf8 = text.o ? PyUnicode_AsUTF8(text.o) : nullptr;
+std::string unknown_keyword(const char* function, PyObject* key, PyObject* names) {
+  Owned module(PyImport_ImportModule("fastgrad._missing"));
+  Owned text(PyObject_CallMethod(module.o, "unknown_keyword", "sOO", function, key, names));
+  const char* utf8 = PyUnicode_AsUTF8(text.o);
   if (!utf8) raise_pending();
-  fail_type(concat(utf8, "; signature: ", signature_text(s)));
+  return utf8;
+}
+
+[[noreturn]] void fail_unknown_keyword(const Signature& s, PyObject* key) {
+  Owned names(PyTuple_New(s.count));
+  for (int i = 0; i < s.count; ++i) PyTuple_SET_ITEM(names.o, i, Py_NewRef(s.names[i]));
+  fail_type(concat(unknown_keyword(s.name, key, names.o), "; signature: ", signature_text(s)));
 }
 
 }  // namespace
+
+void check_keywords(const char* function, PyObject* kwargs, const char* const* names) {
+  if (!kwargs) return;
+  Owned known(PyList_New(0));
+  for (const char* const* name = names; *name; ++name)
+    if (PyList_Append(known.o, Owned(PyUnicode_FromString(*name)).o) < 0) raise_pending();
+  PyObject *key, *value;
+  for (Py_ssize_t at = 0; PyDict_Next(kwargs, &at, &key, &value);) {
+    const int found = PySequence_Contains(known.o, key);
+    if (found < 0) raise_pending();
+    if (!found) fail_type(unknown_keyword(function, key, known.o));
+  }
+}
 
 const char* plain_spelling(const char* name) {
   if (!strcmp(name, "axis")) return "dim";

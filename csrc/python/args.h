@@ -67,6 +67,8 @@ class Call {
 
 // The name of a parameter that NumPy spells like this, or null: torch takes those spellings too.
 const char* plain_spelling(const char* name);
+// Of a constructor; names: what it takes, up to a null. Throws for any other, naming the nearest.
+void check_keywords(const char* function, PyObject* kwargs, const char* const* names);
 
 DimArray dims_from(PyObject* const* items, Py_ssize_t n, const char* op);
 bool dims_from_object(PyObject* o, DimArray& out);  // an integer or a sequence of integers; false: neither (no error)

@@ -1,7 +1,7 @@
 // The dtype and device types.
 #include <cstring>
 
-#include "python/tensor_type.h"
+#include "python/args.h"
 
 namespace fg::py {
 
@@ -102,6 +102,7 @@ PyObject* device_new(PyTypeObject*, PyObject* args, PyObject* kwargs) {
   FG_TRY
   static const char* names[] = {"type", "index", nullptr};
   PyObject *type, *index = nullptr;
+  check_keywords("device", kwargs, names);
   if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|O", const_cast<char**>(names), &type, &index)) return nullptr;
   if (PyObject_TypeCheck(type, device_type)) {
     Py_INCREF(type);

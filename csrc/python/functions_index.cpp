@@ -208,7 +208,7 @@ constexpr FunctionDef defs[] = {
     {"triu_", kMethod, "input, diagonal=0", [](Call& c) { return triangle_inplace(c, true); }, nullptr},
     {"embedding", kFunction, "weight, indices, padding_idx=-1, scale_grad_by_freq=False, sparse=False",
      [](Call& c) {
-       FG_CHECK(!c.boolean(4, false), NotImplemented, "embedding: sparse gradients are not supported");
+       FG_CHECK(!c.boolean(4, false), NotImplemented, "embedding: sparse=True is not supported (gradients are dense)");
        return wrap(embedding(c.tensor(0), c.tensor(1), c.integer(2, -1), c.boolean(3, false)));
      },
      nullptr},

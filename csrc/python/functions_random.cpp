@@ -26,6 +26,7 @@ PyObject* generator_new(PyTypeObject* type, PyObject* args, PyObject* kwargs) {
   FG_TRY
   static const char* names[] = {"device", nullptr};
   PyObject* device_arg = nullptr;
+  check_keywords("Generator", kwargs, names);
   if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|O", const_cast<char**>(names), &device_arg)) return nullptr;
   Device device;
   if (device_arg && device_arg != Py_None && !to_device_value(device_arg, device)) {

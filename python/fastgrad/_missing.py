@@ -43,8 +43,9 @@ def misspelled(function, keywords):
     names = code.co_varnames[code.co_posonlyargcount:code.co_argcount + code.co_kwonlyargcount]
     for keyword in keywords:
         if keyword not in names:
-            text = unknown_keyword(function.__name__, keyword, names)
-            return text + "; it takes " + ", ".join(name for name in names if name != "self")
+            name = function.__qualname__ if function.__name__ == "__new__" else function.__name__
+            text = unknown_keyword(name, keyword, names)
+            return text + "; it takes " + ", ".join(name for name in names if name not in ("self", "cls"))
     return None
 
 

@@ -20,7 +20,7 @@ def save(obj, f, pickle_module=None, pickle_protocol=2, _use_new_zipfile_seriali
     """Writes an object to a path or a binary file."""
     from . import _archive
     if not _use_new_zipfile_serialization:
-        raise NotImplementedError("save: only the zip format is supported")
+        raise NotImplementedError("save: _use_new_zipfile_serialization=False is not supported, only the zip format")
     if isinstance(f, (str, os.PathLike)):
         name = os.path.splitext(os.path.basename(os.fspath(f)))[0] or "archive"
         # The object is pickled before the file is touched: what cannot be saved leaves the old file as it was.

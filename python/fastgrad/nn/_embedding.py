@@ -6,7 +6,7 @@ from fastgrad import _C
 def embedding(input, weight, padding_idx=None, max_norm=None, norm_type=2.0, scale_grad_by_freq=False, sparse=False):
     """The rows of `weight` at the indices of `input`."""
     if sparse:
-        raise NotImplementedError("embedding: sparse gradients are not supported")
+        raise NotImplementedError("embedding: sparse=True is not supported (gradients are dense)")
     if padding_idx is None:
         padding_idx = -1
     else:

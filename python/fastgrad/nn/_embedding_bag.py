@@ -32,7 +32,7 @@ def embedding_bag(input, weight, offsets=None, max_norm=None, norm_type=2, scale
     if mode == "max" and sparse:
         raise ValueError("max mode does not support sparse weights")
     if sparse:
-        raise NotImplementedError("embedding_bag: sparse gradients are not supported")
+        raise NotImplementedError("embedding_bag: sparse=True is not supported (gradients are dense)")
     if per_sample_weights is not None and mode != "sum":
         raise NotImplementedError("embedding_bag: per_sample_weights was not None. per_sample_weights is only "
                                   f"supported for mode='sum' (got mode='{mode}').")

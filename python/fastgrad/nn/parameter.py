@@ -7,6 +7,7 @@ from collections import OrderedDict
 
 import fastgrad
 from fastgrad import _C, Tensor
+from fastgrad._missing import spelled
 
 __all__ = ["Parameter", "UninitializedParameter", "is_lazy", "Buffer", "UninitializedBuffer",
            "UninitializedTensorMixin"]
@@ -29,6 +30,7 @@ class Parameter(Tensor, metaclass=_ParameterMeta):
 
     __torch_function__ = _C._disabled_torch_function_impl
 
+    @spelled
     def __new__(cls, data=None, requires_grad=True):
         if data is None:
             data = fastgrad.empty(0)
@@ -69,6 +71,7 @@ class _BufferMeta(type(Tensor)):
 class Buffer(Tensor, metaclass=_BufferMeta):
     """A tensor that a module registers as a buffer when it is assigned; the result keeps the tensor's own type."""
 
+    @spelled
     def __new__(cls, data=None, *, persistent=True):
         if data is None:
             data = fastgrad.empty(0)
@@ -118,6 +121,7 @@ class UninitializedParameter(UninitializedTensorMixin, Parameter):
 
     cls_to_become = Parameter
 
+    @spelled
     def __new__(cls, requires_grad=True, device=None, dtype=None):
         return Tensor._make_subclass(cls, fastgrad.empty(0, device=device, dtype=dtype), requires_grad)
 
@@ -133,6 +137,7 @@ class UninitializedBuffer(UninitializedTensorMixin, Tensor):
 
     cls_to_become = Buffer  # a Python class cannot become the native one
 
+    @spelled
     def __new__(cls, requires_grad=False, device=None, dtype=None, persistent=True):
         made = Tensor._make_subclass(cls, fastgrad.empty(0, device=device, dtype=dtype), requires_grad)
         made.persistent = persistent

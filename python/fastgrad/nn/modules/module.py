@@ -8,7 +8,7 @@ import weakref
 
 import fastgrad
 from fastgrad import _C, Tensor
-from fastgrad._missing import Spelled, spelled
+from fastgrad._missing import Spelled, misspelled, spelled
 
 from ..parameter import Parameter
 from ._convert import Convert
@@ -90,7 +90,14 @@ class Module(Hooks, StateDict, Convert, Spelled):
     def __call__(self, *args, **kwargs):
         if self._hooked:
             return self._call_with_hooks(args, kwargs)
-        return self.forward(*args, **kwargs)
+        try:
+            return self.forward(*args, **kwargs)
+        except TypeError as error:
+            if kwargs and error.__traceback__.tb_next is None:  # raised by the call of forward itself
+                text = misspelled(type(self).forward, kwargs)
+                if text:
+                    raise TypeError(f"{type(self).__name__}.{text}") from None
+            raise
 
     # Where programs reach for what stands between a call and forward.
     _call_impl = _wrapped_call_impl = __call__

@@ -60,7 +60,7 @@ class Embedding(_Table):
                  scale_grad_by_freq=False, sparse=False, _weight=None, _freeze=False, device=None, dtype=None):
         super().__init__()
         if sparse:
-            raise NotImplementedError("Embedding: sparse gradients are not supported")
+            raise NotImplementedError("Embedding: sparse=True is not supported (gradients are dense)")
         self.num_embeddings = num_embeddings
         self.embedding_dim = embedding_dim
         self._take_padding(padding_idx, "Padding_idx")
@@ -102,7 +102,7 @@ class EmbeddingBag(_Table):
                  dtype=None):
         super().__init__()
         if sparse:
-            raise NotImplementedError("EmbeddingBag: sparse gradients are not supported")
+            raise NotImplementedError("EmbeddingBag: sparse=True is not supported (gradients are dense)")
         self.num_embeddings = num_embeddings
         self.embedding_dim = embedding_dim
         self.max_norm = max_norm
