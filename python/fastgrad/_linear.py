@@ -163,11 +163,13 @@ def chain_matmul(*matrices, out=None):
     sizes = [matrices[0].shape[0], *(m.shape[1] for m in matrices)]
     # best[i, j]: cost and last split of the product of matrices i to j
     best = {(i, i): (0, i) for i in range(n)}
+    tie = -1 if n == 3 else 1  # of equal costs torch takes (a b) c of three matrices, the first split of more
     for length in range(1, n):
         for i in range(n - length):
             j = i + length
-            best[i, j] = min((best[i, k][0] + best[k + 1, j][0] + sizes[i] * sizes[k + 1] * sizes[j + 1], k)
-                             for k in range(i, j))
+            cost, k = min((best[i, k][0] + best[k + 1, j][0] + sizes[i] * sizes[k + 1] * sizes[j + 1], tie * k)
+                          for k in range(i, j))
+            best[i, j] = cost, tie * k
 
     def product(i, j):
         if i == j:
