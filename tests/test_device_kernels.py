@@ -36,8 +36,10 @@ CONVOLUTIONS = {
     "strided": ((2, 66, 12, 9), (5, 66, 3, 2), {"stride": (2, 3), "padding": (1, 0)}),
     "dilated": ((1, 5, 15, 14), (70, 5, 3, 3), {"dilation": (3, 2), "padding": 2}),
     "parts": ((6, 3, 20, 21), (7, 3, 5, 5), {}),
+    "many_parts": ((6, 2, 20, 21), (7, 2, 5, 5), {}),
     "groups": ((2, 12, 8, 8), (16, 6, 3, 3), {"groups": 2, "padding": 1}),
     "depthwise": ((3, 70, 9, 8), (140, 1, 3, 3), {"groups": 70, "stride": 2, "padding": 1}),
+    "depthwise_images": ((3, 5, 20, 21), (10, 1, 3, 3), {"groups": 5, "padding": 1}),
     "one_by_one": ((2, 80, 6, 6), (70, 80, 1, 1), {}),
     "1d": ((3, 40, 50), (33, 40, 7), {"stride": 3, "padding": 3}),
     "3d": ((2, 8, 5, 6, 7), (9, 8, 2, 3, 3), {"padding": (0, 1, 1)}),
@@ -63,6 +65,36 @@ def test_transposed_convolution(case, device, dtype):
     check(lambda x, w: conv(x, w, **options), tensors, device, dtype)
 
 
+@pytest.mark.parametrize("channels", [1, 5])
+def test_convolution_of_more_groups_than_a_grid_has_rows(channels, device):
+    groups = 65540
+    x, w = given(1, groups * channels, 2, dtype="float32"), given(groups, channels, 1, dtype="float32", seed=1)
+    with fg.no_grad():
+        y = F.conv1d(x.to(device), w.to(device), groups=groups)
+        back = F.conv_transpose1d(y, w.to(device), groups=groups)
+    expected = (x.view(groups, channels, 2) * w).sum(1)
+    np.testing.assert_allclose(y[0].cpu().numpy(), expected.numpy(), rtol=1e-5, atol=1e-5)
+    expected = (expected.unsqueeze(1) * w).view(1, -1, 2)
+    np.testing.assert_allclose(back.cpu().numpy(), expected.numpy(), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("channels", [1, 6])
+def test_convolution_by_one_enormous_step(channels, device):
+    """The width of a step counts only where there are two, that of a dilation where there are two taps."""
+    x, w = given(2, channels, 3, 4, dtype="float64"), given(channels, channels, 1, 1, dtype="float64", seed=1)
+    for huge in (2**31, 2**32, 2**62, 2**63 - 1):
+        check(lambda x, w: F.conv2d(x, w, stride=huge), [x, w], device, "float64")
+        y = F.conv2d(x.to(device), w.to(device), stride=huge, dilation=huge)
+        np.testing.assert_allclose(y.cpu().numpy(), F.conv2d(x[:, :, :1, :1], w).numpy(), rtol=0, atol=1e-12)
+        corner = F.conv_transpose2d(y, w.to(device), stride=huge, output_padding=2)
+        assert corner.shape == (2, channels, 3, 3)
+        np.testing.assert_allclose(corner[:, :, :1, :1].cpu().numpy(), F.conv_transpose2d(y.cpu(), w).numpy(), rtol=0,
+                                   atol=1e-12)
+        assert corner.count_nonzero().item() == 2 * channels
+    with pytest.raises(RuntimeError, match="too large"):
+        F.conv2d(x.to(device), w.to(device), stride=2**60, padding=2**61)
+
+
 @both
 @pytest.mark.parametrize("shape", [(8, 2, 700), (5, 3, 17, 19), (2000, 5), (1, 40, 3), (6, 1, 4000)])
 def test_batch_norm(shape, device, dtype):
@@ -73,6 +105,70 @@ def test_batch_norm(shape, device, dtype):
     check(lambda x, w, b: F.batch_norm(x, mean.to(x), var.to(x), w, b), tensors, device, dtype)
     if len(shape) > 2:
         check(lambda x, w, b: F.group_norm(x, 1, w, b), tensors, device, dtype)
+
+
+@both
+@pytest.mark.parametrize("groups", [1, 3, 6])
+def test_group_norm(groups, device, dtype):
+    """By its own kernels on every device: one node, whose gradient removes the mean."""
+    x = given(4, 6, 23, 31, dtype=dtype) + 3
+    tensors = [x, given(6, dtype=dtype, seed=1), given(6, dtype=dtype, seed=2)]
+    check(lambda x, w, b: F.group_norm(x, groups, w, b), tensors, device, dtype)
+    check(lambda x: F.group_norm(x, groups), [x], device, dtype)
+    assert F.group_norm(x.to(device).requires_grad_(), groups).grad_fn.name() == "NativeGroupNormBackward0"
+    with fg.autocast(device, fg.bfloat16):  # a norm is kept in float32 on CUDA
+        y = F.group_norm(x.to(device, fg.bfloat16), groups)
+    assert y.dtype == (fg.bfloat16 if device == "cpu" else fg.float32)
+
+
+@both
+def test_gradients_of_the_gradient_of_batch_norm(device, dtype):
+    shape = (6, 3, 7, 5)
+    tensors = [given(*shape, dtype=dtype), given(3, dtype=dtype, seed=1), given(3, dtype=dtype, seed=2)]
+    mean, var = given(3, dtype="float64", seed=3), given(3, dtype="float64", seed=4).abs() + 0.5
+
+    def slopes(training):
+        def call(x, w, b):
+            y = F.batch_norm(x, mean.to(x), var.to(x), w, b, training)
+            return fg.autograd.grad((y.sin() * y).sum(), (x, w), create_graph=True)[0]
+        return call
+
+    for training in (True, False):
+        check(slopes(training), tensors, device, dtype)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int64", "float32", "float64"])
+def test_places_of_the_largest_in_windows(dtype, device):
+    """Of equal ones the first; of NaN the last, as torch has it; windows that begin outside, or where they are put."""
+    values = np.random.default_rng(3).integers(0, 4, (2, 3, 11, 13)).astype("float64")
+    floating = "float" in dtype
+    if floating:
+        values[0, 0, 2:4, 2:5] = np.nan
+        values[1] = -np.inf
+    t = fg.tensor(values).to(getattr(fg, dtype))
+    samples = fg.tensor(np.random.default_rng(4).random((2, 3, 2))).to(t.dtype)
+    calls = [lambda x, s: F.max_pool2d(x, 3, 2, 1, return_indices=True),
+             lambda x, s: F.max_pool2d(x, (2, 3), 1, (1, 0), (2, 3), return_indices=True),
+             lambda x, s: F.max_pool2d(x, 3, 2, 1, 2, ceil_mode=True, return_indices=True)]
+    if floating:
+        calls += [lambda x, s: F.adaptive_max_pool2d(x, (4, 5), return_indices=True),
+                  lambda x, s: F.fractional_max_pool2d(x, 3, (4, 7), return_indices=True, _random_samples=s)]
+    for call in calls:
+        for got, expected in zip(call(t.to(device), samples.to(device)), call(t, samples)):
+            np.testing.assert_array_equal(got.cpu().numpy(), expected.numpy())
+    found, places = calls[0](t.to(device), None)
+    flat = values.reshape(2, 3, -1)
+    for plane in np.ndindex(2, 3):  # the places hold what was found, and nothing equal lies before them
+        at = places[plane].cpu().numpy()
+        np.testing.assert_array_equal(flat[plane][at], found[plane].cpu().double().numpy())
+        for (row, column), place in np.ndenumerate(at):
+            y, x = np.meshgrid(np.arange(row * 2 - 1, row * 2 + 2), np.arange(column * 2 - 1, column * 2 + 2),
+                               indexing="ij")
+            inside = ((y >= 0) & (y < 11) & (x >= 0) & (x < 13)).ravel()
+            window = (y * 13 + x).ravel()[inside]
+            content = flat[plane][window]
+            nan = np.isnan(content)
+            assert place == (window[nan][-1] if nan.any() else window[content.argmax()])
 
 
 @both
@@ -96,7 +192,7 @@ def test_padding(mode, device, dtype):
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "int16", "int32", "int64", "float16", "bfloat16", "float32", "float64"])
-@pytest.mark.parametrize("shape", [(5000,), (3, 2100), (700, 9), (4, 300, 7)])
+@pytest.mark.parametrize("shape", [(5000,), (3, 2100), (700, 9), (4, 300, 7), (17, 5), (257, 6)])
 def test_order(shape, dtype, device):
     rng = np.random.default_rng(5)
     values = rng.integers(0, 200, shape) if "int" in dtype else rng.standard_normal(shape).round(2)
@@ -129,6 +225,54 @@ def test_negative_indices_are_out_of_range(name, device):
     assert x.tolist() == [0.0] * 4
 
 
+@pytest.mark.parametrize("dtype", ["complex64", "complex128"])
+def test_complex_products(dtype, device):
+    """Lines over several lanes and blocks, either way through memory; the factors turn and hardly grow."""
+    rng = np.random.default_rng(7)
+    for shape, dim in (((3, 1000), 1), ((1000, 3), 0), ((700, 40), 0), ((300, 9), 1), ((2, 40, 5), 1), ((5000,), 0)):
+        z = np.exp(1j * rng.uniform(-3, 3, shape) + rng.uniform(-0.01, 0.01, shape)).astype(dtype)
+        x = fg.tensor(z, device=device)
+        exact = z.astype("complex128")
+        tolerance = 2e-4 if dtype == "complex64" else 1e-10
+        np.testing.assert_allclose(x.prod(dim).cpu().numpy(), exact.prod(dim), rtol=tolerance)
+        np.testing.assert_allclose(x.cumprod(dim).cpu().numpy(), exact.cumprod(dim), rtol=tolerance)
+    assert fg.ones(3, 0, dtype=getattr(fg, dtype), device=device).prod(1).tolist() == [1] * 3
+
+
+@pytest.mark.parametrize("dtype", ["int32", "int64", "float32", "float64"])
+def test_complex_numbers_of_all_digits(dtype, device):
+    """A copy does not pass through fewer digits than both sides have."""
+    value = {"int32": 2**31 - 1, "int64": 2**53 - 1, "float32": 2.0**24 - 1, "float64": 1 / 3}[dtype]
+    x = fg.tensor([value, -value], dtype=getattr(fg, dtype), device=device)
+    z = x.to(fg.complex128)
+    assert z.tolist() == [value, -value] and z.real.tolist() == [value, -value]
+    assert fg.zeros(2, dtype=fg.complex128, device=device).copy_(x).tolist() == [value, -value]
+
+
+def test_complex_numbers_near_zero_and_powers_of_zero(device):
+    """expm1 and log1p keep the digits of both parts, where exp(z) - 1 and log(1 + z) would lose them."""
+    z = np.array([1e-9 + 2e-9j, -3e-12 + 1e-7j, 2e-8 - 5e-15j])
+    x = fg.tensor(z, device=device)
+    for name, second in (("expm1", z * z / 2), ("log1p", -z * z / 2)):
+        got = getattr(fg, name)(x).cpu().numpy()
+        for part in ("real", "imag"):
+            np.testing.assert_allclose(getattr(got, part), getattr(z + second, part), rtol=1e-11)
+    zeros = fg.zeros(3, dtype=fg.complex128, device=device)
+    for power in (zeros ** 0, x ** zeros, zeros ** zeros):
+        assert power.tolist() == [1] * 3
+    assert fg.tensor([1j, 0j, 2.0, -0.0], device=device).bool().tolist() == [True, False, True, False]
+
+
+def test_random_words(device):
+    """On CUDA Philox 4x32-10: the known answer for key and counter 0 (Salmon and others, 2011). Every number comes."""
+    fg.manual_seed(0)
+    x = fg.empty(5, dtype=fg.int64, device=device).random_(-2**63, None)
+    if device == "cuda":
+        assert [word ^ -2**63 for word in x.tolist()[:2]] == [0x6627E8D5E169C58D, 0xBC57AC4C9B00DBD8 - 2**64]
+    counts = fg.randint(-3, 8, (4000,), device=device).add(3).bincount(minlength=11).tolist()
+    assert len(counts) == 11 and min(counts) > 200
+
+
 def test_draws(device):
     """Means and variances, and the same numbers for the same seed, whatever is drawn before in another shape."""
     n = 20000
@@ -148,6 +292,10 @@ def test_draws(device):
         values = first.cpu().double()
         assert abs(values.mean().item() - mean) < 5 * (variance / n) ** 0.5
         assert abs(values.var().item() / variance - 1) < 0.1
+    count, prob = full(9.0), full(0.5)
+    count[1] = prob[2] = np.nan  # a count that is never reached
+    hits = fg.binomial(count, prob).isnan().tolist()
+    assert hits[1] and hits[2] and sum(hits) == 2
     alpha = fg.full((500, 3), 2.0, device=device, requires_grad=True)
     parts = Dirichlet(alpha).rsample()
     assert np.allclose(parts.sum(-1).tolist(), 1)

@@ -6,9 +6,7 @@ namespace fg::cpu {
 namespace {
 
 void copy_complex(const Iter& iter) {
-  DType from = iter.in[0].dtype;  // of more digits than a float has
-  bool wide = from == DType::Complex128 || from == DType::Float64 || from == DType::Int64 || from == DType::Int32;
-  if (wide) run_complex<double>(iter, nullptr, 1);
+  if (needs_double(iter.in[0].dtype)) run_complex<double>(iter, nullptr, 1);
   else run_complex<float>(iter, nullptr, 1);
 }
 

@@ -6,6 +6,7 @@
 #endif
 
 #include "cuda/elementwise.cuh"
+#include "cuda/group.cuh"
 #include "cuda/tables.h"
 #include "ops/complex_number.h"
 
@@ -112,27 +113,31 @@ void copy_complex(const Iter& it) {
           "copy");
     return;
   }
-  const bool wide = in.dtype == DType::Complex128 || in.dtype == DType::Float64 || in.dtype == DType::Int64;
-  return wide ? launch_complex<Same, double>(it) : launch_complex<Same, float>(it);
+  return needs_double(in.dtype) ? launch_complex<Same, double>(it) : launch_complex<Same, float>(it);
 }
 
-// ---- products of lines: one thread for each
+// ---- products of lines: all of a line by a group of threads, the running ones by one thread
 
 template <class T>
-__global__ void __launch_bounds__(kThreads) product_kernel(void* out, DType out_dtype, const void* in, DType in_dtype,
-                                                           int64_t lines, int64_t size, int64_t inner) {
-  for (int64_t line = global_thread(); line < lines; line += global_threads()) {
-    const int64_t start = line / inner * size * inner + line % inner;
-    Cx<T> product(1, 0);
-    for (int64_t k = 0; k < size; ++k) product = product * load_complex<T>(in, start + k * inner, in_dtype);
-    store_complex<T>(out, line, out_dtype, product);
+__global__ void __launch_bounds__(kThreads)
+    product_kernel(void* out, DType out_dtype, const void* in, DType in_dtype, Lines lines) {
+  FG_SHARED(Cx<T>, shared, kThreads);
+  const Group group = Group::of(lines);
+  const int64_t line = int64_t(blockIdx.x) * (kThreads / lines.lanes) + group.index, start = line_start(lines, line);
+  const bool active = line < lines.count;
+  Cx<T> product(1, 0);
+  if (active) {
+    for (int64_t k = group.lane; k < lines.size; k += lines.lanes)
+      product = product * load_complex<T>(in, start + k * lines.inner, in_dtype);
   }
+  product = group_reduce(lines, group, product, shared, [](Cx<T> a, Cx<T> b) { return a * b; });
+  if (active && group.lane == 0) store_complex<T>(out, line, out_dtype, product);
 }
 template <class T> void product(const ReduceArgs& a) {
-  const int64_t lines = a.outer * a.inner;
-  if (lines == 0) return;
-  FG_LAUNCH_FREE(product_kernel<T>, grid_for(lines, a.stream), kThreads, 0, a.stream, a.out, a.out_dtype, a.in,
-                 a.in_dtype, lines, a.size, a.inner);
+  const Lines lines = Lines::of(a.outer, a.size, a.inner);
+  if (lines.count == 0) return;
+  FG_LAUNCH(product_kernel<T>, static_cast<unsigned>(lines.blocks()), kThreads, 0, a.stream, a.out, a.out_dtype, a.in,
+            a.in_dtype, lines);
 }
 
 template <class T>

@@ -12,8 +12,8 @@
 namespace fg::cuda {
 namespace {
 
-constexpr int kTile = 64, kSteps = 16, kOwn = 4;  // kOwn: a thread has kOwn by kOwn elements of the tile
-constexpr int kFewChannels = 4;
+constexpr int kTile = 64, kSteps = 16, kOwn = 4;      // kOwn: a thread has kOwn by kOwn elements of the tile
+constexpr int kFewChannels = 4, kMostGroups = 65535;  // kMostGroups: what the second dimension of a grid has
 static_assert(kTile / kOwn * (kTile / kOwn) == kThreads);
 
 // A flat index as three.
@@ -232,24 +232,28 @@ __global__ void __launch_bounds__(kThreads) thin_kernel(const __grid_constant__ 
 }
 
 // weight of groups with few channels: a block for each element.
-template <class T> __global__ void __launch_bounds__(kThreads) thin_weight_kernel(const __grid_constant__ Conv3<T> p) {
+template <class T>
+__global__ void __launch_bounds__(kThreads) thin_weight_kernel(const __grid_constant__ Conv3<T> p, int64_t n) {
   FG_SHARED(T, shared, kThreads);
-  const int64_t element = blockIdx.x, pair = element / p.taps;
-  const int c = static_cast<int>(pair % p.in_channels), row = static_cast<int>(pair / p.in_channels);
-  const int group = row / p.out_channels, m = row % p.out_channels;
-  int tap[3], at[3], place;
-  p.tap.of(static_cast<uint32_t>(element % p.taps), tap);
-  T sum = 0;
-  const int64_t steps = static_cast<int64_t>(p.batch) * p.out_places;
-  for (int64_t step = threadIdx.x; step < steps; step += kThreads) {
-    const int image = static_cast<int>(p.by_out_places.div(static_cast<uint32_t>(step)));
-    const int o = static_cast<int>(step - static_cast<int64_t>(image) * p.out_places);
-    p.out_place.of(static_cast<uint32_t>(o), at);
-    if (p.meet(at, tap, &place)) sum += p.g[p.g_plane(image, group, m) + o] * p.x[p.x_plane(image, group, c) + place];
-  }
   const Lines lines{1, kThreads, 1, kThreads, 1};
-  sum = group_reduce(lines, Group::of(lines), sum, shared, [](T a, T b) { return a + b; });
-  if (threadIdx.x == 0) p.out[element] = sum;
+  const int64_t steps = static_cast<int64_t>(p.batch) * p.out_places;
+  for (int64_t element = blockIdx.x; element < n; element += gridDim.x) {
+    const int64_t pair = element / p.taps;
+    const int c = static_cast<int>(pair % p.in_channels), row = static_cast<int>(pair / p.in_channels);
+    const int group = row / p.out_channels, m = row % p.out_channels;
+    int tap[3], at[3], place;
+    p.tap.of(static_cast<uint32_t>(element % p.taps), tap);
+    T sum = 0;
+    for (int64_t step = threadIdx.x; step < steps; step += kThreads) {
+      const int image = static_cast<int>(p.by_out_places.div(static_cast<uint32_t>(step)));
+      const int o = static_cast<int>(step - static_cast<int64_t>(image) * p.out_places);
+      p.out_place.of(static_cast<uint32_t>(o), at);
+      if (p.meet(at, tap, &place)) sum += p.g[p.g_plane(image, group, m) + o] * p.x[p.x_plane(image, group, c) + place];
+    }
+    sum = group_reduce(lines, Group::of(lines), sum, shared, [](T a, T b) { return a + b; });
+    if (threadIdx.x == 0) p.out[element] = sum;
+    __syncthreads();  // shared is free for the next one
+  }
 }
 
 template <class T> Conv3<T> conv_of(const ConvArgs& a) {
@@ -312,7 +316,8 @@ template <class T> void thin(const Conv3<T>& p, Conv wanted, Stream stream) {
     FG_LAUNCH_FREE((thin_kernel<T, true>), grid_for(n, stream), kThreads, 0, stream, p, n);
   } else if constexpr (std::is_floating_point_v<T>) {
     const int64_t n = int64_t{p.groups} * p.out_channels * p.in_channels * p.taps;
-    FG_LAUNCH(thin_weight_kernel<T>, static_cast<unsigned>(n), kThreads, 0, stream, p);
+    const unsigned blocks = static_cast<unsigned>(n < INT32_MAX ? n : INT32_MAX);
+    FG_LAUNCH(thin_weight_kernel<T>, blocks, kThreads, 0, stream, p, n);
   } else {
     set_error("convolution", "integers have no gradient");
   }
@@ -321,7 +326,7 @@ template <class T> void thin(const Conv3<T>& p, Conv wanted, Stream stream) {
 template <class T> void conv_as(const ConvArgs& a) {
   const Conv3<T> p = conv_of<T>(a);
   if constexpr (std::is_floating_point_v<T>) {
-    if (p.in_channels > kFewChannels || p.out_channels > kFewChannels) {
+    if ((p.in_channels > kFewChannels || p.out_channels > kFewChannels) && p.groups <= kMostGroups) {
       switch (a.wanted) {
         case Conv::output: return tiles<T, Conv::output>(p, a.stream);
         case Conv::input: return tiles<T, Conv::input>(p, a.stream);
@@ -336,8 +341,8 @@ void conv(const ConvArgs& a) {
   const int64_t in_places = a.in[0] * a.in[1] * a.in[2], out_places = a.out_size[0] * a.out_size[1] * a.out_size[2];
   const int64_t taps = a.kernel[0] * a.kernel[1] * a.kernel[2];
   if (a.batch * (in_places > out_places ? in_places : out_places) > INT32_MAX ||
-      (a.in_channels > a.out_channels ? a.in_channels : a.out_channels) * taps > INT32_MAX || a.groups > 65535)
-    return set_error("convolution", "more than 2^31 places of the images of a batch, or more than 65535 groups");
+      (a.in_channels > a.out_channels ? a.in_channels : a.out_channels) * taps > INT32_MAX)
+    return set_error("convolution", "more than 2^31 places of the images of a batch");
   switch (a.dtype) {
     case DType::Float32: return conv_as<float>(a);
     case DType::Float64: return conv_as<double>(a);

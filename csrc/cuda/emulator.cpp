@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <mutex>
 #include <numeric>
 #include <vector>
 
@@ -266,8 +267,55 @@ void poison(void* memory, size_t bytes) {
 }
 void* dynamic_shared() { return machine.dynamic_aligned; }
 
+// ---- device memory: behind a guard, pages that are closed unless somebody has them open
+namespace {
+struct Guard {
+  const bool on = std::getenv("FASTGRAD_EMU_GUARD") != nullptr;
+  std::mutex mutex;
+  int users = 0;
+  std::vector<std::pair<void*, size_t>> blocks;
+  int access() const { return users ? PROT_READ | PROT_WRITE : PROT_NONE; }
+  void change(int by) {
+    std::lock_guard<std::mutex> lock(mutex);
+    const int before = access();
+    users += by;
+    if (access() == before) return;
+    for (const auto& [memory, bytes] : blocks) mprotect(memory, bytes, access());
+  }
+};
+Guard& guard() {
+  static Guard* one = new Guard;
+  return *one;
+}
+}  // namespace
+
+Opened::Opened() {
+  if (guard().on) guard().change(1);
+}
+Opened::~Opened() {
+  if (guard().on) guard().change(-1);
+}
+void* device_malloc(size_t bytes) {
+  if (!guard().on) return std::aligned_alloc(512, (bytes + 511) / 512 * 512);
+  std::lock_guard<std::mutex> lock(guard().mutex);
+  void* memory = mmap(nullptr, bytes, guard().access(), MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (memory == MAP_FAILED) return nullptr;
+  guard().blocks.emplace_back(memory, bytes);
+  return memory;
+}
+void device_free(void* memory) {
+  if (!guard().on) return std::free(memory);
+  std::lock_guard<std::mutex> lock(guard().mutex);
+  auto& blocks = guard().blocks;
+  const auto found = std::find_if(blocks.begin(), blocks.end(), [&](const auto& b) { return b.first == memory; });
+  if (found == blocks.end()) return;
+  munmap(memory, found->second);
+  blocks.erase(found);
+}
+
 const char* run(const char* name, dim3 grid, dim3 block, size_t dynamic_bytes, bool barriers, Body body,
                 void* context) {
+  const Opened opened;
   static thread_local Owner owner;
   static_cast<void>(&owner);
   if (!current_machine) current_machine = new Machine;

@@ -4,8 +4,9 @@
 // Blocks run in turn. The threads of a block are fibers that yield at __syncthreads, __syncwarp and shuffles; kernels
 // launched as barrier-free run as plain loops. FASTGRAD_EMU_ORDER=ascending|descending|shuffled sets the order of
 // threads and blocks: a missing barrier shows in one of them. Shared memory starts as NaN in every block, a barrier
-// that not all threads reach is an error. It cannot see memory-model races, bank conflicts or speed. The scheduler is
-// in emulator.cpp.
+// that not all threads reach is an error. With FASTGRAD_EMU_GUARD=1 device memory cannot be touched outside of kernels
+// and copies: a host that reads a device pointer ends with a segmentation fault, as on a GPU. It cannot see
+// memory-model races, bank conflicts or speed. The scheduler is in emulator.cpp.
 #pragma once
 #include <cmath>
 #include <cstdint>
@@ -49,6 +50,14 @@ int lane();
 int lanes();                              // of the current warp; the last one may be partial
 void poison(void* memory, size_t bytes);  // once per block
 void* dynamic_shared();
+
+void* device_malloc(size_t bytes);
+void device_free(void* memory);
+// While one exists, device memory can be touched.
+struct Opened {
+  Opened();
+  ~Opened();
+};
 
 template <class T> T exchange(T value, int from) {
   struct Slot {
@@ -114,14 +123,16 @@ inline cudaError_t cudaGetDeviceCount(int* count) { return *count = 1, cudaSucce
 inline cudaError_t cudaGetDevice(int* device) { return *device = 0, cudaSuccess; }
 inline cudaError_t cudaSetDevice(int) { return cudaSuccess; }
 inline cudaError_t cudaMalloc(void** p, size_t bytes) {
-  *p = std::aligned_alloc(512, (bytes + 511) / 512 * 512);
+  *p = emu::device_malloc(bytes);
   return *p ? cudaSuccess : cudaErrorMemoryAllocation;
 }
-inline cudaError_t cudaFree(void* p) { return std::free(p), cudaSuccess; }
+inline cudaError_t cudaFree(void* p) { return emu::device_free(p), cudaSuccess; }
 inline cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind, cudaStream_t) {
+  const emu::Opened opened;
   return std::memmove(to, from, bytes), cudaSuccess;
 }
 inline cudaError_t cudaMemsetAsync(void* to, int byte, size_t bytes, cudaStream_t) {
+  const emu::Opened opened;
   return std::memset(to, byte, bytes), cudaSuccess;
 }
 inline cudaError_t cudaStreamSynchronize(cudaStream_t) { return cudaSuccess; }

@@ -96,12 +96,14 @@ template <class T> void pad_grad_as(const PadArgs& a) {
   Scratch first(count > 1 ? static_cast<size_t>(left[0]) * sizeof(T) : 0, a.stream);
   Scratch second(count > 2 ? static_cast<size_t>(left[1]) * sizeof(T) : 0, a.stream);
   if ((count > 1 && !first) || (count > 2 && !second)) return;
+  int64_t most = n;  // what was cut off comes back as zeros
+  for (int k = 0; k < count; ++k) most = left[k] > most ? left[k] : most;
   const T* in = static_cast<const T*>(a.in);
   for (int k = 0; k < count; ++k) {
     T* out = k + 1 == count ? static_cast<T*>(a.out) : k ? second.as<T>() : first.as<T>();
     int64_t inner = 1;
     for (int d = 0; d < folds[k]; ++d) inner *= a.sizes[d];
-    if (n <= INT32_MAX) {
+    if (most <= INT32_MAX) {
       fold<T, int32_t>(out, in, a, folds[k], inner, left[k]);
     } else {
       fold<T, int64_t>(out, in, a, folds[k], inner, left[k]);

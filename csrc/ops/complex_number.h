@@ -5,6 +5,8 @@
 #pragma once
 #include <cmath>
 #include <type_traits>
+
+#include "core/dtype.h"
 #ifndef FG_COMPLEX_SPACE
 #include <complex>
 #define FG_COMPLEX_SPACE std
@@ -16,6 +18,11 @@
 namespace fg {
 
 namespace complex_library = FG_COMPLEX_SPACE;
+
+// Copies of these dtypes go through Cx<double>: they have more digits than a float.
+constexpr bool needs_double(DType t) {
+  return t == DType::Complex128 || t == DType::Float64 || t == DType::Int64 || t == DType::Int32;
+}
 
 struct CxMask {
   bool v;

@@ -88,14 +88,17 @@ Tensor compute(Conv wanted, const ConvShape& s, const Tensor& a_in, const Tensor
   args.bias = bias.defined() ? bias.data() : nullptr;
   args.batch = c.batch, args.groups = s.groups, args.in_channels = c.in, args.out_channels = c.out;
   int64_t places = 1, taps = 1, plane = 1;
+  const int64_t room = INT32_MAX / std::max(c.in, c.out);  // kernels count one image in 32 bits
   for (int d = 0; d < 3; ++d) {
-    args.in[d] = s.in[d], args.kernel[d] = s.kernel[d], args.out_size[d] = s.out[d];
-    args.stride[d] = s.stride[d], args.padding[d] = s.padding[d], args.dilation[d] = s.dilation[d];
+    args.in[d] = s.in[d], args.kernel[d] = s.kernel[d], args.out_size[d] = s.out[d], args.padding[d] = s.padding[d];
+    // Where there is one step or one tap its width does not count, however large it is.
+    args.stride[d] = s.out[d] > 1 ? s.stride[d] : 1, args.dilation[d] = s.kernel[d] > 1 ? s.dilation[d] : 1;
     places *= s.out[d], taps *= s.kernel[d];
-    plane *= std::max(s.in[d], s.out[d] * s.stride[d]) + 2 * (s.kernel[d] - 1) * s.dilation[d] + 2;
+    const int64_t extent = std::max(s.in[d], s.out[d] * args.stride[d]) + 2 * (s.kernel[d] - 1) * args.dilation[d] + 2;
+    FG_CHECK(extent < room / plane, Runtime, "convolution: one image of size ", size_text(a_in.sizes()),
+             " is too large");
+    plane *= extent;
   }
-  FG_CHECK(plane < INT32_MAX / std::max(c.in, c.out), Runtime, "convolution: one image of size ",
-           size_text(a_in.sizes()), " is too large");
   args.stream = Storage::current_stream(a.device());
   auto kernel = backend(a.device()).conv;
   if (!kernel) fail_no_kernel("convolution", a.device());

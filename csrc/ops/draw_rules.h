@@ -93,6 +93,7 @@ template <class T, class G> FG_HD_INLINE T binomial(T count, T prob, G& g) {
   if (count <= 0 || prob <= 0) return 0;
   if (prob >= 1) return count;
   if (!(prob == prob)) return prob;
+  if (!(count == count)) return count;  // it would never be reached
   const bool mirrored = prob > 0.5;
   if (mirrored) prob = static_cast<T>(1.0 - prob);
   const T hits = count * prob >= 10.0 ? binomial_large(count, prob, g) : binomial_small(count, prob, g);

@@ -5,6 +5,7 @@
 //   gx = rstd * (gw - mean of gw - xh * mean of gw * xh)     gweight = sum of g * xh,  gbias = sum of g
 //
 // where every mean follows from the sums of g and g * xh of single channels of single images, which one pass gives.
+#include "ops/autocast.h"
 #include "ops/images.h"
 #include "ops/words.h"
 
@@ -106,6 +107,8 @@ struct GroupNormNode final : Node {
 }  // namespace
 
 Tensor group_norm(const Tensor& x_in, int64_t groups, const Tensor& weight, const Tensor& bias, double eps) {
+  if (autocasting_cuda(x_in))
+    return without_autocast([&] { return group_norm(to_float(x_in), groups, to_float(weight), to_float(bias), eps); });
   FG_CHECK(x_in.dim() >= 2, Runtime, "Expected at least 2 dimensions for input tensor but received ", x_in.dim());
   FG_CHECK(groups > 0, Runtime, "Expected num groups to be greater than 0, got ", groups);
   FG_CHECK(x_in.size(1) % groups == 0, Runtime,

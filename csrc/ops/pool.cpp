@@ -255,7 +255,7 @@ ValueIndex fractional_max_pool(const Tensor& x, Dims kernel, Dims output, const 
   MaxPoolArgs args{};
   args.per_plane = 1;
   std::vector<int64_t> bounds[3][2];
-  Tensor numbers = dense(to_dtype(detach(samples), DType::Float64));
+  Tensor numbers = to_device(dense(to_dtype(detach(samples), DType::Float64)), {});  // read here, on the host
   for (int d = 0; d < 3; ++d) {
     const int k = d - (3 - dims);
     args.in_size[d] = k < 0 ? 1 : x.size(x.dim() - dims + k);

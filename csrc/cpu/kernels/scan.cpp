@@ -172,9 +172,8 @@ template <class Rule> void scan(const RowArgs& a) {
   else scan_as<Rule, int64_t>(a);
 }
 
-// ---- log of the running sum of exponentials
-// --------------------------------------------------------------------------- log(exp(a) + exp(b)); an infinity stays
-// what it is.
+// ---- log of the running sum of exponentials -------------------------------------------------------------------------
+// log(exp(a) + exp(b)); an infinity stays what it is.
 FG_INLINE double log_sum(double a, double b) {
   const double high = max(a, b), low = min(a, b);
   if (!(__builtin_fabs(high) < Limits<double>::kInf)) return high;  // NaN wins in max

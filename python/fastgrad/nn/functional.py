@@ -377,21 +377,7 @@ def group_norm(input, num_groups, weight=None, bias=None, eps=1e-5):
     if input.dim() >= 2 and input.numel() == num_groups:
         size = [input.size(0) * input.size(1) // num_groups, num_groups, *input.shape[2:]]
         raise ValueError(f"Expected more than 1 value per channel when training, got input size {size}")
-    if input.device.type == "cpu":
-        return _C._group_norm(input, num_groups, weight, bias, eps)
-    # a composition where there is no kernel
-    if input.dim() < 2:
-        raise RuntimeError(f"Expected at least 2 dimensions for input tensor but received {input.dim()}")
-    batch, channels = input.shape[:2]
-    if channels % num_groups:
-        raise RuntimeError("Expected number of channels in input to be divisible by num_groups, but got input of "
-                           f"shape {list(input.shape)} and num_groups={num_groups}")
-    x = input.reshape(batch, num_groups, -1)
-    x = _C.layer_norm(x, (x.size(-1),), None, None, eps).reshape(input.shape)
-    per_channel = (1, channels) + (1,) * (input.dim() - 2)
-    if weight is not None:
-        x = x * weight.reshape(per_channel)
-    return x if bias is None else x + bias.reshape(per_channel)
+    return _C._group_norm(input, num_groups, weight, bias, eps)
 
 
 def normalize(input, p=2.0, dim=1, eps=1e-12, out=None):
