@@ -149,6 +149,7 @@ def test_bits(dtype):
             changed = left.clone()
             changed &= right
             np.testing.assert_array_equal(changed.numpy(), p & q)
+            np.testing.assert_array_equal(left.clone().logical_and_(right).numpy(), np.logical_and(p, q).astype(dtype))
         np.testing.assert_array_equal((a[None, :n] | b[:n, None][:2]).numpy(), x[None, :n] | y[:n, None][:2])
 
 

@@ -30,6 +30,17 @@ def test_few_of_long_lines_are_taken_as_torch_takes_them(dtype, torch):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
+def test_no_place_is_passed_over(dtype):
+    """The one that counts lies at each place of a long line in turn."""
+    for n in (65, 131, 200):
+        x = np.full((n, n), 5, dtype)
+        for value, largest in ((9, True), (1, False)):
+            np.fill_diagonal(x, value)
+            values, indices = fg.tensor(x).topk(1, 1, largest)
+            assert indices.flatten().tolist() == list(range(n)) and values.flatten().tolist() == [value] * n
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("shape", ((40,), (3, 150), (5, 4, 3), (2, 9000), (300, 20)))
 def test_equal_elements_are_taken_as_torch_takes_them(dtype, shape, torch):
     x = ties(dtype, *shape)
