@@ -263,6 +263,19 @@ def test_complex_numbers_near_zero_and_powers_of_zero(device):
     assert fg.tensor([1j, 0j, 2.0, -0.0], device=device).bool().tolist() == [True, False, True, False]
 
 
+@both
+def test_quantiles_of_the_normal_law(device, dtype):
+    """One algorithm for vectors on the CPU and for CUDA: the same to the last digits, the ends and NaN included."""
+    tails = [5e-324, 1e-300, 1e-20, 1e-9, 0.075, 0.0750001] if dtype == "float64" else [1e-45, 1e-38, 1e-20, 1e-3]
+    p = np.concatenate([np.linspace(0, 1, 1001), tails, [-0.5, 1.5, np.nan]])
+    y = np.concatenate([np.linspace(-1, 1, 1001), 1 - 10.0 ** -np.arange(1, 7), [1e-30, -0.0, 2, -2, np.nan]])
+    for fn, values in ((fg.special.ndtri, p), (fg.erfinv, y)):
+        t = fg.tensor(values, dtype=getattr(fg, dtype))
+        got, expected = fn(t.to(device)).cpu().numpy(), fn(t).numpy()
+        np.testing.assert_allclose(got, expected, rtol=2e-15 if dtype == "float64" else 2e-7)
+        assert not np.isnan(got[:1001]).any() and np.isinf(got[[0, 1000]]).all()
+
+
 def test_random_words(device):
     """On CUDA Philox 4x32-10: the known answer for key and counter 0 (Salmon and others, 2011). Every number comes."""
     fg.manual_seed(0)

@@ -16,12 +16,14 @@ namespace special {
 #include "ops/special_math.h"
 #undef FG_SPECIAL
 }  // namespace special
+#include "ops/normal_quantile.h"
 
 struct Mask {
   bool v;
   friend FG_DEVICE Mask operator&(Mask a, Mask b) { return {a.v && b.v}; }
   friend FG_DEVICE Mask operator|(Mask a, Mask b) { return {a.v || b.v}; }
   friend FG_DEVICE Mask operator^(Mask a, Mask b) { return {a.v != b.v}; }
+  friend FG_DEVICE bool any(Mask a) { return a.v; }
 };
 
 template <class T> struct Num {
@@ -187,17 +189,17 @@ template <class T> struct Num {
   }
 
   // Special functions, in double.
+  friend FG_DEVICE Num erfinv(Num a) { return static_cast<T>(erfinv_of(Num<double>(a.v)).v); }
+  friend FG_DEVICE Num ndtri(Num a) { return static_cast<T>(ndtri_of(Num<double>(a.v)).v); }
 #define FG_WORD(word, fn) \
   friend FG_DEVICE Num word(Num a) { return static_cast<T>(special::fn(static_cast<double>(a.v))); }
   FG_WORD(lgamma, log_gamma)
   FG_WORD(digamma, digamma)
-  FG_WORD(erfinv, erfinv)
   FG_WORD(erfcx, erfcx)
   FG_WORD(i0, i0)
   FG_WORD(i0e, i0e)
   FG_WORD(i1, i1)
   FG_WORD(i1e, i1e)
-  FG_WORD(ndtri, ndtri)
   FG_WORD(log_ndtr, log_ndtr)
 #undef FG_WORD
 #define FG_WORD(word)                                                                         \
@@ -239,5 +241,9 @@ template <class T> struct Num {
   }
   friend FG_DEVICE Num shift_right(Num a, Num b) { return a.v >> (static_cast<U>(b.v) >= kBits ? kBits - 1 : b.v); }
 };
+
+// c0 + c1 x + c2 x^2 ...
+template <class T> FG_DEVICE Num<T> poly(Num<T>, double c) { return c; }
+template <class T, class... C> FG_DEVICE Num<T> poly(Num<T> x, double c, C... more) { return poly(x, more...) * x + c; }
 
 }  // namespace fg::cuda

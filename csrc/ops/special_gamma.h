@@ -4,7 +4,6 @@
 constexpr double kPi = 3.141592653589793238463;
 constexpr double kSqrtPi = 1.772453850905516027298;
 constexpr double kInvSqrtPi = 0.564189583547756286948;
-constexpr double kTwoOverSqrtPiHere = 1.128379167095512573896;
 constexpr double kSqrtTwo = 1.414213562373095048802;
 constexpr double kEuler = 0.577215664901532860607;
 constexpr double kInfinity = __builtin_inf();

@@ -28,34 +28,6 @@ FG_SPECIAL double erfcx(double x) {
   if (x < 0) return x < -26.7 ? kInfinity : 2 * exp_square(x, 1) - erfcx_right(-x);
   return erfcx_right(x);
 }
-// The x with erfc(x) = z <= 0.5, by Newton's steps on the logarithm, where no digits are lost for tiny z.
-FG_SPECIAL double erfcinv(double z) {
-  const double target = ::log(z);
-  double x = z < 0.1 ? ::sqrt(-target - 0.5 * ::log(-target)) : 0.5;
-  for (int i = 0; i < 12; ++i) {
-    const double scaled = erfcx(x), step = (::log(scaled) - x * x - target) * (scaled / kTwoOverSqrtPiHere);
-    x += step;
-    if (::fabs(step) <= 1e-16 * x) break;
-  }
-  return x;
-}
-FG_SPECIAL double erfinv(double y) {
-  const double a = ::fabs(y);
-  if (!(a < 1)) return a == 1 ? ::copysign(kInfinity, y) : kNan;
-  if (a >= 0.5) return ::copysign(erfcinv(1 - a), y);
-  double x = a / kTwoOverSqrtPiHere * (1 + a * a * (0.26 + 0.2 * a * a));
-  for (int i = 0; i < 4; ++i) {  // Halley's
-    const double step = (::erf(x) - a) / (kTwoOverSqrtPiHere * exp_square(x, -1));
-    x -= step / (1 + x * step);
-    if (::fabs(step) <= 1e-9 * x) break;
-  }
-  return ::copysign(x, y);
-}
-FG_SPECIAL double ndtri(double p) {
-  if (!(p > 0 && p < 1)) return p == 0 ? -kInfinity : p == 1 ? kInfinity : kNan;
-  if (p > 0.25 && p < 0.75) return kSqrtTwo * erfinv(2 * p - 1);
-  return p < 0.5 ? -kSqrtTwo * erfcinv(2 * p) : kSqrtTwo * erfcinv(2 * (1 - p));
-}
 FG_SPECIAL double log_ndtr(double x) {
   if (x < -1) return ::log(erfcx(-x / kSqrtTwo) / 2) - x * x / 2;
   return ::log1p(-::erfc(x / kSqrtTwo) / 2);
