@@ -4,6 +4,9 @@ Everything takes the library as a module `m`, so that the same call runs with fa
 NumPy arrays; float64 stands for "the floating dtype under test", every other dtype for itself.
 """
 
+import contextlib
+import gc
+
 import numpy as np
 
 import fastgrad as fg
@@ -14,6 +17,16 @@ DTYPES = ("bool", *INTS, *FLOATS)
 LAYOUTS = ("contiguous", "transposed", "sliced", "expanded")
 
 TOLERANCE = {"float64": (1e-11, 1e-12), "float32": (2e-6, 1e-6), "float16": (2e-3, 1e-3), "bfloat16": (1.6e-2, 1e-2)}
+
+
+@contextlib.contextmanager
+def no_collector():
+    """Cycles stay: what is freed here is freed by its count of references alone."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
 def quantize(array, dtype):

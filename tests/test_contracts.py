@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import fastgrad as fg
+from checks import no_collector
 
 
 def test_one_wrapper_object_for_each_tensor():
@@ -84,12 +85,9 @@ def test_outputs_are_freed_at_once():
     x = fg.ones(2, requires_grad=True)
     y = x.exp()
     ref = weakref.ref(y)
-    gc.disable()
-    try:
+    with no_collector():
         del y
         assert ref() is None
-    finally:
-        gc.enable()
 
 
 def test_subclass():

@@ -1,6 +1,5 @@
 """What a Module promises: registries, copies, state, hooks, containers, parameters."""
 import copy
-import gc
 import pickle
 import weakref
 from collections import OrderedDict
@@ -8,6 +7,7 @@ from collections import OrderedDict
 import pytest
 
 import fastgrad as fg
+from checks import no_collector
 from fastgrad import nn
 
 
@@ -93,12 +93,9 @@ def test_wrong_assignments():
 def test_module_is_freed_at_once():
     net = Net()
     reference = weakref.ref(net)
-    gc.disable()
-    try:
+    with no_collector():
         del net
         assert reference() is None
-    finally:
-        gc.enable()
 
 
 @pytest.mark.parametrize("clone", [copy.deepcopy, lambda net: pickle.loads(pickle.dumps(net)), copy.copy])
