@@ -96,7 +96,7 @@ def test_convolution_by_one_enormous_step(channels, device):
 
 
 @both
-@pytest.mark.parametrize("shape", [(8, 2, 700), (5, 3, 17, 19), (2000, 5), (1, 40, 3), (6, 1, 4000)])
+@pytest.mark.parametrize("shape", [(8, 2, 700), (5, 3, 17, 19), (2000, 5), (1, 40, 3), (6, 1, 4000), (2, 140, 9)])
 def test_batch_norm(shape, device, dtype):
     channels = shape[1]
     tensors = [given(*shape, dtype=dtype), given(channels, dtype=dtype, seed=1), given(channels, dtype=dtype, seed=2)]
@@ -191,6 +191,16 @@ def test_padding(mode, device, dtype):
     check(lambda x: F.pad(x[:, 0, 0], (7, 7), mode), [x], device, dtype)
 
 
+@pytest.mark.parametrize("dtype", ["bool", "uint8", "int16", "bfloat16", "complex64", "complex128"])
+def test_padding_of_items_of_every_size(dtype, device):
+    x = (given(2, 5, 6, 7, dtype="float64") * 40).to(getattr(fg, dtype))
+    pads = [(2, 1, 3, -1)] if dtype == "bool" else [(2, 1, 3, -1), (-1, 2, 0, 2, 1, 1)]
+    for mode in ("constant", "circular") + (() if dtype == "bool" else ("reflect", "replicate")):
+        for pad in pads:
+            got, expected = (F.pad(t, pad, mode) for t in (x.to(device), x))
+            assert got.dtype == x.dtype and got.cpu().equal(expected)
+
+
 @pytest.mark.parametrize("dtype", ["uint8", "int16", "int32", "int64", "float16", "bfloat16", "float32", "float64"])
 @pytest.mark.parametrize("shape", [(5000,), (3, 2100), (700, 9), (4, 300, 7), (17, 5), (257, 6)])
 def test_order(shape, dtype, device):
@@ -214,6 +224,23 @@ def test_order(shape, dtype, device):
         for name, arguments in (("kthvalue", (3,)), ("median", ()), ("nanmedian", ()), ("mode", ())):
             got, expected = (getattr(a, name)(*arguments, dim) for a in (x, t))
             np.testing.assert_array_equal(got[0].cpu().double().numpy(), expected[0].double().numpy())
+
+
+def test_modes_and_searches(device):
+    """NaN is not equal to NaN; an order beside the sequence is followed; every row has its own sequence."""
+    lines = fg.tensor([[np.nan, 2, np.nan, 1, 2, np.nan], [np.nan] * 6, [3, 3, 1, 1, np.nan, 0]], device=device)
+    values = lines.mode(1).values.cpu().numpy()
+    np.testing.assert_array_equal(values, [2, np.nan, 1])
+    rng = np.random.default_rng(6)
+    for size, count in ((300, 700), (1, 5)):
+        shuffled, wanted = rng.integers(0, 50, (3, size)), rng.integers(-1, 51, (3, count))
+        x, order = fg.tensor(shuffled, device=device).sort(1)
+        for side in ("left", "right"):
+            expected = [np.searchsorted(np.sort(a), b, side) for a, b in zip(shuffled, wanted)]
+            for found in (fg.searchsorted(x, fg.tensor(wanted, device=device), side=side),
+                          fg.searchsorted(fg.tensor(shuffled, device=device), fg.tensor(wanted, device=device),
+                                          side=side, sorter=order)):
+                np.testing.assert_array_equal(found.cpu().numpy(), expected)
 
 
 @pytest.mark.parametrize("name", ["gather", "scatter", "scatter_add", "index_add", "index_select"])
@@ -305,6 +332,7 @@ def test_draws(device):
         values = first.cpu().double()
         assert abs(values.mean().item() - mean) < 5 * (variance / n) ** 0.5
         assert abs(values.var().item() / variance - 1) < 0.1
+    assert fg._C._standard_gamma(full(1e-3)).min().item() > 0  # most of these are below the least number
     count, prob = full(9.0), full(0.5)
     count[1] = prob[2] = np.nan  # a count that is never reached
     hits = fg.binomial(count, prob).isnan().tolist()

@@ -36,8 +36,15 @@ def test_no_place_is_passed_over(dtype):
         x = np.full((n, n), 5, dtype)
         for value, largest in ((9, True), (1, False)):
             np.fill_diagonal(x, value)
-            values, indices = fg.tensor(x).topk(1, 1, largest)
-            assert indices.flatten().tolist() == list(range(n)) and values.flatten().tolist() == [value] * n
+            for values, indices in (fg.tensor(x).topk(1, 1, largest), fg.tensor(x).sort(1, largest)):
+                assert indices[:, 0].tolist() == list(range(n)) and values[:, 0].tolist() == [value] * n
+    n = 140_000
+    for place in (0, 1, 70_000, n - 1):
+        x = np.full(n, 5, dtype)
+        x[place] = 1
+        values, indices = fg.tensor(x).sort()
+        assert indices[0].item() == place and values[0].item() == 1
+        assert (indices[1:].diff() > 0).all().item()
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

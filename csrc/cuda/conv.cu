@@ -316,8 +316,7 @@ template <class T> void thin(const Conv3<T>& p, Conv wanted, Stream stream) {
     FG_LAUNCH_FREE((thin_kernel<T, true>), grid_for(n, stream), kThreads, 0, stream, p, n);
   } else if constexpr (std::is_floating_point_v<T>) {
     const int64_t n = int64_t{p.groups} * p.out_channels * p.in_channels * p.taps;
-    const unsigned blocks = static_cast<unsigned>(n < INT32_MAX ? n : INT32_MAX);
-    FG_LAUNCH(thin_weight_kernel<T>, blocks, kThreads, 0, stream, p, n);
+    FG_LAUNCH(thin_weight_kernel<T>, grid_for(n, stream, 1), kThreads, 0, stream, p, n);
   } else {
     set_error("convolution", "integers have no gradient");
   }
