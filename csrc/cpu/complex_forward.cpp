@@ -6,7 +6,7 @@ namespace fg::cpu {
 namespace {
 
 template <class T> Cx<T> number_of(Cx<T> z) { return z; }
-template <class T> Cx<T> number_of(CxMask m) { return Cx<T>(m.v); }
+template <class T> Cx<T> number_of(Truth m) { return Cx<T>(m.v); }
 
 template <class Row, class T> void forward_block(int64_t n, Cx<T>* out, const Cx<T>* const* in, const Param* params) {
   const Cx<T> p(params[0].f), q(params[1].f);

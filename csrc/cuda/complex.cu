@@ -41,7 +41,7 @@ template <class T> FG_DEVICE void store_complex(void* data, int64_t i, DType t, 
   }
 }
 template <class T> FG_DEVICE Cx<T> complex_result(Cx<T> z) { return z; }
-template <class T> FG_DEVICE Cx<T> complex_result(CxMask m) { return Cx<T>(static_cast<T>(m.v)); }
+template <class T> FG_DEVICE Cx<T> complex_result(Truth m) { return Cx<T>(static_cast<T>(m.v)); }
 
 // Numbers of the host beside the operands: bit k of `host` says that operand k is values[k].
 template <class T, int N> struct ComplexArgs {

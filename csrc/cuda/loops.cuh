@@ -66,7 +66,7 @@ template <class T> FG_DEVICE Num<T> param(const Param& p) {
   }
 }
 template <class T> FG_DEVICE T result(Num<T> y) { return y.v; }
-template <class T> FG_DEVICE T result(Mask y) { return static_cast<T>(y.v); }
+template <class T> FG_DEVICE T result(Truth y) { return static_cast<T>(y.v); }
 
 template <class F, class T>
 __global__ void __launch_bounds__(kThreads)

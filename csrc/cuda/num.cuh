@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "cuda/device.cuh"
+#include "ops/truth.h"
 
 namespace fg::cuda {
 
@@ -17,14 +18,6 @@ namespace special {
 #undef FG_SPECIAL
 }  // namespace special
 #include "ops/normal_quantile.h"
-
-struct Mask {
-  bool v;
-  friend FG_DEVICE Mask operator&(Mask a, Mask b) { return {a.v && b.v}; }
-  friend FG_DEVICE Mask operator|(Mask a, Mask b) { return {a.v || b.v}; }
-  friend FG_DEVICE Mask operator^(Mask a, Mask b) { return {a.v != b.v}; }
-  friend FG_DEVICE bool any(Mask a) { return a.v; }
-};
 
 template <class T> struct Num {
   T v;
@@ -50,7 +43,7 @@ template <class T> struct Num {
     return Num(0) - a;
   }
 #define FG_OP(op) \
-  friend FG_DEVICE Mask operator op(Num a, Num b) { return {a.v op b.v}; }
+  friend FG_DEVICE Truth operator op(Num a, Num b) { return {a.v op b.v}; }
   FG_OP(<)
   FG_OP(<=)
   FG_OP(>)
@@ -58,7 +51,7 @@ template <class T> struct Num {
   FG_OP(==)
   FG_OP(!=)
 #undef FG_OP
-  friend FG_DEVICE Num where(Mask m, Num a, Num b) { return m.v ? a.v : b.v; }
+  friend FG_DEVICE Num where(Truth m, Num a, Num b) { return m.v ? a.v : b.v; }
   friend FG_DEVICE Num zero(Num) { return T(0); }
   friend FG_DEVICE Num conj(Num a) { return a; }
 

@@ -7,6 +7,7 @@
 #include <type_traits>
 
 #include "core/dtype.h"
+#include "ops/truth.h"
 #ifndef FG_COMPLEX_SPACE
 #include <complex>
 #define FG_COMPLEX_SPACE std
@@ -23,13 +24,6 @@ namespace complex_library = FG_COMPLEX_SPACE;
 constexpr bool needs_double(DType t) {
   return t == DType::Complex128 || t == DType::Float64 || t == DType::Int64 || t == DType::Int32;
 }
-
-struct CxMask {
-  bool v;
-  friend FG_HD CxMask operator&(CxMask a, CxMask b) { return {a.v && b.v}; }
-  friend FG_HD CxMask operator|(CxMask a, CxMask b) { return {a.v || b.v}; }
-  friend FG_HD CxMask operator^(CxMask a, CxMask b) { return {a.v != b.v}; }
-};
 
 template <class T> struct Cx {
   using Library = complex_library::complex<T>;
@@ -56,10 +50,10 @@ template <class T> struct Cx {
     return {(a.re * ratio + a.im) * scale, (a.im * ratio - a.re) * scale};
   }
 
-  friend FG_HD CxMask operator==(Cx a, Cx b) { return {a.re == b.re && a.im == b.im}; }
-  friend FG_HD CxMask operator!=(Cx a, Cx b) { return {a.re != b.re || a.im != b.im}; }
-  friend FG_HD CxMask operator<(Cx a, Cx b) { return {a.re < b.re}; }
-  friend FG_HD Cx where(CxMask m, Cx a, Cx b) { return m.v ? a : b; }
+  friend FG_HD Truth operator==(Cx a, Cx b) { return {a.re == b.re && a.im == b.im}; }
+  friend FG_HD Truth operator!=(Cx a, Cx b) { return {a.re != b.re || a.im != b.im}; }
+  friend FG_HD Truth operator<(Cx a, Cx b) { return {a.re < b.re}; }
+  friend FG_HD Cx where(Truth m, Cx a, Cx b) { return m.v ? a : b; }
 
   friend FG_HD Cx zero(Cx) { return {0, 0}; }
   friend FG_HD Cx conj(Cx a) { return {a.re, -a.im}; }
