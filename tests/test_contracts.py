@@ -2,7 +2,9 @@
 
 import copy
 import gc
+import math
 import pickle
+import statistics
 import weakref
 
 import numpy as np
@@ -250,31 +252,90 @@ def test_numpy_operands(torch):
         assert str((x * np.float64(2)).dtype) == "torch.float32"
 
 
-def test_float32_numbers_are_exact_to_two_ulp():
-    """exp, log, tanh, sigmoid, erf and their kin against double precision."""
-    random = np.random.default_rng(0)
-    import math
+def softplus(x):
+    return np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x)))
 
+
+def inverse_erf(x):
+    return np.vectorize(statistics.NormalDist().inv_cdf)((x + 1) / 2) / math.sqrt(2)
+
+
+@pytest.mark.isa
+def test_float32_numbers_are_exact_to_two_ulp():
+    """exp, log, tanh, sigmoid, erf and their kin against double precision: a sample of `benchmarks.accuracy`."""
+    random = np.random.default_rng(0)
+    functional = fg.nn.functional
     for name, low, high, ref in (
         ("exp", -80, 80, np.exp),
+        ("exp2", -120, 120, np.exp2),
         ("log", 1e-6, 1e6, np.log),
+        ("log2", 0.5, 2, np.log2),
+        ("log2", 1e-6, 1e6, np.log2),
+        ("log10", 0.5, 2, np.log10),
+        ("log10", 1e-6, 1e6, np.log10),
         ("tanh", -9, 9, np.tanh),
         ("sin", -100, 100, np.sin),
         ("cos", -100, 100, np.cos),
+        ("tan", -100, 100, np.tan),
+        ("tan", -9000, 30000, np.tan),
         ("expm1", -5, 5, np.expm1),
         ("log1p", -0.9, 10, np.log1p),
+        ("asin", -1, 1, np.arcsin),
+        ("acos", -1, 1, np.arccos),
         ("atan", -9, 9, np.arctan),
+        ("sinh", -3, 3, np.sinh),
+        ("sinh", -89, 89, np.sinh),
+        ("cosh", -89, 89, np.cosh),
+        ("asinh", -9, 9, np.arcsinh),
+        ("acosh", 1, 9, np.arccosh),
+        ("atanh", -1, 1, np.arctanh),
         ("sigmoid", -30, 30, lambda x: 1 / (1 + np.exp(-x))),
+        ("silu", -30, 30, lambda x: x / (1 + np.exp(-x))),
+        ("mish", -30, 30, lambda x: x * np.tanh(softplus(x))),
+        ("softplus", -30, 19, softplus),
+        ("logsigmoid", -30, 30, lambda x: -softplus(-x)),
         ("erf", -4, 4, np.vectorize(math.erf)),
+        ("erfc", -4, 10, np.vectorize(math.erfc)),
+        ("erfinv", -1, 1, inverse_erf),
+        ("lgamma", 1e-3, 20, np.vectorize(math.lgamma)),
+        ("lgamma", 0.9, 2.1, np.vectorize(math.lgamma)),
         ("sqrt", 0, 9, np.sqrt),
     ):
         x = random.uniform(low, high, 20000).astype(np.float32)
         expected = ref(x.astype(np.float64))
-        actual = getattr(fg, name)(fg.tensor(x)).numpy().astype(np.float64)
+        actual = getattr(fg, name, None) or getattr(functional, name)
+        actual = actual(fg.tensor(x)).numpy().astype(np.float64)
         ulp = np.spacing(np.abs(expected).astype(np.float32)).astype(np.float64)
-        limit = 1 if name == "sqrt" else 2
+        limit = {"sqrt": 1, "mish": 3.5}.get(name, 2)
         worst = np.max(np.abs(actual - expected) / ulp)
         assert worst <= limit + 0.01, f"{name}: {worst:.2f} ulp"
+
+
+@pytest.mark.isa
+def test_float32_functions_of_two_numbers_are_exact_to_two_ulp():
+    random = np.random.default_rng(1)
+    a, b = (random.uniform(-3, 3, 20000).astype(np.float32) for _ in range(2))
+    for name, ref in (("atan2", np.arctan2), ("hypot", np.hypot), ("logaddexp", np.logaddexp)):
+        expected = ref(a.astype(np.float64), b.astype(np.float64))
+        actual = getattr(fg, name)(fg.tensor(a), fg.tensor(b)).numpy().astype(np.float64)
+        # a sum near 0 has lost digits before: logaddexp in units of its operands
+        scale = np.max(np.abs([expected, a, b]), 0) if name == "logaddexp" else np.abs(expected)
+        worst = np.max(np.abs(actual - expected) / np.spacing(scale.astype(np.float32)).astype(np.float64))
+        assert worst <= 2.01, f"{name}: {worst:.2f} ulp"
+
+
+@pytest.mark.isa
+@pytest.mark.parametrize("name", "erf erfc erfinv log2 log10 tan atan asin acos sinh cosh atanh mish softplus".split())
+def test_corners_of_functions(name, torch):
+    """Infinities, NaN, zeros with their signs, denormals, ends of the domain, where results over- and underflow."""
+    inf, nan = float("inf"), float("nan")
+    x = [0.0, -0.0, 1, -1, 0.5, -0.5, inf, -inf, nan, 1e-45, -1e-45, 1e-30, 2, -2, 9.19, 9.2, 10, 10.05, 11,
+         20.5, -20.5, 89.4, 89.41, 89.42, 89.5, -89.5, 104, -104, 3e38, -3e38, 0.9999999, -0.9999999, 1.0000001]
+    found = [getattr(m, name, None) or getattr(m.nn.functional, name) for m in (fg, torch)]
+    mine, theirs = found[0](fg.tensor(x)).numpy(), found[1](torch.tensor(x).double()).float().numpy()
+    np.testing.assert_allclose(mine, theirs, rtol=2e-6, atol=1e-43)
+    number = ~np.isnan(theirs)
+    assert np.array_equal(np.signbit(mine[number]), np.signbit(theirs[number]))
 
 
 def test_sums_are_accurate():

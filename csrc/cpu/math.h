@@ -1,6 +1,7 @@
 // Transcendental functions on Vec<float> and Vec<double>, exact to 2 ulp, with torch's results for NaN, infinities,
 // zeros and denormals. The common ones, here, are straight-line polynomials with one test per vector that sends rare
-// lanes (huge arguments, denormal results) to a slow function out of line. The others follow in math_rare.h.
+// lanes (huge arguments, denormal results) to a slow function out of line. The others follow in math_float.h and
+// math_rare.h.
 //
 // Polynomials were fitted at Chebyshev nodes in 60 digits. Constants of a reduction are split so that products with
 // the integer are exact without fused multiply-add: the same text is accurate on every instruction set. Denormal
@@ -47,21 +48,37 @@ template <class T> FG_INLINE Vec<T> ln2_rest(Vec<T> x, Vec<T> n) {  // x - n ln 
 
 struct BaseE {
   template <class T> FG_INLINE static Vec<T> round(Vec<T> x) { return x * 1.4426950408889634074 + Limits<T>::kMagic; }
+  // (exp(r) - 1 - r) / r^2, |r| < 0.35
+  template <class T> FG_INLINE static Vec<T> curve(Vec<T> r) {
+    if constexpr (sizeof(T) == 4) {
+      return poly(r, 5.0000001201e-1, 1.6666665459e-1, 4.1665795894e-2, 8.3334519073e-3, 1.3981999507e-3,
+                  1.9875691500e-4);
+    } else {
+      return poly(r, 0.5000000000000001051, 0.1666666666666666747, 0.04166666666662317038, 0.0083333333333299882,
+                  0.001388888891769060354, 0.0001984126986342035026, 0.0000248015205570178279, 2.755726789174553036e-6,
+                  2.762043894863441865e-7, 2.510065503606659005e-8);
+    }
+  }
+  template <class T> FG_INLINE static Vec<T> power_less_one(Vec<T> x, Vec<T> n) {
+    Vec<T> r = ln2_rest(x, n);
+    return (r * r) * curve(r) + r;
+  }
+  // The rounding errors of the reduction and of 1 + r are put back: 0.68 ulp instead of 1.05.
+  struct Sum {
+    VF sum, rest;
+  };
+  FG_INLINE static Sum power_sum(VF x, VF n, VF more = 0) {  // of x + more
+    VF high = x - n * 0.693145751953125, part = more - n * 1.4286068203094172e-6;
+    VF r = high + part, low = part - (r - high);
+    VF sum = 1 + r, lost = r - (sum - 1);
+    return {sum, lost + ((r * r) * curve(r) + low)};
+  }
   template <class T> FG_INLINE static Vec<T> power(Vec<T> x, Vec<T> n) {
     if constexpr (sizeof(T) == 4) {
-      // The rounding errors of the reduction and of 1 + r are put back: 0.68 ulp instead of 1.05.
-      Vec<T> high = x - n * 0.693145751953125, r = high - n * 1.4286068203094172e-6;
-      Vec<T> low = (high - r) - n * 1.4286068203094172e-6;
-      Vec<T> q =
-          poly(r, 5.0000001201e-1, 1.6666665459e-1, 4.1665795894e-2, 8.3334519073e-3, 1.3981999507e-3, 1.9875691500e-4);
-      Vec<T> sum = 1 + r, lost = r - (sum - 1);
-      return sum + (lost + ((r * r) * q + low));
+      Sum power = power_sum(x, n);
+      return power.sum + power.rest;
     } else {
-      Vec<T> r = ln2_rest(x, n);
-      Vec<T> q = poly(r, 0.5000000000000001051, 0.1666666666666666747, 0.04166666666662317038, 0.0083333333333299882,
-                      0.001388888891769060354, 0.0001984126986342035026, 0.0000248015205570178279,
-                      2.755726789174553036e-6, 2.762043894863441865e-7, 2.510065503606659005e-8);
-      return (r * r) * q + r + 1;
+      return power_less_one(x, n) + 1;
     }
   }
   // below low the result is denormal or 0 (slightly earlier), above high infinite, below zero 0
@@ -92,14 +109,18 @@ template <class Base, class T> FG_INLINE Vec<T> power_in_range(Vec<T> x) {
   Vec<T> t = Base::round(x);
   return scale(Base::power(x, Vec<T>(t - Limits<T>::kMagic)), t);
 }
-// |x| <= 87.33 (708.39), or NaN, which stays NaN: adding to its exponent would not keep it
+// p * 2^n for t = n + kMagic, where p may be NaN, which stays NaN: adding to its exponent would not keep it
+template <class T> FG_INLINE Vec<T> scaled(Vec<T> p, Vec<T> t) {
+#if defined(__AVX512F__)
+  return scale(p, t);
+#else
+  return p * scale(Vec<T>(1), t);
+#endif
+}
+// |x| <= 87.33 (708.39), or NaN
 template <class T> FG_INLINE Vec<T> exp_in_range(Vec<T> x) {
   Vec<T> t = BaseE::round(x);
-#if defined(__AVX512F__)
-  return scale(BaseE::power(x, Vec<T>(t - Limits<T>::kMagic)), t);
-#else
-  return BaseE::power(x, Vec<T>(t - Limits<T>::kMagic)) * scale(Vec<T>(1), t);
-#endif
+  return scaled(BaseE::power(x, Vec<T>(t - Limits<T>::kMagic)), t);
 }
 
 // Denormal results: computed 2^64 times too large, then rounded once.
@@ -189,23 +210,26 @@ template <class T> FG_INLINE Vec<T> log_of(Vec<T> e, Vec<T> f) {
     return e * 0x1.62e42fefa2000p-1 + (f - (half - (s * (half + p) + e * 0x1.9ef35793c7673p-41)));
   }
 }
-template <class T> [[gnu::noinline]] Vec<T> log_special(Vec<T> x, Vec<T> y) {
+struct BaseELog {
+  template <class T> FG_INLINE static Vec<T> of(Vec<T> e, Vec<T> f) { return log_of(e, f); }
+};
+template <class Base, class T> [[gnu::noinline]] Vec<T> log_special(Vec<T> x, Vec<T> y) {
   constexpr T up = sizeof(T) == 4 ? 0x1p23 : 0x1p52;
   Split<T> parts = split(Vec<T>(x * up));
-  Vec<T> small = log_of(Vec<T>(parts.e - T{Limits<T>::kMantissa}), Vec<T>(parts.m - 1));
+  Vec<T> small = Base::of(Vec<T>(parts.e - T{Limits<T>::kMantissa}), Vec<T>(parts.m - 1));
   y = where(x < Limits<T>::kMin, small, y);
   y = where(x == 0, -Limits<T>::kInf, y);
   y = where(x == Limits<T>::kInf, x, y);
   return where(x >= 0, y, __builtin_nanf(""));
 }
-template <class T> FG_INLINE Vec<T> log_any(Vec<T> x) {
+template <class Base, class T> FG_INLINE Vec<T> log_any(Vec<T> x) {
   Split<T> parts = split(x);
-  Vec<T> y = log_of(parts.e, Vec<T>(parts.m - 1));
-  if (any(!((x >= Limits<T>::kMin) & (x <= Limits<T>::kMax)))) y = log_special(x, y);
+  Vec<T> y = Base::of(parts.e, Vec<T>(parts.m - 1));
+  if (any(!((x >= Limits<T>::kMin) & (x <= Limits<T>::kMax)))) y = log_special<Base>(x, y);
   return y;
 }
-FG_INLINE VF log(VF x) { return log_any(x); }
-FG_INLINE VD log(VD x) { return log_any(x); }
+FG_INLINE VF log(VF x) { return log_any<BaseELog>(x); }
+FG_INLINE VD log(VD x) { return log_any<BaseELog>(x); }
 
 template <class T> [[gnu::noinline]] Vec<T> log1p_special(Vec<T> x, Vec<T> y) {
   y = where(x == -1, -Limits<T>::kInf, y);
@@ -227,16 +251,15 @@ template <class T> FG_INLINE Vec<T> log1p_any(Vec<T> x) {
 FG_INLINE VF log1p(VF x) { return log1p_any(x); }
 FG_INLINE VD log1p(VD x) { return log1p_any(x); }
 
-// ---- double as the wide type of float: about 40 good bits ----
+// ---- double as the wide type of float: about 36 good bits ----
 
 FG_INLINE VD log2_wide(VD x) {
   Split<double> parts = split(x);
   VD f = parts.m - 1;
   VD s = f / (2 + f);
   VD z = s * s;
-  VD log_m = s * (z * poly(z, 0.6666666666737868566, 0.3999999879244168858, 0.2857175553503294241,
-                           0.2219133742806578375, 0.1936388498663319922) +
-                  2);
+  VD log_m =
+      s * (z * poly(z, 0.6666666564520562224, 0.4000033523979706479, 0.2853730691567358011, 0.2358215722247341976) + 2);
   VD y = log_m * 1.4426950408889634074 + parts.e;
   y = where(x == 0, -Limits<double>::kInf, y);
   return where(x > Limits<double>::kMax, x, where(x >= 0, y, __builtin_nan("")));
@@ -245,20 +268,12 @@ FG_INLINE VD exp2_wide(VD x) {
   VD clamped = at_most(at_least(x, -300), 300);
   VD t = clamped + Limits<double>::kMagic;
   VD r = clamped - (t - Limits<double>::kMagic);
-  VD p = r * poly(r, 0.6931471805599453581, 0.2402265069581275243, 0.05550410866475249468, 0.009618129159496845154,
-                  0.00133335581809687359, 0.0001540345576196397342, 0.0000152526853966613988, 1.325524900210536233e-6,
-                  1.020345437591527756e-7) +
+  VD p = r * poly(r, 0.6931471805411835661, 0.2402265107588919042, 0.05550410963879034959, 0.009618036921113855498,
+                  0.001333342977184644569, 0.0001546710459616875684, 0.00001531517414015989828) +
          1;
   VD y = scale(p, t);
   return where(x == x, y, x);
 }
-FG_NOINLINE VF log2(VF x) {
-  return in_double(x, [](VD a) { return log2_wide(a); });
-}
-FG_NOINLINE VF log10(VF x) {
-  return in_double(x, [](VD a) { return log2_wide(a) * 0.30102999566398119521; });
-}
-
 FG_NOINLINE VF pow(VF a, VF b) {
   VD2 x = widen(abs(a)), y = widen(b);
   VF r = narrow({exp2_wide(y.low * log2_wide(x.low)), exp2_wide(y.high * log2_wide(x.high))});
@@ -271,11 +286,16 @@ FG_NOINLINE VF pow(VF a, VF b) {
   return where((b == 0) | (a == 1), 1, r);
 }
 
-// ---- tanh, sigmoid, erf ----
+// ---- tanh, sigmoid ----
 
+// 1 + exp(x), |x| <= 87.33 (708.39): with exp(x) = 2^n + 2^n p there is one rounding that counts
+template <class T> FG_INLINE Vec<T> one_plus_exp(Vec<T> x) {
+  Vec<T> t = BaseE::round(x), power = scale(Vec<T>(1), t), sum = 1 + power, lost = 1 - (sum - power);
+  return sum + (power * BaseE::power_less_one(x, Vec<T>(t - Limits<T>::kMagic)) + lost);
+}
 template <class T> FG_INLINE Vec<T> tanh_any(Vec<T> x) {
   Vec<T> a = abs(x);
-  Vec<T> big = 1 - 2 / (exp_in_range(Vec<T>(2 * at_most(a, 20))) + 1);
+  Vec<T> big = 1 - 2 / one_plus_exp(Vec<T>(2 * at_most(a, 20)));
   Vec<T> z = a * a;
   Vec<T> p;
   if constexpr (sizeof(T) == 4) p = poly(z, -0.3333332894, 0.1333276974, -0.05385090958, 0.020997179, -0.006096714166);
@@ -293,30 +313,12 @@ template <class T> [[gnu::noinline]] Vec<T> sigmoid_small(Vec<T> x, Vec<T> y) {
 }
 template <class T> FG_INLINE Vec<T> sigmoid_any(Vec<T> x) {
   constexpr T bound = -BaseE::low<T>;
-  Vec<T> e = exp_in_range(at_most(at_least(-x, -bound), bound));
-  Vec<T> s = 1 + e;
-  Vec<T> lost = where(e > 1, (e - s) + 1, (1 - s) + e);  // the rounding error of s goes back into the quotient
-  Vec<T> y = 1 / s;
-  y = y - y * (y * lost);
+  Vec<T> y = 1 / one_plus_exp(at_most(at_least(-x, -bound), bound));
   if (any(x < -bound)) y = sigmoid_small(x, y);
   return y;
 }
 FG_INLINE VF sigmoid(VF x) { return sigmoid_any(x); }
 FG_INLINE VD sigmoid(VD x) { return sigmoid_any(x); }
-
-FG_INLINE VF erf(VF x) {
-  VF a = abs(x);
-  VF clamped = at_most(a, 4);
-  // 1 - exp(-q) with q = -log(erfc)
-  VF q = poly(clamped, -0.0003185396624, 1.130231055, 0.6318239181, 0.1100871665, -0.02642763715, 0.004762625833,
-              -0.0005975857702, 4.616385863e-5, -1.643063656e-6);
-  VF big = 1 - exp_in_range(VF(-q));
-  VF z = a * a;
-  VF small = a * poly(z, 0.1283791666, -0.3761263352, 0.1128369152, -0.02685915147, 0.005200368587, -0.0008134709332,
-                      8.334718615e-5) +
-             a;
-  return copysign(where(a < 0.921875, small, big), x);
-}
 
 // ---- sine and cosine ----
 
@@ -329,24 +331,30 @@ template <class T, bool is_cos> [[gnu::noinline]] Vec<T> circular_huge(Vec<T> x,
                     }),
                y);
 }
-template <class T, bool is_cos> FG_INLINE Vec<T> circular(Vec<T> x) {
-  constexpr T limit = sizeof(T) == 4 ? 10000 : 1000000;
-  Vec<T> a = abs(x);
+// a = quadrant pi / 2 + r + rest, the quadrant in the low bits of t
+template <class T> constexpr T kCircular = sizeof(T) == 4 ? 10000 : 1000000;  // larger ones go to libm
+template <class T> struct Angle {
+  Vec<T> t, r, rest;
+};
+template <class T> FG_INLINE Angle<T> angle_of(Vec<T> a) {
   Vec<T> t = a * 0.63661977236758134308 + Limits<T>::kMagic;
   Vec<T> n = t - Limits<T>::kMagic;
-  Vec<T> r, s, c;
   if constexpr (sizeof(T) == 4) {
-    Vec<T> rest = (a - n * 0x1.92p0) - n * 0x1.fb4p-12, part = n * 0x1.444p-24;
-    r = rest - part;
-    r = r + (((rest - r) - part) - n * 0x1.68c234c4c6629p-39);  // one rounding for the last two parts
-    Vec<T> z = r * r;
+    Vec<T> left = (a - n * 0x1.92p0) - n * 0x1.fb4p-12, part = n * 0x1.444p-24, r = left - part;
+    return {t, r, ((left - r) - part) - n * 0x1.68c234c4c6629p-39};
+  } else {
+    Vec<T> left = a - n * 0x1.921fb544p0, part = n * 0x1.0b4611a6p-34, r = left - part;
+    return {t, r, ((left - r) - part) - n * 0x1.3198a2e037073p-69};
+  }
+}
+template <class T, bool is_cos> FG_INLINE Vec<T> circular(Vec<T> x) {
+  Vec<T> a = abs(x);
+  Angle<T> angle = angle_of(a);
+  Vec<T> t = angle.t, r = angle.r + angle.rest, z = r * r, s, c;
+  if constexpr (sizeof(T) == 4) {
     s = r * z * poly(z, -0.1666666456, 0.008332729227, -0.0001958380954) + r;
     c = z * z * poly(z, 0.04166666456, -0.001388828395, 2.454385207e-5) - 0.5 * z + 1;
   } else {
-    Vec<T> rest = a - n * 0x1.921fb544p0, part = n * 0x1.0b4611a6p-34;
-    r = rest - part;
-    r = r + (((rest - r) - part) - n * 0x1.3198a2e037073p-69);
-    Vec<T> z = r * r;
     s = r * z *
             poly(z, -0.166666666666666646, 0.008333333333330929118, -0.000198412698367292982, 2.755731608737887145e-6,
                  -2.505112868515550268e-8, 1.591790182459687653e-10) +
@@ -361,7 +369,7 @@ template <class T, bool is_cos> FG_INLINE Vec<T> circular(Vec<T> x) {
   auto flip = bit_and(quadrant, 2).template shifted_left<8 * sizeof(T) - 2>();
   if constexpr (!is_cos) flip = bit_xor(flip, bits(x) - bits(a));
   y = Vec<T>::from_bits(bit_xor(bits(y), flip));
-  Mask<T> huge = !(a <= limit);
+  Mask<T> huge = !(a <= kCircular<T>);
   if (any(huge)) y = circular_huge<T, is_cos>(x, y, huge);
   return y;
 }
@@ -373,4 +381,5 @@ FG_INLINE VD cos(VD x) { return circular<double, true>(x); }
 }  // namespace
 }  // namespace fg::cpu::FG_ISA
 
+#include "cpu/math_float.h"
 #include "cpu/math_rare.h"

@@ -1,4 +1,4 @@
-// The less common words: functions of float computed in double, functions of double lane by lane through libm, and the
+// The rare words: functions of float computed in double, functions of double lane by lane through libm, and the
 // division words. Part of math.h, which includes it at its end.
 #pragma once
 #include "cpu/math_special.h"
@@ -9,54 +9,6 @@ namespace {
 // ---- rare functions of float, in double: the plain formulas lose no visible bits there ----
 
 constexpr double kTiny = 0x1p-12;  // below, two terms of the series are exact enough and the formulas are not
-FG_INLINE VD exp_wide(VD x) { return exp2_wide(x * 1.4426950408889634074); }
-FG_INLINE VD log_wide(VD x) { return log2_wide(x) * 0.693147180559945309417; }
-// x and y of any sign and size that float has
-FG_INLINE VD atan2_wide(VD y, VD x) {
-  constexpr double half_pi = 1.5707963267948966192;
-  VD ay = abs(y), ax = abs(x);
-  VD::M steep = ay > ax;
-  VD small = where(steep, ax, ay), large = where(steep, ay, ax);
-  VD t = where((ax == 0) & (ay == 0), 0, where(small == Limits<double>::kInf, 1, small / large));
-  VD::M upper = t > 0.41421356237309503;
-  VD u = where(upper, (t - 1) / (t + 1), t);
-  VD z = u * u;
-  VD r = u + u * z *
-                 poly(z, -0.3333333333326597399, 0.1999999994970928375, -0.1428570809520680831, 0.1111081913139345335,
-                      -0.09084091224602405212, 0.07604700938027886325, -0.06026853912961641795, 0.03294868583918391998);
-  r = where(upper, r + half_pi / 2, r);
-  r = where(steep, half_pi - r, r);
-  r = where(copysign(VD(1), x) < 0, 2 * half_pi - r, r);
-  return copysign(where(x != x, x, r), y);
-}
-FG_NOINLINE VF atan2(VF a, VF b) {
-  VD2 y = widen(a), x = widen(b);
-  return narrow({atan2_wide(y.low, x.low), atan2_wide(y.high, x.high)});
-}
-FG_NOINLINE VF atan(VF x) {
-  return in_double(x, [](VD a) { return atan2_wide(a, 1); });
-}
-FG_NOINLINE VF asin(VF x) {
-  return in_double(x, [](VD a) { return atan2_wide(a, sqrt((1 - a) * (1 + a))); });
-}
-FG_NOINLINE VF acos(VF x) {
-  return in_double(x, [](VD a) { return atan2_wide(sqrt((1 - a) * (1 + a)), a); });
-}
-FG_NOINLINE VF tan(VF x) {
-  return in_double(x, [](VD a) { return sin(a) / cos(a); });
-}
-FG_NOINLINE VF sinh(VF x) {
-  return in_double(x, [](VD a) {
-    VD e = exp_wide(abs(a));
-    return where(abs(a) < kTiny, a + a * a * a * (1.0 / 6), copysign(0.5 * (e - 1 / e), a));
-  });
-}
-FG_NOINLINE VF cosh(VF x) {
-  return in_double(x, [](VD a) {
-    VD e = exp_wide(abs(a));
-    return 0.5 * (e + 1 / e);
-  });
-}
 FG_NOINLINE VF asinh(VF x) {
   return in_double(x, [](VD a) {
     VD b = abs(a);
@@ -65,12 +17,6 @@ FG_NOINLINE VF asinh(VF x) {
 }
 FG_NOINLINE VF acosh(VF x) {
   return in_double(x, [](VD a) { return where(a >= 1, log_wide(a + sqrt((a - 1) * (a + 1))), __builtin_nan("")); });
-}
-FG_NOINLINE VF atanh(VF x) {
-  return in_double(x, [](VD a) {
-    VD b = abs(a);
-    return where(b < kTiny, a + a * a * a * (1.0 / 3), copysign(0.5 * log_wide((1 + b) / (1 - b)), a));
-  });
 }
 
 // ---- lane by lane ----
@@ -85,9 +31,6 @@ FG_LANES1(acosh)
 FG_LANES1(atanh)
 FG_LANES1(erfc)
 #undef FG_LANES1
-FG_NOINLINE VF erfc(VF x) {
-  return each(x, [](float a) { return static_cast<float>(::erfc(static_cast<double>(a))); });
-}
 FG_NOINLINE VD log2(VD x) {
   return each(x, [](double a) { return ::log2(a); });
 }
@@ -205,7 +148,7 @@ FG_INLINE VD trunc_divide(VD a, VD b) { return trunc(a / b); }
 
 template <class T> FG_INLINE Vec<T> logaddexp_any(Vec<T> a, Vec<T> b) {
   Vec<T> m = max(a, b);
-  Vec<T> y = m + log1p(exp(-abs(a - b)));
+  Vec<T> y = m + log1p_exp(-abs(a - b));
   return where((a == b) & (abs(a) == Limits<T>::kInf), a, y);
 }
 FG_INLINE VF logaddexp(VF a, VF b) { return logaddexp_any(a, b); }

@@ -7,6 +7,8 @@
 namespace fg::cpu::FG_ISA {
 namespace {
 
+FG_INLINE VD log_wide(VD x) { return log2_wide(x) * 0.693147180559945309417; }
+
 // ---- inverse trigonometric ----
 
 // Any y and x. The rational function of the middle is that of Cephes' atan.
@@ -63,12 +65,13 @@ FG_NOINLINE VD cosh(VD x) {
 
 FG_NOINLINE VD erf(VD x) {
   VD a = abs(x), z = a * a;
-  VD small = a * poly(z, 0.1283791670955125739, -0.3761263890318375052, 0.112837916709548691, -0.0268661706449997198,
-                      0.005223977622016936362, -0.0008548326510724796398, 0.0001205528620200571325,
-                      -0.00001492300336815209879, 1.637123442577000073e-6, -1.462091340945174868e-7) +
+  VD small = a * poly(z, 0.12837916709551259172, -0.37612638903184022777, 0.11283791670967105295,
+                      -0.026866170647256037888, 0.0052239776451170641866, -0.00085483280970317387586,
+                      0.00012055369492631247202, -0.00001492643457991287694, 1.6472405469763634381e-6,
+                      -1.6437856453088774884e-7, 1.4914677621067340799e-8, -1.049004936728829894e-9) +
              a;
   VD big = 0;
-  if (any(a > 0.46875)) {
+  if (any(a > 0.9)) {
     // 1 - exp(-a^2) R(a), R the rational function of Cody (1969); a^2 in two parts
     VD b = at_most(a, 6), high = trunc(b * 16) * 0.0625;
     VD top =
@@ -78,7 +81,7 @@ FG_NOINLINE VD erf(VD x) {
                      1621.38957456669019, 537.181101862009858, 117.693950891312499, 15.7449261107098347, 1.0);
     big = 1 - exp_in_range(VD(-(high * high))) * exp_in_range(VD(-((b - high) * (b + high)))) * (top / bottom);
   }
-  return copysign(where(a != a, a, where(a > 0.46875, big, small)), x);
+  return copysign(where(a != a, a, where(a > 0.9, big, small)), x);
 }
 
 #include "ops/normal_quantile.h"
@@ -113,25 +116,28 @@ FG_NOINLINE VD trigamma(VD x) {  // of positive numbers
   VD series = q * poly(q, 1.0 / 6, -1.0 / 30, 1.0 / 42, -1.0 / 30, 5.0 / 66, -691.0 / 2730);
   return sum + r * (1 + r * 0.5 + series);
 }
-// Right for float. Around the zeros at 1 and 2 a series in the distance f: zeta(k) - 1 over k, terms of turning sign.
+// Right for float, of positive numbers. Up to 8.5 by the distance f from 2, to which recurrence leads: so the zeros at
+// 1 and 2 keep their digits. Beyond, Stirling's series.
 FG_INLINE VD lgamma_wide(VD x) {
-  VD at = where(x > 0, x, 1), product = 1;
-  for (int k = 0; k < 8; ++k) {
-    product = where(at < 8, product * at, product);
-    at = where(at < 8, at + 1, at);
+  VD at = x + where(x < 0.5, 2, where(x < 1.5, 1, VD(0)));
+  VD product = where(x < 0.5, x * (x + 1), where(x < 1.5, x, VD(1)));
+  if (any(x > 2.5)) {
+    for (int k = 0; k < 6; ++k) {
+      VD::M far = at > 2.5;
+      at = where(far, at - 1, at);
+      product = where(far, product * at, product);
+    }
   }
-  VD q = 1 / (at * at);
-  VD series = poly(q, 1.0 / 12, -1.0 / 360, 1.0 / 1260, -1.0 / 1680, 1.0 / 1188, -691.0 / 360360, 1.0 / 156) / at;
-  VD y = (at - 0.5) * log(at) - at + 0.918938533204672741780 + series - log(product);
-  y = where(at == Limits<double>::kInf, at, y);
-  VD::M one = abs(x - 1) < 0.25, two = abs(x - 2) < 0.25;
-  if (any(one | two)) {
-    VD f = where(one, x - 1, where(two, x - 2, 0));
-    VD near = f * poly(f, 0.42278433509846713939, 0.32246703342411321824, -0.067352301053198095133,
-                       0.020580808427784547880, -0.0073855510286739852663, 0.0028905103307415232858,
-                       -0.0011927539117032609772, 0.00050966952474304242234, -0.00022315475845357937976,
-                       0.000099457512781808533715, -0.000044926236738133141700, 0.000020507212775670691553);
-    y = where(one, near - log1p(f), where(two, near, y));
+  VD f = at - 2;
+  VD series = f * poly(f, 0.4227843350997, 0.3224670334032, -0.06735230141857, 0.02058081023234, -0.007385533798,
+                       0.00289046562635, -0.001193048708319, 0.0005101425408808, -0.0002208971994086, 9.706320054998e-5,
+                       -5.274346188917e-5, 2.609492385241e-5);
+  VD log_product = log_wide(product);
+  VD y = where(x < 1.5, series - log_product, series + log_product);
+  if (any(x > 8.5)) {
+    VD r = 1 / x, q = r * r;
+    VD stirling = (x - 0.5) * log_wide(x) - x + 0.918938533204672741780 + r * poly(q, 1.0 / 12, -1.0 / 360, 1.0 / 1260);
+    y = where(x > 8.5, where(x == Limits<double>::kInf, x, stirling), y);
   }
   return where_positive(x, y, [](double a) { return special::lgamma(a); });
 }
@@ -174,7 +180,6 @@ FG_NOINLINE VD i1e(VD x) {
   FG_NOINLINE VF word(VF x) {                          \
     return in_double(x, [](VD a) { return wide(a); }); \
   }
-FG_THROUGH_DOUBLE(erfinv, erfinv)
 FG_THROUGH_DOUBLE(ndtri, ndtri)
 FG_THROUGH_DOUBLE(digamma, digamma)
 FG_THROUGH_DOUBLE(lgamma, lgamma_wide)

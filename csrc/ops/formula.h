@@ -41,9 +41,11 @@ constexpr double kGeluCubic = 0.044715;
 constexpr double kSeluAlpha = 1.6732632423543772848170429916717;
 constexpr double kSeluScale = 1.0507009873554804934193349852946;
 
-template <class V> FG_HD V gelu(V x) { return 0.5 * x * (1 + erf(x * kSqrtHalf)); }
+// Vectors of float have a word of their own, whose digits do not cancel far below 0.
+template <class V> FG_HD V one_plus_erf(V x) { return 1 + erf(x); }
+template <class V> FG_HD V gelu(V x) { return 0.5 * x * one_plus_erf(x * kSqrtHalf); }
 template <class V> FG_HD V gelu_slope(V x) {
-  return 0.5 * (1 + erf(x * kSqrtHalf)) + x * (kInvSqrtTwoPi * exp(-0.5 * (x * x)));
+  return 0.5 * one_plus_erf(x * kSqrtHalf) + x * (kInvSqrtTwoPi * exp(-0.5 * (x * x)));
 }
 template <class V> FG_HD V gelu_tanh(V x) {
   return 0.5 * x * (1 + tanh(kSqrtTwoOverPi * (x + kGeluCubic * (x * x * x))));
@@ -56,10 +58,17 @@ template <class V> FG_HD V silu_slope(V x) {
   V s = sigmoid(x);
   return s * (1 + x * (1 - s));
 }
-template <class V> FG_HD V softplus(V x) { return max(x, 0) + log1p(exp(-abs(x))); }
+// log(1 + exp(x)) for x <= 0; vectors have a word of their own for it
+template <class V> FG_HD V log1p_exp(V x) { return log1p(exp(x)); }
+template <class V> FG_HD V softplus(V x) { return max(x, 0) + log1p_exp(-abs(x)); }
+// tanh(softplus(x)) = n / (n + 2) with n = w (w + 2), w = exp(x); 1 from 20 on
+template <class V> FG_HD V mish(V x) {
+  V w = exp(min(x, 20)), n = w * (w + 2);
+  return x * (n / (n + 2));
+}
 template <class V> FG_HD V mish_slope(V x) {
-  V t = tanh(softplus(x));
-  return t + x * (sigmoid(x) * (1 - t * t));
+  V w = exp(min(x, 20)), n = w * (w + 2), t = n / (n + 2);
+  return t + x * (w / (w + 1) * (1 - t * t));
 }
 // In the slope of acosh; of complex numbers the branch of acosh, which sqrt(x * x - 1) leaves left of 0.
 template <class V> FG_HD V acosh_root(V x) { return sqrt(x * x - 1); }
