@@ -3,10 +3,8 @@
 // out of it. Conversions out of range do what x86 does (the lowest integer, small types its low bits), without
 // undefined behaviour.
 #pragma once
-#include <utility>
-
 #include "core/dtype.h"
-#include "cpu/vec.h"
+#include "cpu/exchange.h"
 
 namespace fg::cpu::FG_ISA {
 namespace {
@@ -57,13 +55,18 @@ FG_INLINE VF load_half(const uint16_t* from, Float16Bits) { return load_f16(from
 FG_INLINE VF load_half(const uint16_t* from, BFloat16Bits) { return load_bf16(from); }
 FG_INLINE void store_half(uint16_t* to, VF x, Float16Bits) { store_f16(to, x); }
 FG_INLINE void store_half(uint16_t* to, VF x, BFloat16Bits) { store_bf16(to, x); }
+FG_INLINE void store_half(uint16_t* to, VF x, VF y, Float16Bits) { store_f16(to, x, y); }
+FG_INLINE void store_half(uint16_t* to, VF x, VF y, BFloat16Bits) { store_bf16(to, x, y); }
 
 // N elements at a time; the rest through a padded copy.
 template <class T, class S> void load_array(void* to, const void* from, int64_t n) {
   T* out = static_cast<T*>(to);
   if constexpr (kIsHalf<S>) {
     const uint16_t* in = static_cast<const uint16_t*>(from);
-    for (int64_t i = 0; i < n; i += VF::N) {
+    int64_t i = 0;
+    if constexpr (sizeof(T) == 4 && kIsFloat<T>)
+      for (; i + VF::N <= n; i += VF::N) load_half(in + i, S{}).store(out + i);
+    for (; i < n; i += VF::N) {
       uint16_t padded[VF::N] = {};
       const int count = n - i < VF::N ? static_cast<int>(n - i) : VF::N;
       VF x;
@@ -72,12 +75,6 @@ template <class T, class S> void load_array(void* to, const void* from, int64_t 
       } else {
         memcpy(padded, in + i, count * sizeof(uint16_t));
         x = load_half(padded, S{});
-      }
-      if constexpr (sizeof(T) == 4 && kIsFloat<T>) {
-        if (count == VF::N) {
-          x.store(out + i);
-          continue;
-        }
       }
       for (int k = 0; k < count; ++k) out[i + k] = load_as<T>(x.v[k]);
     }
@@ -90,7 +87,10 @@ template <class S, class T> void store_array(void* to, const void* from, int64_t
   const T* in = static_cast<const T*>(from);
   if constexpr (kIsHalf<S>) {
     uint16_t* out = static_cast<uint16_t*>(to);
-    for (int64_t i = 0; i < n; i += VF::N) {
+    int64_t i = 0;
+    if constexpr (sizeof(T) == 4 && kIsFloat<T>)
+      for (; i + 2 * VF::N <= n; i += 2 * VF::N) store_half(out + i, VF::load(in + i), VF::load(in + i + VF::N), S{});
+    for (; i < n; i += VF::N) {
       const int count = n - i < VF::N ? static_cast<int>(n - i) : VF::N;
       VF x = 0;
       if (sizeof(T) == 4 && kIsFloat<T> && count == VF::N) {
@@ -185,57 +185,6 @@ FG_NOINLINE void scatter_row(int bytes, void* to, const void* from, int64_t stri
   else scatter_items<uint8_t>(to, from, stride, n);
 }
 
-// A square of items, a row of it in each vector: interleaving row k with the one half a square further on, log2(rows)
-// times, exchanges rows and columns.
-template <class S> struct Square {
-  static constexpr int kRows = 16 / sizeof(S);
-  typedef S Row __attribute__((vector_size(16)));
-  template <S first, S... i> static Row interleave(std::integer_sequence<S, i...>) {
-    return Row{static_cast<S>(first + i / 2 + i % 2 * kRows)...};
-  }
-  FG_INLINE static void exchange(Row (&rows)[kRows]) {
-    using All = std::make_integer_sequence<S, static_cast<S>(kRows)>;
-    const Row low = interleave<0>(All()), high = interleave<kRows / 2>(All());
-#pragma GCC unroll 4
-    for (int step = 1; step < kRows; step *= 2) {
-      Row next[kRows];
-#pragma GCC unroll 8
-      for (int k = 0; k < kRows / 2; ++k) {
-        next[2 * k] = __builtin_shuffle(rows[k], rows[k + kRows / 2], low);
-        next[2 * k + 1] = __builtin_shuffle(rows[k], rows[k + kRows / 2], high);
-      }
-#pragma GCC unroll 16
-      for (int k = 0; k < kRows; ++k) rows[k] = next[k];
-    }
-  }
-};
-
-// to[j * pitch + i] <- from[i * stride0 + j * stride1], i < width, j < height
-template <class S> void gather_tile_items(void* to, int64_t pitch, const void* from, int64_t stride0, int64_t stride1,
-                                          int width, int height) {
-  S* out = static_cast<S*>(to);
-  const S* in = static_cast<const S*>(from);
-  int i = 0;
-  if constexpr (sizeof(S) <= 4) {
-    constexpr int n = Square<S>::kRows;
-    for (; stride1 == 1 && i + n <= width; i += n) {
-      const S* column = in + i * stride0;
-      int j = 0;
-      for (; j + n <= height; j += n) {
-        typename Square<S>::Row rows[n];
-#pragma GCC unroll 16
-        for (int k = 0; k < n; ++k) memcpy(&rows[k], column + k * stride0 + j, 16);
-        Square<S>::exchange(rows);
-#pragma GCC unroll 16
-        for (int k = 0; k < n; ++k) memcpy(out + (j + k) * pitch + i, &rows[k], 16);
-      }
-      for (; j < height; ++j)
-        for (int k = 0; k < n; ++k) out[j * pitch + i + k] = column[k * stride0 + j];
-    }
-  }
-  for (; i < width; ++i)
-    for (int j = 0; j < height; ++j) out[j * pitch + i] = in[i * stride0 + j * stride1];
-}
 FG_NOINLINE void gather_tile(int bytes, void* to, int64_t pitch, const void* from, int64_t stride0, int64_t stride1,
                              int width, int height) {
   if (stride0 == 0 || stride0 == 1) {

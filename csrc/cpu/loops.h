@@ -23,6 +23,8 @@ struct Kernel {
   bool test;        // writes bytes of 0 or 1
   bool raw;         // items are moved as they are (one dtype)
   bool costly;      // tens of operations per element
+  // the same over arrays of float16 and of bfloat16, or null: then they pass through buffers of float
+  KernelFn of_f16 = nullptr, of_bf16 = nullptr;
 };
 
 constexpr int64_t kBufferBytes = 4096;
@@ -31,14 +33,20 @@ constexpr int64_t kTileWidth = 64;
 constexpr int64_t kTileRun = 512;   // elements of the other dimension in one chunk of tiles
 constexpr int64_t kShortRow = 256;  // shorter rows share a block
 
-// The kernel on whole vectors, then on one padded vector.
-FG_INLINE void apply(const Kernel& kernel, int64_t n, char* out, const void* const* in, int inputs,
+template <class S> FG_INLINE void pad(unsigned char* to, const char* from, int64_t n) {
+  S items[64 / sizeof(S)];
+  memcpy(items, from, sizeof(S));
+  for (size_t k = 1; k < 64 / sizeof(S); ++k) items[k] = items[0];
+  for (int64_t k = 1; k < n; ++k) memcpy(items + k, from + k * static_cast<int64_t>(sizeof(S)), sizeof(S));
+  memcpy(to, items, sizeof(items));
+}
+
+// The kernel on whole vectors, then on one padded vector; items of `bytes` go in, of out_bytes come out.
+FG_INLINE void apply(KernelFn kernel, int bytes, int out_bytes, int64_t n, char* out, const void* const* in, int inputs,
                      const Param* params) {
-  const int bytes = compute_bytes(kernel.compute);
-  const int out_bytes = kernel.test ? 1 : bytes;
-  const int64_t lanes = kVecBytes / bytes;
+  const int64_t lanes = kVecBytes / (bytes == 8 ? 8 : 4);
   const int64_t whole = n & -lanes;
-  if (whole > 0) kernel.fn(whole, out, in, params);
+  if (whole > 0) kernel(whole, out, in, params);
   const int64_t rest = n - whole;
   if (rest == 0) return;
   alignas(64) unsigned char padded[kMaxInputs + 1][64];
@@ -46,27 +54,21 @@ FG_INLINE void apply(const Kernel& kernel, int64_t n, char* out, const void* con
   for (int i = 0; i < inputs; ++i) {
     pointers[i] = padded[i];
     if (in[i] == nullptr) continue;
-    const char* from = static_cast<const char*>(in[i]) + whole * bytes;
     // Lanes past the end repeat the first, so that they cause no special cases of their own.
-    if (bytes == 4) {
-      int32_t value;
-      memcpy(&value, from, 4);
-      VI(value).store(reinterpret_cast<int32_t*>(padded[i]));
-      for (int64_t k = 1; k < rest; ++k) memcpy(padded[i] + 4 * k, from + 4 * k, 4);
-    } else {
-      int64_t value;
-      memcpy(&value, from, 8);
-      VL(value).store(reinterpret_cast<int64_t*>(padded[i]));
-      for (int64_t k = 1; k < rest; ++k) memcpy(padded[i] + 8 * k, from + 8 * k, 8);
-    }
+    const char* from = static_cast<const char*>(in[i]) + whole * bytes;
+    if (bytes == 4) pad<uint32_t>(padded[i], from, rest);
+    else if (bytes == 8) pad<uint64_t>(padded[i], from, rest);
+    else pad<uint16_t>(padded[i], from, rest);
   }
   unsigned char* result = padded[kMaxInputs];
-  kernel.fn(lanes, result, pointers, params);
+  kernel(lanes, result, pointers, params);
   char* to = out + whole * out_bytes;
   if (out_bytes == 4)
     for (int64_t k = 0; k < rest; ++k) memcpy(to + 4 * k, result + 4 * k, 4);
   else if (out_bytes == 8)
     for (int64_t k = 0; k < rest; ++k) memcpy(to + 8 * k, result + 8 * k, 8);
+  else if (out_bytes == 2)
+    for (int64_t k = 0; k < rest; ++k) memcpy(to + 2 * k, result + 2 * k, 2);
   else
     for (int64_t k = 0; k < rest; ++k) to[k] = static_cast<char>(result[k]);
 }
@@ -126,7 +128,8 @@ FG_NOINLINE const char* compute_block(const Plan& plan, Buffers& buffers, const 
     result = static_cast<const char*>(pointers[0]);
   } else {
     char* to = native && direct ? direct : buffers.out;
-    apply(kernel, n, to, pointers, plan.inputs, plan.iter->params);
+    apply(kernel.fn, static_cast<int>(plan.item), static_cast<int>(plan.out_item), n, to, pointers, plan.inputs,
+          plan.iter->params);
     result = to;
   }
   if (native) {
@@ -231,7 +234,10 @@ FG_NOINLINE void run_blocks(void* context, int64_t chunk) {
     rest /= iter.sizes[d];
   }
   const int64_t row = iter.ndim ? iter.sizes[0] : 1;
-  const bool by_row = iter.ndim == 1 || row >= kShortRow;
+  bool repeats = false;  // one value a row: filled in for a whole block at less cost than a call for each row
+  for (int i = 0; i < plan.inputs; ++i)
+    repeats = repeats || (plan.used[i] && !plan.constant[i] && iter.ndim && iter.in[i].strides[0] == 0);
+  const bool by_row = iter.ndim == 1 || row >= (repeats ? plan.block : kShortRow);
   for (int64_t begin = first; begin < end;) {
     int64_t n = end - begin < plan.block ? end - begin : plan.block;
     const int64_t left = row - index[0];
@@ -310,8 +316,17 @@ FG_NOINLINE void run_direct(void* context, int64_t chunk) {
   const void* pointers[kMaxInputs] = {};
   for (int i = 0; i < plan.inputs; ++i)
     if (plan.used[i]) pointers[i] = static_cast<const char*>(plan.iter->in[i].data) + begin * plan.item;
-  apply(plan.kernel, n, static_cast<char*>(plan.iter->out.data) + begin * plan.out_item, pointers, plan.inputs,
-        plan.iter->params);
+  apply(plan.kernel.fn, static_cast<int>(plan.item), static_cast<int>(plan.out_item), n,
+        static_cast<char*>(plan.iter->out.data) + begin * plan.out_item, pointers, plan.inputs, plan.iter->params);
+}
+
+// The kernel for operands that are all of the one half type.
+FG_INLINE KernelFn half_kernel(const Iter& iter, const Kernel& kernel) {
+  const DType dtype = iter.out.dtype;
+  if (dtype != DType::Float16 && dtype != DType::BFloat16) return nullptr;
+  for (int i = 0; i < iter.inputs; ++i)
+    if (iter.in[i].data != nullptr && iter.in[i].dtype != dtype) return nullptr;
+  return dtype == DType::Float16 ? kernel.of_f16 : kernel.of_bf16;
 }
 
 FG_INLINE bool is_native(const Kernel& kernel, DType dtype, bool is_out) {
@@ -342,7 +357,7 @@ FG_NOINLINE void run_general(const Iter& iter, const Kernel& kernel) {
   const int64_t out_bytes = iter.numel * item_bytes(iter.out.dtype);
   plan.stream = out_bytes >= kStreamBytes;
   plan.chunk = kernel.costly ? 16384 : 32768;
-  bool direct = kernel.fn != nullptr;
+  bool direct = kernel.fn != nullptr, dense = true;
   for (int i = 0; i <= plan.inputs; ++i) {
     const Operand& item = operand(plan, i);
     plan.used[i] = item.data != nullptr;
@@ -357,7 +372,14 @@ FG_NOINLINE void run_general(const Iter& iter, const Kernel& kernel) {
     }
     if (i == plan.inputs) plan.constant[i] = false;
     else if (item.data == iter.out.data) plan.stream = false;
-    direct = direct && plan.native[i] && plan.dense[i];
+    dense = dense && plan.dense[i];
+    direct = direct && plan.native[i];
+  }
+  direct = direct && dense;
+  if (KernelFn of_half = half_kernel(iter, kernel); of_half && dense && !plan.stream) {
+    plan.kernel.fn = of_half;
+    plan.item = plan.out_item = 2;
+    direct = true;
   }
   const int64_t cost = static_cast<int64_t>(static_cast<double>(iter.numel) * (kernel.costly ? 0.5 : 0.15)) +
                        (plan.stream ? out_bytes / 16 : 0);
@@ -389,7 +411,10 @@ FG_NOINLINE void run(const Iter& iter, const Kernel& kernel) {
       pointers[i] = from.data;
       direct = direct && (from.data == nullptr || (from.dtype == wanted && (one || from.strides[0] == 1)));
     }
-    if (direct) return apply(kernel, iter.numel, static_cast<char*>(iter.out.data), pointers, iter.inputs, iter.params);
+    const int bytes = compute_bytes(kernel.compute);
+    if (direct)
+      return apply(kernel.fn, bytes, kernel.test ? 1 : bytes, iter.numel, static_cast<char*>(iter.out.data), pointers,
+                   iter.inputs, iter.params);
   }
   run_general(iter, kernel);
 }

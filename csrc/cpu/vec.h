@@ -392,11 +392,23 @@ FG_INLINE void store_bits16(uint16_t* to, VF::U a) {
 }
 
 FG_INLINE VF load_bf16(const uint16_t* from) { return (VF::V)(widen_bits16(load_bits16(from)) << 16); }
-FG_INLINE void store_bf16(uint16_t* to, VF a) {
+FG_INLINE VF::U round_bf16(VF a) {  // in the upper half of each lane
   VF::U u = (VF::U)a.v;
-  VF::U rounded = (u + 0x7fffu + ((u >> 16) & 1u)) >> 16;  // half to even
-  VF::U nan = ((u >> 16) | 0x40u);
-  store_bits16(to, (VF::U)(a.v != a.v ? (VI::V)nan : (VI::V)rounded));
+  VF::U rounded = u + 0x7fffu + ((u >> 16) & 1u);  // half to even
+  return (VF::U)(a.v != a.v ? (VI::V)(u | 0x400000u) : (VI::V)rounded);
+}
+FG_INLINE void store_bf16(uint16_t* to, VF a) { store_bits16(to, round_bf16(a) >> 16); }
+FG_INLINE void store_bf16(uint16_t* to, VF a, VF b) {  // two vectors
+#if defined(__AVX512BW__)
+  typedef uint16_t Words __attribute__((vector_size(64)));
+  static constexpr Words odd = {1,  3,  5,  7,  9,  11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31,
+                                33, 35, 37, 39, 41, 43, 45, 47, 49, 51, 53, 55, 57, 59, 61, 63};
+  Words out = __builtin_shuffle((Words)round_bf16(a), (Words)round_bf16(b), odd);
+  memcpy(to, &out, sizeof(out));
+#else
+  store_bf16(to, a);
+  store_bf16(to + VF::N, b);
+#endif
 }
 
 #if defined(__AVX512F__)
@@ -438,6 +450,11 @@ FG_INLINE void store_f16(uint16_t* to, VF a) {
   store_bits16(to, out | sign);
 }
 #endif
+
+FG_INLINE void store_f16(uint16_t* to, VF a, VF b) {
+  store_f16(to, a);
+  store_f16(to + VF::N, b);
+}
 
 }  // namespace
 }  // namespace fg::cpu::FG_ISA

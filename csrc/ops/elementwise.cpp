@@ -91,19 +91,28 @@ Op bits_of(Op op) {  // of bools
     default: return op;
   }
 }
-// Bits of contiguous operands of one dtype: eight bytes at a time, whatever they are.
+// Bits of contiguous operands of one dtype: eight bytes at a time, whatever they are. `not` flips the one bit of a
+// bool.
 void go_by_words(Op& op, Iter& iter) {
-  const Op bits = bits_of(op);
+  static int64_t ones = 0x0101010101010101;
+  const bool flips = op == Op::logical_not;
+  const Op bits = flips ? Op::bitwise_xor : bits_of(op);
   if (!one_of(bits, {Op::bitwise_and, Op::bitwise_or, Op::bitwise_xor})) return;
   const DType dtype = iter.out.dtype;
   const int64_t bytes = iter.numel * item_size(dtype);
   if ((bits != op && dtype != DType::Bool) || bytes % 8 || iter.ndim > 1 || iter.host) return;
-  Operand* const operands[] = {&iter.out, &iter.in[0], &iter.in[1]};
+  Operand* const all[] = {&iter.out, &iter.in[0], &iter.in[1]};
+  const std::span<Operand* const> operands(all, flips ? 2 : 3);
   for (const Operand* operand : operands)
     if (operand->dtype != dtype || (iter.ndim && operand->strides[0] != 1) ||
         reinterpret_cast<uintptr_t>(operand->data) % 8)
       return;
   for (Operand* operand : operands) operand->dtype = DType::Int64;
+  if (flips) {
+    iter.in[1] = {&ones, {}, DType::Int64};
+    iter.inputs = 2;
+    iter.host = 2;
+  }
   op = bits;
   iter.compute = Compute::I64;
   iter.numel = bytes / 8;
@@ -127,7 +136,7 @@ void launch(Op op, const Tensor& out, Args args, DType dtype, Scalar p, Scalar q
     if (compute == Compute::I32) wrapped.set(parameters[i], compute, dtype), iter.params[i].i = wrapped.i32;
   }
   if (op == Op::pow_scalar && is_half(dtype)) iter.params[0].f = rounded_to_half(p.f, dtype);
-  if (args.size() == 2) go_by_words(op, iter);
+  if (args.size() == 2 || op == Op::logical_not) go_by_words(op, iter);
   const Backend& table = backend(out.device());
   run(table.elementwise[static_cast<int>(op)][static_cast<int>(iter.compute)], row_info(op).name, iter, out.device());
 }
