@@ -92,6 +92,8 @@ enum class Reduce : uint8_t {
   count_nonzero,
   var,  // two passes or Welford; divided by max(0, size - params[0].f); params[1].i != 0: square root of it (std)
   logsumexp,
+  nansum,   // NaN counts as 0
+  aminmax,  // amin in out, amax in out2
   kCount
 };
 constexpr int kReduces = static_cast<int>(Reduce::kCount);
@@ -100,7 +102,7 @@ constexpr int kReduces = static_cast<int>(Reduce::kCount);
 // in_dtype is converted to `compute` on load, the result of compute type to out_dtype on store. indices are int64 along
 // size.
 struct ReduceArgs {
-  void* out;
+  void *out, *out2;
   int64_t* indices;
   const void* in;
   DType in_dtype, out_dtype;
@@ -141,6 +143,7 @@ constexpr int kRows = static_cast<int>(Row::kCount);
 
 // Layer norm over the last `size` elements of x: (outer, size), all contiguous. weight and bias may be null.
 // mean and rstd are float (double for float64): (outer). Gradients: any of gx, gweight, gbias may be null.
+// On the CPU mean may be null: rms norm, the mean is taken as 0.
 struct LayerNormArgs {
   void* out;
   void *mean, *rstd;

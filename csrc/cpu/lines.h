@@ -50,6 +50,10 @@ template <DType half> FG_INLINE void store_half(uint16_t* to, VF x) {
   if constexpr (half == DType::Float16) store_f16(to, x);
   else store_bf16(to, x);
 }
+template <DType half> FG_INLINE void store_half(uint16_t* to, VF x, VF y) {
+  if constexpr (half == DType::Float16) store_f16(to, x, y);
+  else store_bf16(to, x, y);
+}
 template <DType half> void halves_to_floats(const uint16_t* from, float* to, int64_t n) {
   int64_t i = 0;
   for (; i + VF::N <= n; i += VF::N) load_half<half>(from + i).store(to + i);
@@ -62,6 +66,7 @@ template <DType half> void halves_to_floats(const uint16_t* from, float* to, int
 }
 template <DType half> void floats_to_halves(const float* from, uint16_t* to, int64_t n) {
   int64_t i = 0;
+  for (; i + 2 * VF::N <= n; i += 2 * VF::N) store_half<half>(to + i, VF::load(from + i), VF::load(from + i + VF::N));
   for (; i + VF::N <= n; i += VF::N) store_half<half>(to + i, VF::load(from + i));
   if (i == n) return;
   float last[VF::N] = {};
@@ -285,9 +290,40 @@ template <class T, class F> FG_INLINE T across(Vec<T> x, const F& meet) {
   return across_halves<Vec<T>::N / 2>(x, meet);
 }
 
+// Where a fold reads: elements of the compute type, or halves on their way to float.
+template <class T> struct Stored {
+  const T* from;
+  FG_INLINE Vec<T> load(int64_t i) const { return Vec<T>::load(from + i); }
+  FG_INLINE void load_two(int64_t i, Vec<T>& a, Vec<T>& b) const {
+    a = load(i);
+    b = load(i + Vec<T>::N);
+  }
+  FG_INLINE Vec<T> load_first(int64_t i, int64_t n) const { return ::fg::cpu::FG_ISA::load_first(from + i, n); }
+};
+template <DType half> struct StoredHalf {
+  const uint16_t* from;
+  FG_INLINE VF load(int64_t i) const { return load_half<half>(from + i); }
+  FG_INLINE void load_two(int64_t i, VF& a, VF& b) const {  // of bfloat16 those at even and at odd places
+    if constexpr (half == DType::BFloat16) {
+      VF::U both;
+      memcpy(&both, from + i, sizeof(both));
+      a = VF((VF::V)(both << 16));
+      b = VF((VF::V)(both & 0xffff0000u));
+    } else {
+      a = load(i);
+      b = load(i + VF::N);
+    }
+  }
+  FG_INLINE VF load_first(int64_t i, int64_t n) const {
+    uint16_t first[VF::N] = {};
+    for (int64_t k = 0; k < n; ++k) first[k] = from[i + k];
+    return load_half<half>(first);
+  }
+};
+
 // A block of a line in `width` accumulators: map(vector) for each, meet(vector, vector) in a fixed tree.
-template <class T, int width = 8, class Map, class Meet>
-FG_INLINE T fold_block(const T* x, int64_t n, T identity, const Map& map, const Meet& meet) {
+template <class T, int width = 8, class Source, class Map, class Meet>
+FG_INLINE T fold_source(Source x, int64_t n, T identity, const Map& map, const Meet& meet) {
   using V = Vec<T>;
   constexpr int64_t N = V::N;
   int64_t i = 0;
@@ -296,17 +332,26 @@ FG_INLINE T fold_block(const T* x, int64_t n, T identity, const Map& map, const 
     V sums[width];
     for (int k = 0; k < width; ++k) sums[k] = identity;
     for (; i + width * N <= n; i += width * N) {
-#pragma GCC unroll 8
-      for (int k = 0; k < width; ++k) sums[k] = meet(sums[k], map(V::load(x + i + k * N)));
+#pragma GCC unroll 4
+      for (int k = 0; k < width; k += 2) {
+        V a, b;
+        x.load_two(i + k * N, a, b);
+        sums[k] = meet(sums[k], map(a));
+        sums[k + 1] = meet(sums[k + 1], map(b));
+      }
     }
 #pragma GCC unroll 8
     for (int half = width / 2; half > 0; half /= 2)
       for (int k = 0; k < half; ++k) sums[k] = meet(sums[k], sums[k + half]);
     sum = sums[0];
   }
-  for (; i + N <= n; i += N) sum = meet(sum, map(V::load(x + i)));
-  if (i < n) sum = meet(sum, where(first_lanes<T>(n - i), map(load_first(x + i, n - i)), V(identity)));
+  for (; i + N <= n; i += N) sum = meet(sum, map(x.load(i)));
+  if (i < n) sum = meet(sum, where(first_lanes<T>(n - i), map(x.load_first(i, n - i)), V(identity)));
   return across(sum, meet);
+}
+template <class T, int width = 8, class Map, class Meet>
+FG_INLINE T fold_block(const T* x, int64_t n, T identity, const Map& map, const Meet& meet) {
+  return fold_source<T, width>(Stored<T>{x}, n, identity, map, meet);
 }
 
 }  // namespace

@@ -8,6 +8,7 @@
 // The walks are compiled once per compute type and know a rule by its functions; as templates of the rule they made
 // 700 KB a set.
 #pragma once
+#include "cpu/exchange.h"
 #include "cpu/lines.h"
 
 namespace fg::cpu::FG_ISA {
@@ -25,6 +26,8 @@ template <class T> struct RuleOf {
   void (*empty)(void* acc, int64_t n);
   // A block of a line; its first element has the number `first`.
   void (*add)(void* acc, const T* x, int64_t n, int64_t first, const Param* params);
+  // The same of float16 and bfloat16, without a line of floats between; null where there is none.
+  void (*add_halves)(void* acc, const uint16_t* x, DType dtype, int64_t n, const Param* params);
   // Rows of n elements each to their results i, i + 1 ... (what add and finish would do, without a call for each)
   void (*short_rows)(const ReduceArgs& a, const T* x, int64_t i, int64_t rows);
   // Adds rows to the state of n columns; `row` counts them, 0 begins a new state. The last row may have fewer
@@ -38,10 +41,18 @@ template <class T> struct RuleOf {
 };
 
 // ---- rows -----------------------------------------------------------------------------------------------------------
+FG_INLINE bool is_half(DType dtype) { return dtype == DType::Float16 || dtype == DType::BFloat16; }
+
 template <class T>
 void reduce_line(const ReduceArgs& a, const RuleOf<T>& rule, void* acc, int64_t at, int64_t n, int64_t first) {
   alignas(64) T buffer[kBlock];
   rule.empty(acc, 1);
+  if (rule.add_halves && is_half(a.in_dtype)) {
+    constexpr int64_t kHalves = 4 * kBlock;
+    const uint16_t* x = static_cast<const uint16_t*>(a.in) + at;
+    for (int64_t i = 0; i < n; i += kHalves) rule.add_halves(acc, x + i, a.in_dtype, smaller(kHalves, n - i), a.params);
+    return;
+  }
   for (int64_t i = 0; i < n; i += kBlock) {
     const int64_t count = smaller(kBlock, n - i);
     rule.add(acc, load_line<T>(a.in, a.in_dtype, at + i, count, buffer), count, first + i, a.params);
@@ -63,19 +74,19 @@ template <class T> void reduce_short_rows(const ReduceArgs& a, const RuleOf<T>& 
   }
 }
 
-// Rows much shorter than a vector are turned into columns.
-constexpr int64_t kTinyRow = 8;
+// Rows of at most a cache line are turned into columns.
+template <class T> constexpr int64_t kTinyRow = 64 / static_cast<int64_t>(sizeof(T));
 template <class T>
 FG_NOINLINE void reduce_tiny_rows(const ReduceArgs& a, const RuleOf<T>& rule, int64_t begin, int64_t end) {
-  constexpr int64_t kRows = kBlock / kTinyRow;
+  constexpr int64_t kRows = kBlock / kTinyRow<T>;
+  using Item = typename Lane<T>::Unsigned;
   alignas(64) T buffer[kBlock], turned[kBlock];
   alignas(64) char state[kStateBytes];
   alignas(16) char acc[kRows * kAccBytes];
   for (int64_t i = begin; i < end; i += kRows) {
     const int64_t rows = smaller(kRows, end - i);
     const T* x = load_line<T>(a.in, a.in_dtype, i * a.size, rows * a.size, buffer);
-    for (int64_t k = 0; k < a.size; ++k)
-      for (int64_t j = 0; j < rows; ++j) turned[k * kRows + j] = x[j * a.size + k];
+    gather_tile_items<Item>(turned, kRows, x, a.size, 1, static_cast<int>(rows), static_cast<int>(a.size));
     rule.empty(acc, rows);
     rule.rows(state, turned, kRows, a.size, rows, 0, a.params);
     rule.gather(acc, state, 0, rows, a.size, 0, 0, 1);
@@ -89,7 +100,7 @@ template <class T> FG_NOINLINE void reduce_rows(const ReduceArgs& a, const RuleO
     const int64_t rows = larger(1, kSegment / a.size);
     for_chunks(ceil_divide(a.outer, rows), cost, [&](int64_t chunk) {
       const int64_t begin = chunk * rows, end = smaller(begin + rows, a.outer);
-      if (a.size <= kTinyRow) return reduce_tiny_rows(a, rule, begin, end);
+      if (a.size <= kTinyRow<T>) return reduce_tiny_rows(a, rule, begin, end);
       if (a.size <= kBlock) return reduce_short_rows(a, rule, begin, end);
       for (int64_t i = begin; i < end; ++i) {
         alignas(16) char acc[kAccBytes];
@@ -213,7 +224,7 @@ template <class T> FG_NOINLINE void reduce_any(const ReduceArgs& a, const RuleOf
     alignas(16) char acc[kAccBytes];
     rule.empty(acc, 1);
     for (int64_t i = 0; i < a.outer * a.inner; ++i) rule.finish(acc, a, i, 1);
-  } else if (a.inner == 1 && a.size <= kBlock && (a.outer == 1 || (a.size > kTinyRow && a.outer < 8))) {
+  } else if (a.inner == 1 && a.size <= kBlock && (a.outer == 1 || (a.size > kTinyRow<T> && a.outer < 8))) {
     reduce_short_rows(a, rule, 0, a.outer);  // small: nothing to cut
   } else if (a.inner == 1) {
     reduce_rows(a, rule);
@@ -238,6 +249,9 @@ template <class Rule> struct Erased {
   static void add(void* acc, const T* x, int64_t n, int64_t first, const Param* params) {
     Rule::add(*static_cast<Acc*>(acc), x, n, first, params);
   }
+  static void add_halves(void* acc, const uint16_t* x, DType dtype, int64_t n, const Param* params) {
+    if constexpr (requires { Rule::kHalves; }) Rule::add_halves(*static_cast<Acc*>(acc), x, dtype, n, params);
+  }
   static void short_rows(const ReduceArgs& a, const T* x, int64_t i, int64_t rows) {
     for (int64_t end = i + rows; i < end; ++i, x += a.size) {
       Acc acc = Rule::empty();
@@ -261,8 +275,9 @@ template <class Rule> struct Erased {
   static void finish(const void* acc, const ReduceArgs& a, int64_t i, int64_t n) {
     for (int64_t j = 0; j < n; ++j) Rule::finish(static_cast<const Acc*>(acc)[j], a, i + j);
   }
-  static constexpr RuleOf<T> rule = {sizeof(Acc), Rule::kRows, Rule::kCost, empty, add,
-                                     short_rows,  rows,        gather,      merge, finish};
+  static constexpr RuleOf<T> rule = {
+      sizeof(Acc), Rule::kRows, Rule::kCost, empty, add,   requires { Rule::kHalves; } ? add_halves : nullptr,
+      short_rows,  rows,        gather,      merge, finish};
 };
 template <class Rule> void reduce(const ReduceArgs& a) { reduce_any(a, Erased<Rule>::rule); }
 

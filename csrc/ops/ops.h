@@ -144,6 +144,9 @@ Tensor sum(const Tensor& t, OptDims dims = {}, bool keepdim = false, std::option
 Tensor mean(const Tensor& t, OptDims dims = {}, bool keepdim = false, std::optional<DType> dtype = {});
 Tensor prod(const Tensor& t, std::optional<int64_t> dim = {}, bool keepdim = false, std::optional<DType> dtype = {});
 Tensor amax(const Tensor& t, OptDims dims, bool keepdim, bool minimum = false);
+// Nothing where there is no kernel, or a gradient is wanted: the caller composes then.
+std::optional<std::pair<Tensor, Tensor>> aminmax(const Tensor& t, OptDims dims, bool keepdim);
+std::optional<Tensor> nansum(const Tensor& t, OptDims dims, bool keepdim, std::optional<DType> dtype);
 Tensor extremum(const Tensor& t, bool minimum);  // max(), min() of all elements
 std::pair<Tensor, Tensor> extremum_dim(const Tensor& t, int64_t dim, bool keepdim, bool minimum);
 Tensor arg_extremum(const Tensor& t, std::optional<int64_t> dim, bool keepdim, bool minimum);
@@ -158,6 +161,7 @@ Tensor softmax(const Tensor& t, int64_t dim, std::optional<DType> dtype, bool lo
 Tensor cumulative(const Tensor& t, int64_t dim, Row op, std::optional<DType> dtype, bool reverse = false);
 std::pair<Tensor, Tensor> cumulative_extremum(const Tensor& t, int64_t dim, bool minimum);
 Tensor layer_norm(const Tensor& t, Dims shape, const Tensor& weight, const Tensor& bias, double eps);
+Tensor rms_norm(const Tensor& t, Dims shape, const Tensor& weight, double eps);  // on the CPU
 
 // ---- pairs.cpp: without gradients, Float32 or Float64
 bool have_pairs(const Tensor& t);

@@ -1,85 +1,69 @@
-// Reductions: dims -> (outer, size, inner) -> kernel, and their gradients.
+// Reductions: dims -> (outer, size, inner) (reduce_layout.h) -> kernel, and their gradients.
 //
 // One node class serves all of them; ReduceNode::apply has one short case for each formula, built from recorded ops so
 // that the gradient can be differentiated again.
 #include <cmath>
 
 #include "ops/autocast.h"
+#include "ops/reduce_layout.h"
 #include "ops/words.h"
 
 namespace fg {
 
 namespace {
 
-struct DimMask {
-  uint64_t bits = 0;
-  int count = 0;
-  bool has(int d) const { return bits >> d & 1; }
-};
-
-DimMask mask_of(const Tensor& t, const OptDims& dims, const char* op) {
-  DimMask mask;
-  if (!dims || dims->n == 0) {
-    mask.bits = t.dim() == 64 ? ~uint64_t{0} : (uint64_t{1} << t.dim()) - 1;
-    mask.count = t.dim();
-    return mask;
-  }
-  for (int i = 0; i < dims->n; ++i) {
-    int d = wrap_dim((*dims)[i], t.dim(), op);
-    FG_CHECK(!mask.has(d), Runtime, op, ": dim ", d, " appears multiple times in the list of dims");
-    mask.bits |= uint64_t{1} << d;
-    ++mask.count;
-  }
-  if (t.dim() == 0) mask = {};
-  return mask;
-}
-
-DimArray kept_sizes(const Tensor& t, DimMask mask, bool keepdim) {
-  DimArray out;
-  for (int i = 0; i < t.dim(); ++i) {
-    if (!mask.has(i)) out.push(t.size(i));
-    else if (keepdim) out.push(1);
-  }
-  return out;
-}
-
-// The input as (outer, size, inner), copied when its layout does not allow it.
-struct Block {
-  Tensor t;
-  int64_t outer = 1, size = 1, inner = 1;
-};
-
-Block block_of(const Tensor& t, DimMask mask, bool order_matters) {
-  Block block;
-  if (mask.count == t.dim() && t.is_dense() && (!order_matters || t.is_contiguous())) {
-    block.t = t;
-    block.size = t.numel();
-    return block;
-  }
-  int first = 64, last = -1;
-  for (int i = 0; i < t.dim(); ++i)
-    if (mask.has(i)) first = std::min(first, i), last = std::max(last, i);
-  bool run = true;  // the reduced dimensions are neighbours, apart from those of size 1
-  for (int i = first + 1; run && i < last; ++i) run = mask.has(i) || t.size(i) == 1;
-  NoGradGuard guard;
-  if (run) {
-    block.t = contiguous(t);
-    for (int i = 0; i < t.dim(); ++i) (i < first ? block.outer : i <= last ? block.size : block.inner) *= t.size(i);
-    if (mask.count == 0) block = {block.t, t.numel(), 1, 1};
-    return block;
-  }
-  DimArray order;
-  for (int i = 0; i < t.dim(); ++i)
-    if (!mask.has(i)) order.push(i), block.outer *= t.size(i);
-  for (int i = 0; i < t.dim(); ++i)
-    if (mask.has(i)) order.push(i), block.size *= t.size(i);
-  block.t = contiguous(permute(t, order));
-  return block;
-}
-
 struct Reduced {
   Tensor value, indices;
 };
+
+// What is done to the results of `op` over some dimensions to have it over more.
+std::optional<Reduce> again(Reduce op) {
+  switch (op) {
+    case Reduce::sum_abs:
+    case Reduce::sum_pow:
+    case Reduce::count_nonzero:
+    case Reduce::nansum: return Reduce::sum;
+    case Reduce::sum:
+    case Reduce::mean:
+    case Reduce::prod:
+    case Reduce::amax:
+    case Reduce::amin:
+    case Reduce::any:
+    case Reduce::all:
+    case Reduce::norm2:
+    case Reduce::logsumexp: return op;
+    default: return {};
+  }
+}
+
+// Into what `args` point to. Where kept dimensions lie between the reduced ones, those last in memory go first, in the
+// wide type, which reads everything once; a copy in another order would be read and written.
+void reduce_into(Reduce op, const char* name, const Tensor& t, DimMask mask, ReduceArgs args) {
+  Arranged from = arrange(t, mask, args.indices != nullptr);
+  std::optional<Reduce> rest = again(op);
+  if (!from.run() && rest && t.device().is_cpu()) {
+    DimMask last = from.last_run();
+    DType wide = is_floating(t.dtype()) || is_floating(args.out_dtype) ? DType::Float64 : DType::Int64;
+    Tensor part = Tensor::empty(kept_sizes(from.t, last, true), wide, t.device());
+    ReduceArgs first = args;
+    first.out = part.mutable_data();
+    first.out_dtype = wide;
+    reduce_into(op, name, from.t, last, first);
+    args.compute = wide == DType::Float64 ? Compute::F64 : Compute::I64;
+    return reduce_into(*rest, name, part, from.mask.without(last), args);
+  }
+  Block block = block_of(from);
+  args.in = block.t.data();
+  args.in_dtype = t.dtype();
+  args.outer = block.outer;
+  args.size = block.size;
+  args.inner = block.inner;
+  ReduceFn kernel = backend(t.device()).reduce[static_cast<int>(op)][static_cast<int>(args.compute)];
+  if (!kernel)
+    fail(ErrorKind::NotImplemented, name, ": no kernel for ", dtype_name(t.dtype()), " on ", device_name(t.device()));
+  GilRelease release(t.numel());
+  kernel(args);
+}
 
 Reduced run(Reduce op, const char* name, const Tensor& t, DimMask mask, bool keepdim, Compute compute, DType out_dtype,
             bool want_value = true, bool want_indices = false, Param p = {}, Param q = {}) {
@@ -95,26 +79,15 @@ Reduced run(Reduce op, const char* name, const Tensor& t, DimMask mask, bool kee
   if (want_indices) out.indices = Tensor::empty(sizes, DType::Int64, t.device());
   const Tensor& any = want_value ? out.value : out.indices;
   if (any.numel() == 0) return out;
-  bool order_matters = want_indices;
-  Block block = block_of(t, mask, order_matters);
-  ReduceArgs args;
+  ReduceArgs args = {};
   args.out = want_value ? out.value.mutable_data() : nullptr;
   args.indices = want_indices ? out.indices.mutable_data<int64_t>() : nullptr;
-  args.in = block.t.data();
-  args.in_dtype = t.dtype();
   args.out_dtype = out_dtype;
   args.compute = compute;
-  args.outer = block.outer;
-  args.size = block.size;
-  args.inner = block.inner;
   args.params[0] = p;
   args.params[1] = q;
   args.stream = Storage::current_stream(t.device());
-  ReduceFn kernel = backend(t.device()).reduce[static_cast<int>(op)][static_cast<int>(compute)];
-  if (!kernel)
-    fail(ErrorKind::NotImplemented, name, ": no kernel for ", dtype_name(t.dtype()), " on ", device_name(t.device()));
-  GilRelease release(t.numel());
-  kernel(args);
+  reduce_into(op, name, t, mask, args);
   return out;
 }
 
@@ -336,6 +309,17 @@ Tensor sum(const Tensor& t_in, OptDims dims, bool keepdim, std::optional<DType> 
   return r;
 }
 
+bool have_reduction(Reduce op, const Tensor& t) {
+  return !is_complex(t.dtype()) && !should_record(t) &&
+         backend(t.device()).reduce[static_cast<int>(op)][static_cast<int>(compute_of(t.dtype()))];
+}
+
+std::optional<Tensor> nansum(const Tensor& t, OptDims dims, bool keepdim, std::optional<DType> dtype) {
+  DType out = sum_dtype(t.dtype(), dtype);
+  if (!is_floating(t.dtype()) || !is_floating(out) || !have_reduction(Reduce::nansum, t)) return {};
+  return run(Reduce::nansum, "nansum", t, mask_of(t, dims, "nansum"), keepdim, sum_compute(t.dtype(), out), out).value;
+}
+
 Tensor mean(const Tensor& t_in, OptDims dims, bool keepdim, std::optional<DType> dtype) {
   DimMask mask = mask_of(t_in, dims, "mean");
   DType out = dtype.value_or(t_in.dtype());
@@ -386,6 +370,24 @@ Tensor amax(const Tensor& t, OptDims dims, bool keepdim, bool minimum) {
   if (dims && dims->n) check_not_empty(t, mask, name);
   else check_any(t, name);
   return evenly(t, mask, keepdim, minimum, name, minimum ? "AminBackward0" : "AmaxBackward0", false);
+}
+
+std::optional<std::pair<Tensor, Tensor>> aminmax(const Tensor& t, OptDims dims, bool keepdim) {
+  if (!have_reduction(Reduce::aminmax, t)) return {};
+  DimMask mask = mask_of(t, dims, "aminmax");
+  if (dims && dims->n) check_not_empty(t, mask, "aminmax");
+  else check_any(t, "aminmax");
+  DimArray sizes = kept_sizes(t, mask, keepdim);
+  Tensor low = Tensor::empty(sizes, t.dtype(), t.device()), high = Tensor::empty(sizes, t.dtype(), t.device());
+  if (low.numel() == 0) return std::pair(low, high);
+  ReduceArgs args = {};
+  args.out = low.mutable_data();
+  args.out2 = high.mutable_data();
+  args.out_dtype = t.dtype();
+  args.compute = compute_of(t.dtype());
+  args.stream = Storage::current_stream(t.device());
+  reduce_into(Reduce::aminmax, "aminmax", t, mask, args);
+  return std::pair(low, high);
 }
 
 Tensor extremum(const Tensor& t, bool minimum) {

@@ -197,7 +197,7 @@ std::pair<Tensor, Tensor> cumulative_extremum(const Tensor& t, int64_t dim, bool
   return {out, indices};
 }
 
-// ---- layer norm
+// ---- layer norm, and rms norm: the same without a mean
 
 namespace {
 
@@ -206,20 +206,20 @@ struct LayerNormNode final : Node {
   int dims;  // how many trailing dimensions are normalised
   double eps;
   Saved x, weight, mean_, rstd;
-  bool has_weight;
-  const char* name() const override { return "NativeLayerNormBackward0"; }
+  bool has_weight, rms;
+  const char* name() const override { return rms ? "FusedRmsNormBackward0" : "NativeLayerNormBackward0"; }
   void release_saved() override { x.clear(), weight.clear(), mean_.clear(), rstd.clear(); }
 
   void apply(Tensor* g_in, Tensor* gx) override {
     Tensor g = g_in[0], input = x.unpack(this), w = has_weight ? weight.unpack(this) : Tensor();
     if (records_gradient()) return recorded(g, input, w, gx);
     Tensor gc = plain_contiguous(g), xc = plain_contiguous(input), wc = w.defined() ? plain_contiguous(w) : w;
-    Tensor m = mean_.unpack(this), r = rstd.unpack(this);
+    Tensor m = rms ? Tensor() : mean_.unpack(this), r = rstd.unpack(this);
     LayerNormArgs args{};
     args.in = xc.data();
     args.grad = gc.data();
     args.weight = wc.defined() ? wc.data() : nullptr;
-    args.mean = m.mutable_data();
+    args.mean = rms ? nullptr : m.mutable_data();
     args.rstd = r.mutable_data();
     args.dtype = xc.dtype();
     args.outer = outer;
@@ -246,21 +246,18 @@ struct LayerNormNode final : Node {
   void recorded(const Tensor& g, const Tensor& input, const Tensor& w, Tensor* gx) {
     DimArray last, first;
     for (int i = 0; i < input.dim(); ++i) (i < input.dim() - dims ? first : last).push(i);
-    Tensor centered = input - mean(input, last, true);
+    Tensor centered = rms ? input : input - mean(input, last, true);
     Tensor r = unary(Op::rsqrt, mean(centered * centered, last, true) + eps);
     Tensor hat = centered * r;
     Tensor gw = w.defined() ? g * w : g;
-    if (wants(0)) gx[0] = r * (gw - mean(gw, last, true) - hat * mean(gw * hat, last, true));
+    Tensor rest = rms ? gw : gw - mean(gw, last, true);
+    if (wants(0)) gx[0] = r * (rest - hat * mean(gw * hat, last, true));
     if (wants(1)) gx[1] = first.n ? sum(g * hat, first) : g * hat;
     if (wants(2)) gx[2] = first.n ? sum(g, first) : g;
   }
 };
 
-}  // namespace
-
-Tensor layer_norm(const Tensor& t, Dims shape, const Tensor& weight, const Tensor& bias, double eps) {
-  if (autocasting_cuda(t))
-    return without_autocast([&] { return layer_norm(to_float(t), shape, to_float(weight), to_float(bias), eps); });
+Tensor norm(const Tensor& t, Dims shape, const Tensor& weight, const Tensor& bias, double eps, bool rms) {
   FG_CHECK(!shape.empty(), Runtime,
            "Expected normalized_shape to be at least 1-dimensional, i.e., containing at least one "
            "element, but got normalized_shape = []");
@@ -294,7 +291,7 @@ Tensor layer_norm(const Tensor& t, Dims shape, const Tensor& weight, const Tenso
     args.in = x.data();
     args.weight = wc.defined() ? wc.data() : nullptr;
     args.bias = bc.defined() ? bc.data() : nullptr;
-    args.mean = m.mutable_data();
+    args.mean = rms ? nullptr : m.mutable_data();
     args.rstd = r.mutable_data();
     args.dtype = x.dtype();
     args.outer = outer;
@@ -307,14 +304,26 @@ Tensor layer_norm(const Tensor& t, Dims shape, const Tensor& weight, const Tenso
   if (should_record(t, weight, bias)) {
     auto node = make_node<LayerNormNode>(t, weight, bias);
     node->outer = outer, node->size = size, node->dims = n, node->eps = eps;
-    node->has_weight = weight.defined();
+    node->has_weight = weight.defined(), node->rms = rms;
     node->x.save(t);
     if (weight.defined()) node->weight.save(weight);
-    node->mean_.save(m);
+    if (!rms) node->mean_.save(m);
     node->rstd.save(r);
     set_history(out, node);
   }
   return out;
+}
+
+}  // namespace
+
+Tensor layer_norm(const Tensor& t, Dims shape, const Tensor& weight, const Tensor& bias, double eps) {
+  if (autocasting_cuda(t))
+    return without_autocast([&] { return layer_norm(to_float(t), shape, to_float(weight), to_float(bias), eps); });
+  return norm(t, shape, weight, bias, eps, false);
+}
+
+Tensor rms_norm(const Tensor& t, Dims shape, const Tensor& weight, double eps) {
+  return norm(t, shape, weight, {}, eps, true);
 }
 
 }  // namespace fg

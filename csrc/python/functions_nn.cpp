@@ -79,6 +79,8 @@ constexpr FunctionDef defs[] = {
        return wrap(layer_norm(c.tensor(0), c.dims(1), c.tensor_or_none(2), c.tensor_or_none(3), c.number(4, 1e-5)));
      },
      nullptr},
+    {"_rms_norm", kFunction, "input, normalized_shape, weight, eps",
+     [](Call& c) { return wrap(rms_norm(c.tensor(0), c.dims(1), c.tensor_or_none(2), c.number(3, 0))); }, nullptr},
     {"nll_loss", kFunction, "input, target, weight=None, reduction=1, ignore_index=-100",
      [](Call& c) {
        return wrap(nll_loss(c.tensor(0), c.tensor(1), c.tensor_or_none(2), reduction_of(c, 3), c.integer(4, -100)));

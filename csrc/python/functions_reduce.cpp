@@ -219,6 +219,18 @@ constexpr FunctionDef defs[] = {
        return wrap(bag_sums(weight, c.tensor(1), c.tensor(2), c.boolean(3, false)));
      },
      nullptr},
+    {"_nansum", kFunction, "input, dim=None, keepdim=False, dtype=None",
+     [](Call& c) {
+       return wrap(nansum(c.tensor(0), reduce_dims(c, 1), c.boolean(2, false), c.opt_dtype(3)).value_or(Tensor()));
+     },
+     nullptr},
+    {"_aminmax", kFunction, "input, dim=(), keepdim=False",
+     [](Call& c) {
+       auto both = aminmax(c.tensor(0), reduce_dims(c, 1), c.boolean(2, false));
+       if (!both) Py_RETURN_NONE;
+       return wrap_list({both->first, both->second});
+     },
+     nullptr},
     {"_distances", kFunction, "x1, x2, p, triangle",
      [](Call& c) {
        const Tensor &a = c.tensor(0), &b = c.tensor(1);

@@ -126,20 +126,33 @@ def nonzero_static(input, *, size, fill_value=-1):
 
 # ---- counts
 
+def _counts(place, size):
+    """How often 0, 1 ... size - 1 occur in a line of int64: a few parts side by side, each with counts of its own."""
+    n, parts = place.numel(), 4
+    if n < 64 * size or n < 1 << 16 or place.device.type != "cpu":
+        return place.new_zeros(size).scatter_add_(0, place, _C.ones_like(place))
+    whole = n // parts * parts
+    ones = place.new_ones(n)
+    counts = place.new_zeros(parts, size)
+    counts.scatter_add_(1, place[:whole].view(parts, -1), ones[:whole].view(parts, -1))
+    return counts.sum(0).scatter_add_(0, place[whole:], ones[whole:])
+
+
 def bincount(input, weights=None, minlength=0):
     """Return how often each of 0, 1, 2 ... occurs, or the sum of the weights there."""
     if input.dtype.is_floating_point or input.dtype == _C.bool:
         raise NotImplementedError(f"bincount: not implemented for {input.dtype}, only for integers")
     if minlength < 0:
         raise RuntimeError("minlength should be >= 0")
-    if input.dim() != 1 or (input.numel() and int(input.min()) < 0):
+    low, high = input.aminmax() if input.numel() else (0, -1)
+    if input.dim() != 1 or int(low) < 0:
         raise RuntimeError("bincount only supports 1-d non-negative integral inputs.")
     if weights is not None and weights.shape != input.shape:
         raise RuntimeError("weights should be 1-d and have the same length as input")
-    size = max(minlength, int(input.max()) + 1 if input.numel() else 0)
+    size = max(minlength, int(high) + 1)
     if weights is None:
-        weights = _C.ones(input.shape, dtype=_C.int64, device=input.device)
-    elif weights.dtype != _C.float32:
+        return _counts(input.to(_C.int64), size)
+    if weights.dtype != _C.float32:
         weights = weights.to(_C.float64)
     return weights.new_zeros(size).scatter_add_(0, input.to(_C.int64), weights.detach())
 
@@ -165,11 +178,12 @@ def histc(input, bins=100, min=0, max=0, *, out=None):
     low, high = _limits(x, min, max, "histc")
     if low == high:
         low, high = low - 1, high + 1
-    x = x[(x >= low) & (x <= high)]
     place = ((x - low) * (bins / (high - low)) if x.dtype == _C.float64 else
-             (x.float() - low) * bins / (high - low)).to(_C.int64).clamp(max=bins - 1)
-    counts = _C.zeros(bins, dtype=_C.int64, device=x.device).scatter_add_(0, place, _C.ones_like(place))
-    return done(counts.to(input.dtype), out)
+             (x.float() - low) * bins / (high - low)).to(_C.int64).clamp(0, bins - 1)
+    inside = (x >= low) & (x <= high)
+    if not bool(inside.all()):
+        place = _C.where(inside, place, bins)
+    return done(_counts(place, bins + 1)[:bins].to(input.dtype), out)
 
 
 def _check_histogram(input, weight):

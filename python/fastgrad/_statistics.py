@@ -22,11 +22,26 @@ ALIASES = {
 
 # ---- comparison
 
+_PIECE = 1 << 17
+
+
+def _pieces(a, b):
+    """Both cut alike into parts whose intermediate results stay in the cache; whole where the layouts differ."""
+    n = a.numel()
+    if (n <= 2 * _PIECE or a.shape != b.shape or not (a.is_contiguous() and b.is_contiguous())
+            or a.device.type != "cpu"):
+        yield a, b
+        return
+    a, b = a.detach().view(-1), b.detach().view(-1)
+    for i in range(0, n, _PIECE):
+        yield a[i:i + _PIECE], b[i:i + _PIECE]
+
+
 def equal(input, other):
     """Whether two tensors have the same shape and equal elements."""
     if input.device != other.device:
         raise RuntimeError(f"Expected all tensors to be on the same device, but got {input.device} and {other.device}")
-    return input.shape == other.shape and bool((input == other).all())
+    return input.shape == other.shape and all(bool((a == b).all()) for a, b in _pieces(input, other))
 
 
 def isclose(input, other, rtol=1e-05, atol=1e-08, equal_nan=False):
@@ -61,7 +76,7 @@ def _type(t):
 
 def allclose(input, other, rtol=1e-05, atol=1e-08, equal_nan=False):
     """Whether `isclose` holds for all elements."""
-    return bool(isclose(input, other, rtol, atol, equal_nan).all())
+    return all(bool(isclose(a, b, rtol, atol, equal_nan).all()) for a, b in _pieces(input, other))
 
 
 def is_nonzero(input):
@@ -104,14 +119,19 @@ def aminmax(input, *, dim=None, keepdim=False, out=None):
         raise RuntimeError(
             "aminmax(): cannot compute aminmax over an empty dimension as the operation has no identity.")
     dims = () if dim is None else dim
-    return named("aminmax", ("min", "max"))((input.amin(dims, keepdim), input.amax(dims, keepdim)))
+    both = _C._aminmax(input, dims, keepdim)
+    return named("aminmax", ("min", "max"))(both or (input.amin(dims, keepdim), input.amax(dims, keepdim)))
 
 
 def nansum(input, dim=None, keepdim=False, *, dtype=None, out=None):
     """Return the sum with NaN counted as 0."""
     refuse_complex("nansum", input)
-    x = _C._nan_to_num(input, 0.0, math.inf) if input.dtype.is_floating_point else input
-    return done(x.sum(dim, keepdim, dtype=out.dtype if dtype is None and out is not None else dtype), out)
+    dtype = out.dtype if dtype is None and out is not None else dtype
+    total = _C._nansum(input, dim, keepdim, dtype)
+    if total is None:
+        x = _C._nan_to_num(input, 0.0, math.inf) if input.dtype.is_floating_point else input
+        total = x.sum(dim, keepdim, dtype=dtype)
+    return done(total, out)
 
 
 def nanmean(input, dim=None, keepdim=False, *, dtype=None, out=None):

@@ -1,8 +1,9 @@
-// Layer norm over the last `size` elements of (outer, size), and its gradients. A row is gone over in blocks that fit
-// L1, so that its three passes read memory once when the row is not long.
+// Layer norm and rms norm over the last `size` elements of (outer, size), and its gradients. A row is gone over in
+// blocks that fit L1, so that its three passes read memory once when the row is not long.
 //
 //   xh = (x - mean) * rstd        out = xh * weight + bias
 //   gx = rstd * (gw - mean(gw) - xh * mean(gw * xh))      gw = g * weight
+//   without a.mean, as rms norm: the mean is taken as 0, and mean(gw) falls away
 //   gweight = sum of g * xh over rows, gbias = sum of g   by blocks of rows, whose partial sums meet in their order
 #include "cpu/lines.h"
 
@@ -38,18 +39,18 @@ template <class T> void norm_rows(const LayerNormArgs& a, int64_t begin, int64_t
   for (int64_t row = begin; row < end; ++row) {
     const int64_t base = row * a.size;
     double sum = 0, squares = 0;
-    for (int64_t i = 0; i < a.size; i += kBlock) {
+    for (int64_t i = 0; a.mean && i < a.size; i += kBlock) {
       const int64_t n = smaller(kBlock, a.size - i);
       sum += fold_block<T>(x.at(base + i, n), n, 0, [](V p) { return p; }, plus);
     }
     const T mean = static_cast<T>(sum / static_cast<double>(a.size));
     for (int64_t i = 0; i < a.size; i += kBlock) {
       const int64_t n = smaller(kBlock, a.size - i);
-      const T* from = a.size <= kBlock && !stored ? x.buffer : x.at(base + i, n);
+      const T* from = a.mean && a.size <= kBlock && !stored ? x.buffer : x.at(base + i, n);
       squares += fold_block<T>(from, n, 0, [mean](V p) { return (p - mean) * (p - mean); }, plus);
     }
     const T rstd = static_cast<T>(1 / sqrt(squares / static_cast<double>(a.size) + a.eps));
-    static_cast<T*>(a.mean)[row] = mean;
+    if (a.mean) static_cast<T*>(a.mean)[row] = mean;
     static_cast<T*>(a.rstd)[row] = rstd;
     for (int64_t i = 0; i < a.size; i += kBlock) {
       const int64_t n = smaller(kBlock, a.size - i);
@@ -86,7 +87,7 @@ void gradient_rows(const LayerNormArgs& a, int64_t begin, int64_t end, T* weight
   alignas(64) T buffer[kBlock];
   for (int64_t row = begin; row < end; ++row) {
     const int64_t base = row * a.size;
-    const T mean = static_cast<const T*>(a.mean)[row], rstd = static_cast<const T*>(a.rstd)[row];
+    const T mean = a.mean ? static_cast<const T*>(a.mean)[row] : 0, rstd = static_cast<const T*>(a.rstd)[row];
     double sum = 0, sum_xh = 0;
     for (int64_t i = 0; i < a.size; i += kBlock) {
       const int64_t n = smaller(kBlock, a.size - i);
@@ -104,7 +105,7 @@ void gradient_rows(const LayerNormArgs& a, int64_t begin, int64_t end, T* weight
       sum_xh += total(sums_xh);
     }
     if (!a.gx) continue;
-    const T mean_gw = static_cast<T>(sum / static_cast<double>(a.size));
+    const T mean_gw = a.mean ? static_cast<T>(sum / static_cast<double>(a.size)) : 0;
     const T mean_gw_xh = static_cast<T>(sum_xh / static_cast<double>(a.size));
     for (int64_t i = 0; i < a.size; i += kBlock) {
       const int64_t n = smaller(kBlock, a.size - i);

@@ -29,12 +29,15 @@ template <class Row, class T_> struct Simple {
   }
   FG_INLINE static Acc empty() { return static_cast<Acc>(Row::template identity<T>()); }
   FG_INLINE static void merge(Acc& acc, Acc later) { acc = Row::meet(acc, later); }
-  [[gnu::noinline]] static void add(Acc& acc, const T* x, int64_t n, int64_t, const Param* params) {
+  template <class Source> FG_INLINE static void add_source(Acc& acc, Source x, int64_t n, const Param* params) {
     const V p = parameter(params);
-    const T block = fold_block<T>(
+    const T block = fold_source<T>(
         x, n, Row::template identity<T>(), [p](V a) { return Row::map(a, p); },
         [](V a, V b) { return Row::meet(a, b); });
     acc = Row::meet(acc, static_cast<Acc>(block));
+  }
+  [[gnu::noinline]] static void add(Acc& acc, const T* x, int64_t n, int64_t, const Param* params) {
+    add_source(acc, Stored<T>{x}, n, params);
   }
   FG_INLINE static void finish(Acc acc, const ReduceArgs& a, int64_t i) {
     const Acc result = Row::finish(acc, static_cast<Acc>(a.size));
@@ -65,6 +68,14 @@ template <class Row, class T_> struct Simple {
   }
   FG_INLINE static Acc get(const State& state, int64_t j, int64_t, int64_t, int64_t) {
     return static_cast<Acc>(state.sum[j]);
+  }
+};
+
+template <class Row> struct SimpleFloat : Simple<Row, float> {
+  static constexpr bool kHalves = true;
+  static void add_halves(double& acc, const uint16_t* x, DType dtype, int64_t n, const Param* params) {
+    if (dtype == DType::Float16) Simple<Row, float>::add_source(acc, StoredHalf<DType::Float16>{x}, n, params);
+    else Simple<Row, float>::add_source(acc, StoredHalf<DType::BFloat16>{x}, n, params);
   }
 };
 
@@ -153,6 +164,63 @@ template <bool largest, class T_> struct Extremum {
   }
 };
 
+// ---- both extrema ---------------------------------------------------------------------------------------------------
+template <class T_> struct AMinMax {
+  using T = T_;
+  using V = Vec<T>;
+  struct Acc {
+    T low, high;
+  };
+  static constexpr int64_t kRows = int64_t{1} << 30;
+  static constexpr double kCost = 0.02 * sizeof(T);
+
+  FG_INLINE static Acc empty() { return {highest<T>(), lowest<T>()}; }
+  FG_INLINE static void merge(Acc& acc, Acc later) {
+    acc.low = later.low < acc.low || later.low != later.low ? later.low : acc.low;
+    acc.high = later.high > acc.high || later.high != later.high ? later.high : acc.high;
+  }
+  FG_INLINE static void finish(Acc acc, const ReduceArgs& a, int64_t i) {
+    store_one<T>(a.out, a.out_dtype, i, acc.low);
+    store_one<T>(a.out2, a.out_dtype, i, acc.high);
+  }
+  [[gnu::noinline]] static void add(Acc& acc, const T* x, int64_t n, int64_t, const Param*) {
+    const auto same = [](V a) { return a; };
+    merge(acc, {fold_block<T>(x, n, highest<T>(), same, [](V a, V b) { return min(a, b); }),
+                fold_block<T>(x, n, lowest<T>(), same, [](V a, V b) { return max(a, b); })});
+  }
+
+  struct State {
+    T low[kTile<T>], high[kTile<T>];
+  };
+  template <int count> FG_INLINE static void some_rows(State& state, const T* x, int64_t stride, int64_t n) {
+    each_vector<T>(n, [&](int64_t i, int64_t m) {
+      V low = V::load(state.low + i), high = V::load(state.high + i);
+#pragma GCC unroll 4
+      for (int k = 0; k < count; ++k) {
+        const V a = load_part(x + k * stride + i, m);
+        low = min(low, a);
+        high = max(high, a);
+      }
+      store_part(state.low + i, m, low);
+      store_part(state.high + i, m, high);
+    });
+  }
+  static void rows(State& state, const T* x, int64_t stride, int64_t rows, int64_t n, int64_t row, const Param*) {
+    int64_t k = 0;
+    if (row == 0) {
+      memcpy(state.low, x, static_cast<size_t>(n) * sizeof(T));
+      memcpy(state.high, x, static_cast<size_t>(n) * sizeof(T));
+      k = 1;
+    }
+    for (; k + 4 <= rows; k += 4) some_rows<4>(state, x + k * stride, stride, n);
+    for (; k < rows; ++k) some_rows<1>(state, x + k * stride, stride, n);
+  }
+  FG_INLINE static Acc get(const State& state, int64_t j, int64_t count, int64_t, int64_t) {
+    if (count == 0) return empty();
+    return {state.low[j], state.high[j]};
+  }
+};
+
 // ---- var and std: always in double ----------------------------------------------------------------------------------
 struct Moments {
   using T = double;
@@ -190,8 +258,28 @@ struct Moments {
   struct State {
     double mean[kTile<double>], squares[kTile<double>];
   };
+  // Four rows by their own mean, then joined to the state; what is left row by row.
   static void rows(State& state, const double* x, int64_t stride, int64_t rows, int64_t n, int64_t row, const Param*) {
-    for (int64_t k = 0; k < rows; ++k, ++row, x += stride) {
+    int64_t k = 0;
+    for (; k + 4 <= rows; k += 4, row += 4, x += 4 * stride) {
+      const double seen = static_cast<double>(row);
+      const VD share = 4 / (seen + 4), cross = seen * (4 / (seen + 4));
+      each_vector<double>(n, [&](int64_t i, int64_t m) {
+        const VD a = load_part(x + i, m), b = load_part(x + stride + i, m);
+        const VD c = load_part(x + 2 * stride + i, m), d = load_part(x + 3 * stride + i, m);
+        VD mean = ((a + b) + (c + d)) * 0.25;
+        VD squares =
+            ((a - mean) * (a - mean) + (b - mean) * (b - mean)) + ((c - mean) * (c - mean) + (d - mean) * (d - mean));
+        if (row > 0) {
+          const VD before = VD::load(state.mean + i), apart = mean - before;
+          mean = before + apart * share;
+          squares = VD::load(state.squares + i) + (squares + apart * apart * cross);
+        }
+        store_part(state.mean + i, m, mean);
+        store_part(state.squares + i, m, squares);
+      });
+    }
+    for (; k < rows; ++k, ++row, x += stride) {
       if (row == 0) {
         memcpy(state.mean, x, static_cast<size_t>(n) * sizeof(double));
         for (int64_t i = 0; i < n; ++i) state.squares[i] = x[i] - x[i];  // 0, or NaN when x is not finite
@@ -280,8 +368,8 @@ void fill_reduce(Backend& table) {
   constexpr int i32 = static_cast<int>(Compute::I32), i64 = static_cast<int>(Compute::I64);
 #define FG_ENTRY(name, compute) table.reduce[static_cast<int>(Reduce::name)][compute]
 #define REDUCE_WIDE(name, ...) FG_ENTRY(name, f32) = FG_ENTRY(name, f64) = reduce<Simple<name##_row, double>>;
-#define REDUCE_FLOAT(name, ...)                            \
-  FG_ENTRY(name, f32) = reduce<Simple<name##_row, float>>; \
+#define REDUCE_FLOAT(name, ...)                          \
+  FG_ENTRY(name, f32) = reduce<SimpleFloat<name##_row>>; \
   FG_ENTRY(name, f64) = reduce<Simple<name##_row, double>>;
 #define REDUCE(name, ...) \
   REDUCE_FLOAT(name)      \
@@ -291,6 +379,9 @@ void fill_reduce(Backend& table) {
   fill_extremum<double>(table, Compute::F64);
   fill_extremum<int64_t>(table, Compute::I32);
   fill_extremum<int64_t>(table, Compute::I64);
+  FG_ENTRY(aminmax, f32) = reduce<AMinMax<float>>;
+  FG_ENTRY(aminmax, f64) = reduce<AMinMax<double>>;
+  FG_ENTRY(aminmax, i32) = FG_ENTRY(aminmax, i64) = reduce<AMinMax<int64_t>>;
   FG_ENTRY(var, f32) = FG_ENTRY(var, f64) = reduce<Moments>;
   FG_ENTRY(logsumexp, f32) = reduce<LogSumExp<float>>;
   FG_ENTRY(logsumexp, f64) = reduce<LogSumExp<double>>;

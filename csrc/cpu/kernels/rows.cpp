@@ -2,6 +2,7 @@
 // scan.cpp, layer norm in layer_norm.cpp.
 //
 //   short rows  inner == 1: largest element; exp into a buffer in L1 with the sum; scale. One read
+//   tiny rows   inner == 1, a cache line at most: many side by side
 //   columns     inner > 1: a tile of columns is read twice: online (largest, sum), or the sum of a gradient; then the
 //               result is written.
 //               Rows too long for L1 are columns of inner == 1: `fold` of them side by side (see reduce_loops.h)
@@ -123,6 +124,52 @@ template <class T, bool is_log, bool is_gradient> void short_rows(const RowArgs&
       if (!stored) store_line(a.out, a.dtype, at, a.size, y);
     }
     if (stream) stream_fence();
+  });
+}
+
+// ---- tiny rows: many of them are turned into columns, a vector takes as many rows as it has lanes
+// --------------------
+template <class T, bool is_log, bool is_gradient> void tiny_rows(const RowArgs& a) {
+  using V = Vec<T>;
+  using Item = typename Lane<T>::Unsigned;
+  constexpr int64_t kRows = kBlock / kTinyRow<T>;
+  const int width = static_cast<int>(a.size);
+  const int64_t rows = larger(1, kSegment / 2 / (a.size * kRows)) * kRows;
+  for_chunks(ceil_divide(a.outer, rows), 0.3 * static_cast<double>(a.outer * a.size), [&](int64_t chunk) {
+    alignas(64) T line[kBlock], x[kBlock] = {}, g[kBlock] = {};
+    for (int64_t i = chunk * rows; i < smaller(a.outer, (chunk + 1) * rows); i += kRows) {
+      const int64_t n = smaller(kRows, a.outer - i), at = i * a.size;
+      const auto turn = [&](const void* in, T* to) {
+        const T* from = load_line<T>(in, a.dtype, at, n * a.size, line);
+        gather_tile_items<Item>(to, kRows, from, a.size, 1, static_cast<int>(n), width);
+      };
+      turn(a.in, x);
+      if (is_gradient) turn(a.grad, g);
+      for (int64_t j = 0; j < n; j += V::N) {
+        const auto each_row = [&](const auto& f) {
+          for (int64_t k = 0; k < width; ++k) f(x + k * kRows + j, g + k * kRows + j);
+        };
+        V sum = 0;
+        if constexpr (is_gradient) {
+          each_row([&](T* y, T* gy) { sum = sum + (is_log ? V::load(gy) : V::load(gy) * V::load(y)); });
+          each_row([&](T* y, T* gy) { gradient_of<T, is_log>(V::load(y), V::load(gy), sum).store(y); });
+        } else {
+          V top = lowest<T>();
+          each_row([&](T* y, T*) { top = max(top, V::load(y)); });
+          each_row([&](T* y, T*) {
+            const V e = exp_or_zero(V::load(y) - top);
+            sum = sum + e;
+            if (!is_log) e.store(y);
+          });
+          const Mask<T> finite = top - top == 0;
+          const V last = where(finite, is_log ? log(sum) : 1 / sum, kNan<T>);
+          each_row([&](T* y, T*) { (is_log ? V::load(y) - top - last : V::load(y) * last).store(y); });
+        }
+      }
+      T* y = a.dtype == kStored<T> ? static_cast<T*>(a.out) + at : line;
+      gather_tile_items<Item>(y, a.size, x, kRows, 1, width, static_cast<int>(n));
+      if (y == line) store_line(a.out, a.dtype, at, n * a.size, line);
+    }
   });
 }
 
@@ -249,7 +296,8 @@ template <class T, bool is_log, bool is_gradient> void columns(const RowArgs& a)
 template <bool is_log, bool is_gradient> void softmax_like(const RowArgs& a) {
   if (a.outer == 0 || a.size == 0 || a.inner == 0) return;
   const auto run = [&]<class T>(T) {
-    if (a.inner == 1 && a.size <= kRow<T>) short_rows<T, is_log, is_gradient>(a);
+    if (a.inner == 1 && a.size <= kTinyRow<T> && a.outer >= Vec<T>::N) tiny_rows<T, is_log, is_gradient>(a);
+    else if (a.inner == 1 && a.size <= kRow<T>) short_rows<T, is_log, is_gradient>(a);
     else columns<T, is_log, is_gradient>(a);
   };
   if (a.dtype == DType::Float64) run(double{});

@@ -64,7 +64,19 @@ template <class Rule, class D, bool reverse> void scan_rows(const RowArgs& a) {
   const int64_t rows = larger(1, kSegment / 2 / a.size);
   for_chunks(ceil_divide(a.outer, rows), 0.5 * static_cast<double>(a.outer * a.size), [&](int64_t chunk) {
     alignas(64) D line[kBlock];
-    for (int64_t i = chunk * rows; i < smaller(a.outer, (chunk + 1) * rows); ++i) {
+    const int64_t end = smaller(a.outer, (chunk + 1) * rows);
+    if (a.size <= kBlock / 2 && a.dtype != kStored<D>) {  // as many short rows as fit are converted at a time
+      const int64_t batch = kBlock / a.size;
+      for (int64_t i = chunk * rows; i < end; i += batch) {
+        const int64_t n = smaller(batch, end - i);
+        load_converted(a.in, a.dtype, i * a.size, n * a.size, line);
+        for (int64_t k = 0; k < n; ++k)
+          scan_block<Rule, D, reverse>(line + k * a.size, line + k * a.size, a.size, Rule::kIdentity);
+        store_line(a.out, a.dtype, i * a.size, n * a.size, line);
+      }
+      return;
+    }
+    for (int64_t i = chunk * rows; i < end; ++i) {
       D carry = Rule::kIdentity;
       for (int64_t done = 0; done < a.size; done += kBlock) {
         const int64_t n = smaller(kBlock, a.size - done);
