@@ -61,6 +61,7 @@ FG_DIRECT(div_row)
 FG_DIRECT(sqrt_row)
 FG_DIRECT(rsqrt_row)
 FG_DIRECT(reciprocal_row)
+FG_DIRECT(nan_to_num_row)
 #undef FG_DIRECT
 
 template <class Row, class T> void forward(const Iter& iter) {
@@ -69,7 +70,7 @@ template <class Row, class T> void forward(const Iter& iter) {
                                       kComputeFor<T>,
                                       false,
                                       false,
-                                      is_float_section(Row::section),
+                                      false,
                                       half_forward_kernel<Row, Float16Bits>,
                                       half_forward_kernel<Row, BFloat16Bits>};
     run(iter, kernel);
