@@ -142,3 +142,12 @@ op(
     *CHANNELS,
     mode=forward_backward,
 )
+
+SAMPLED = signed(8, 32, 64, 64), signed(8, 64, 64, 2, low=-1.1, high=1.1)
+for mode in ("bilinear", "nearest", "bicubic"):
+
+    def sample(m, x, grid, mode=mode):
+        return m.nn.functional.grid_sample(x, grid, mode, align_corners=False)
+
+    op("convolution", f"grid_sample_{mode}", sample, *SAMPLED)
+    op("convolution", f"grid_sample_{mode}_forward_backward", sample, *SAMPLED, mode=forward_backward)

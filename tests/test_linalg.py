@@ -95,6 +95,41 @@ def test_triangular_and_lu(torch, n):
         np.testing.assert_allclose((P @ L @ U).numpy(), x, atol=1e-12)
 
 
+@pytest.mark.isa
+@pytest.mark.parametrize("dtype, tolerance", [("float64", 1e-9), ("float32", 1e-3)])
+def test_blocks(dtype, tolerance):
+    """Matrices around the sizes of panels, of rows of a triangle and of strips of right-hand sides."""
+    for n in (1, 4, 5, 8, 9, 15, 16, 17, 33, 64, 130):
+        a = RANDOM.normal(size=(n, n)) / n + np.eye(n)
+        symmetric = a @ a.T + np.eye(n)
+        x, right = fg.tensor(a.astype(dtype)), RANDOM.normal(size=(n, 140)).astype(dtype)
+        np.testing.assert_allclose((fg.linalg.inv(x) @ x).numpy(), np.eye(n), atol=tolerance)
+        np.testing.assert_allclose(a @ fg.linalg.solve(x, fg.tensor(right)).numpy(), right, atol=tolerance)
+        lower = fg.linalg.cholesky(fg.tensor(symmetric.astype(dtype))).numpy()
+        np.testing.assert_allclose(lower, np.linalg.cholesky(symmetric), atol=tolerance)
+        np.testing.assert_allclose(fg.linalg.slogdet(x)[1].numpy(), np.linalg.slogdet(a)[1], atol=tolerance)
+        assert fg.linalg.det(fg.tensor(a)).item() == pytest.approx(np.linalg.det(a))
+        rows = fg.tensor(RANDOM.normal(size=(2, n, 40)).astype(dtype))
+        P, L, U = fg.linalg.lu(rows)
+        np.testing.assert_allclose((P @ L @ U).numpy(), rows.numpy(), atol=tolerance)
+        assert L.abs().max() <= 1
+
+
+def test_cholesky_stops_at_the_first_bad_minor():
+    a = np.eye(40)
+    a[20, 20] = -1
+    assert fg.linalg.cholesky_ex(fg.tensor(a)).info.item() == 21
+    a[20, 20] = math.nan
+    assert fg.linalg.cholesky_ex(fg.tensor(a)).info.item() == 21
+
+
+def test_tiny_pivots_are_divided_by():
+    """The inverse of a diagonal element may overflow where the quotient does not."""
+    tiny = fg.tensor([[1e-40, 0.0], [0.0, 1.0]])
+    x = fg.linalg.solve_triangular(tiny, fg.tensor([[1e-40], [3.0]]), upper=False)
+    assert x.tolist() == [[1.0], [3.0]]
+
+
 @pytest.mark.parametrize("x", [A, WIDE, TALL, SINGULAR], ids=["square", "wide", "tall", "singular"])
 def test_factorisations(torch, x):
     for mode in ("reduced", "complete", "r"):

@@ -22,6 +22,22 @@ def positive(*shape):
 
 
 F = fg.nn.functional
+
+
+def definite(n):
+    return data(n, n) @ data(n, n).t() / n + fg.eye(n)
+
+
+def grid(*sizes):
+    return fg.nn.functional.tanh(data(*sizes, seed=2)) * 1.1
+
+
+def sampled(mode):
+    x, places = data(3, 5, 40, 50).requires_grad_(), grid(3, 60, 70, 2).requires_grad_()
+    y = F.grid_sample(x, places, mode, align_corners=False)
+    return y.detach(), *fg.autograd.grad(y, (x, places), data(*y.shape, seed=3))
+
+
 WORK = {
     "add": lambda: data(300001) + data(300001, seed=1),
     "exp": lambda: data(300001).exp(),
@@ -64,6 +80,14 @@ WORK = {
     "mask": lambda: (lambda x: x[x > 0])(data(700001)),
     "nonzero": lambda: (data(700001) > 0).nonzero(),
     "masked_fill": lambda: (lambda x: x.masked_fill(x > 0, 1.0))(data(700001)),
+    "solve": lambda: fg.linalg.solve(definite(301), data(301, 200)),
+    "inverse": lambda: fg.linalg.inv(data(150, 20, 20)),
+    "cholesky": lambda: fg.linalg.cholesky(definite(301)),
+    "determinants": lambda: fg.linalg.det(data(700, 8, 8)),
+    "grid_sample": lambda: sampled("bilinear"),
+    "grid_sample_cubic": lambda: sampled("bicubic"),
+    "sort": lambda: tuple(data(300001).sort()),
+    "sort_integers": lambda: tuple((data(300001) * 1e5).long().sort(descending=True)),
     "to_half": lambda: data(700001).half().float(),
 }
 

@@ -212,6 +212,27 @@ struct GemmArgs {
   Stream stream;
 };
 
+// ---- factorisations
+
+// `batch` matrices, rows contiguous, Float32 or Float64. info: 0, or where it failed, from 1.
+//   lu          a (m, n) becomes L, with ones on its diagonal, and U, rows exchanged as in `pivots` (min(m, n), from 1).
+//               info: the first zero on the diagonal of U
+//   solve       the same of a (n, n), with which b (n, k) becomes the solution
+//   triangular  b (n, k) becomes the solution for a triangle of a (n, n), which is only read; unit: with a diagonal of
+//               ones
+//   cholesky    the upper triangle of a (n, n) becomes U, with U^T U = a; the rest zeros. info: the order of the first
+//               minor that is not positive definite
+enum class Linalg : uint8_t { lu, solve, triangular, cholesky };
+struct LinalgArgs {
+  Linalg kind;
+  DType dtype;
+  int64_t batch, m, n, k;
+  void *a, *b;
+  int32_t *pivots, *info;
+  int32_t upper, unit;
+  Stream stream;
+};
+
 // ---- indexing
 
 //   gather   out[i] = src[i][index[i] * stride]         iter.out, iter.in[0] = index (int64), iter.in[1] = src
@@ -302,6 +323,25 @@ struct ResampleArgs {
   int64_t outer, in_size, out_size, inner;
   const int64_t *starts, *places;
   const double* weights;
+  Stream stream;
+};
+
+// Samples of in (batch, channels, sizes) at the places of grid (batch, points, dims), x first, from -1 to 1: out
+// (batch, channels, points). Contiguous, Float32 or Float64. dims 2: size[0] is 1.
+//   forward   out
+//   gradient  gin (zeroed by the kernel) and ggrid from grad, which is like out; each may be null
+enum class GridMode : uint8_t { bilinear, nearest, bicubic };
+enum class GridPadding : uint8_t { zeros, border, reflection };
+struct GridArgs {
+  GridMode mode;
+  GridPadding padding;
+  DType dtype;
+  int32_t dims, align_corners;
+  void* out;
+  const void *in, *grid, *grad;
+  void *gin, *ggrid;
+  int64_t batch, channels, points;
+  int64_t size[3];
   Stream stream;
 };
 
@@ -511,10 +551,13 @@ struct Backend {
   int64_t (*nll_loss)(const NllArgs&);
   void (*nll_loss_grad)(const NllArgs&);
   void (*gemm)(const GemmArgs&);
+  void (*linalg)(const LinalgArgs&);
   void (*conv)(const ConvArgs&);
   void (*max_pool)(const MaxPoolArgs&);
   void (*max_pool_grad)(const MaxPoolArgs&);  // out is gx
   void (*resample)(const ResampleArgs&);
+  void (*grid_sample)(const GridArgs&);
+  void (*grid_sample_grad)(const GridArgs&);
   void (*fft)(const FftArgs&);
   int64_t (*bag_sums)(const BagArgs&);
   void (*distances)(const DistanceArgs&);

@@ -47,6 +47,12 @@ enum class Interpolation : uint8_t { nearest, nearest_exact, linear, cubic, lanc
 Tensor interpolate(const Tensor& x, Dims output, Interpolation mode, bool align_corners, bool antialias,
                    const std::vector<double>& scales);
 
+// ---- grid_sample.cpp: x (N, C, H, W) or (N, C, D, H, W), grid (N, ..., 2 or 3). Not recorded; the gradients: of x, of
+// the grid, undefined where they are not wanted
+Tensor grid_sample(const Tensor& x, const Tensor& grid, GridMode mode, GridPadding padding, bool align_corners);
+std::pair<Tensor, Tensor> grid_sample_gradients(const Tensor& g, const Tensor& x, const Tensor& grid, GridMode mode,
+                                                GridPadding padding, bool align_corners, bool wants_x, bool wants_grid);
+
 // ---- pad.cpp. pads: front and back of each of the last dimensions, the last one first
 Tensor pad_constant(const Tensor& x, Dims pads, Scalar value);
 Tensor pad_copied(const Tensor& x, Dims pads, Border border);

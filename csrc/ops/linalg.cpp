@@ -1,9 +1,8 @@
-// LU and triangular solves by blocks: a block of kBlock columns (rows) is done element by element, the rest of the work
-// is one matrix product. Rows are contiguous, so every inner loop runs along one.
+// What linalg asks of the kernels (cpu/kernels/linalg.cpp): operands copied and checked, results named.
 #include "ops/linalg.h"
 
-#include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "core/backend.h"
 #include "ops/words.h"
@@ -12,89 +11,16 @@ namespace fg {
 
 namespace {
 
-constexpr int64_t kBlock = 48;
-
-template <class T> DType dtype_of();
-template <> DType dtype_of<float>() { return DType::Float32; }
-template <> DType dtype_of<double>() { return DType::Float64; }
-
-// c -= a b, with leading dimensions (elements from row to row).
-template <class T>
-void subtract_product(T* c, int64_t ldc, const T* a, int64_t lda, const T* b, int64_t ldb, int64_t m, int64_t n,
-                      int64_t k) {
-  if (m <= 0 || n <= 0 || k <= 0) return;
-  GemmArgs args{};
-  args.dtype = dtype_of<T>();
-  args.m = m, args.n = n, args.k = k, args.batch = 1;
-  args.a = a, args.a_rs = lda, args.a_cs = 1;
-  args.b = b, args.b_rs = ldb, args.b_cs = 1;
-  args.c = c, args.c_rs = ldc;
-  args.alpha = -1, args.beta = 1;
-  backend(Device{}).gemm(args);
-}
-
-template <class T> void subtract_row(T* to, const T* from, T factor, int64_t n) {
-  for (int64_t j = 0; j < n; ++j) to[j] -= factor * from[j];
-}
-
-// The rows of b (k columns) become the solution for the triangle a: n x n, n small.
-template <class T>
-void solve_block(const T* a, int64_t lda, T* b, int64_t ldb, int64_t n, int64_t k, bool upper, bool unit) {
-  for (int64_t step = 0; step < n; ++step) {
-    int64_t i = upper ? n - 1 - step : step;
-    for (int64_t j = upper ? i + 1 : 0; j < (upper ? n : i); ++j)
-      subtract_row(b + i * ldb, b + j * ldb, a[i * lda + j], k);
-    if (!unit)
-      for (int64_t c = 0; c < k; ++c) b[i * ldb + c] /= a[i * lda + i];
-  }
-}
-
-template <class T> void solve_triangle(const T* a, T* b, int64_t n, int64_t k, bool upper, bool unit) {
-  int64_t blocks = (n + kBlock - 1) / kBlock;
-  for (int64_t step = 0; step < blocks; ++step) {
-    int64_t from = (upper ? blocks - 1 - step : step) * kBlock, size = std::min(kBlock, n - from), to = from + size;
-    if (upper) {
-      subtract_product(b + from * k, k, a + from * n + to, n, b + to * k, k, size, k, n - to);
-    } else {
-      subtract_product(b + from * k, k, a + from * n, n, b, k, size, k, from);
-    }
-    solve_block(a + from * n + from, n, b + from * k, k, size, k, upper, unit);
-  }
-}
-
-// One matrix in place, m x n; the return is info.
-template <class T> int32_t factor(T* a, int32_t* pivots, int64_t m, int64_t n) {
-  int32_t info = 0;
-  int64_t depth = std::min(m, n);
-  for (int64_t from = 0; from < depth; from += kBlock) {
-    int64_t to = std::min(from + kBlock, depth);
-    for (int64_t k = from; k < to; ++k) {
-      int64_t best = k;
-      for (int64_t i = k + 1; i < m; ++i)
-        if (std::fabs(a[i * n + k]) > std::fabs(a[best * n + k])) best = i;
-      pivots[k] = static_cast<int32_t>(best + 1);
-      if (best != k) std::swap_ranges(a + k * n, a + (k + 1) * n, a + best * n);
-      if (a[k * n + k] == 0) {
-        if (info == 0) info = static_cast<int32_t>(k + 1);
-        continue;
-      }
-      for (int64_t i = k + 1; i < m; ++i) {
-        T f = a[i * n + k] /= a[k * n + k];
-        subtract_row(a + i * n + k + 1, a + k * n + k + 1, f, to - k - 1);
-      }
-    }
-    if (to == n) break;
-    solve_block(a + from * n + from, n, a + from * n + to, n, to - from, n - to, false, true);
-    subtract_product(a + to * n + to, n, a + to * n + from, n, a + from * n + to, n, m - to, n - to, to - from);
-  }
-  return info;
-}
-
 void check_operand(const char* name, const Tensor& t) {
   FG_CHECK(t.dim() >= 2, Runtime, name, ": expected at least 2 dimensions, got ", t.dim());
   FG_CHECK(t.dtype() == DType::Float32 || t.dtype() == DType::Float64, NotImplemented, "\"", name,
            "\" not implemented for '", dtype_name(t.dtype()), "'");
   FG_CHECK(t.device().is_cpu(), NotImplemented, name, ": no kernel on ", device_name(t.device()));
+}
+void check_square(const char* name, const Tensor& t) {
+  check_operand(name, t);
+  FG_CHECK(t.size(t.dim() - 2) == t.size(t.dim() - 1), Runtime, name, ": expected square matrices, got ",
+           shape_text(t.sizes()));
 }
 
 Tensor fresh_copy(const Tensor& t) {
@@ -103,43 +29,145 @@ Tensor fresh_copy(const Tensor& t) {
   return out;
 }
 
+LinalgArgs args_of(Linalg kind, const Tensor& a) {
+  LinalgArgs args{};
+  args.kind = kind;
+  args.dtype = a.dtype();
+  args.m = a.size(a.dim() - 2), args.n = a.size(a.dim() - 1), args.batch = 1;
+  for (int i = 0; i < a.dim() - 2; ++i) args.batch *= a.size(i);
+  return args;
+}
+Dims outer_of(const Tensor& a) { return a.sizes().first(static_cast<size_t>(a.dim() - 2)); }
+Tensor info_of(const Tensor& a) { return Tensor::empty(outer_of(a), DType::Int32, a.device()); }
+
+void run(const LinalgArgs& args) {
+  GilRelease release(args.batch * args.m * args.n * 8);
+  backend(Device{}).linalg(args);
+}
+
+void check_pair(const char* name, const Tensor& a, const Tensor& b) {
+  check_square(name, a);
+  check_operand(name, b);
+  bool fits = a.dim() == b.dim() && a.dtype() == b.dtype() && b.size(b.dim() - 2) == a.size(a.dim() - 1);
+  for (int i = 0; fits && i < a.dim() - 2; ++i) fits = a.size(i) == b.size(i);
+  FG_CHECK(fits, Runtime, name, ": the operands do not fit: ", shape_text(a.sizes()), " and ", shape_text(b.sizes()));
+}
+
+template <class T> void fill_identity(T* x, int64_t batch, int64_t n) {
+  for (int64_t i = 0; i < batch * n * n; ++i) x[i] = T(0);
+  for (int64_t i = 0; i < batch; ++i)
+    for (int64_t k = 0; k < n; ++k) x[i * n * n + k * (n + 1)] = T(1);
+}
+template <class T> void fill_singular(T* x, const int32_t* info, int64_t batch, int64_t size) {
+  for (int64_t i = 0; i < batch; ++i)
+    if (info[i])
+      for (int64_t k = 0; k < size; ++k) x[i * size + k] = std::numeric_limits<T>::infinity();
+}
+
+// of_diagonal(one matrix of an LU factorisation, whether an odd number of rows was exchanged)
+template <class F> void each_factored(const Lu& lu, const F& of_diagonal) {
+  const int64_t n = lu.packed.size(lu.packed.dim() - 1), batch = lu.info.numel();
+  const int32_t* pivots = lu.pivots.data<int32_t>();
+  for (int64_t i = 0; i < batch; ++i) {
+    bool odd = false;
+    for (int64_t k = 0; k < n; ++k) odd ^= pivots[i * n + k] != k + 1;
+    of_diagonal(i, i * n * n, n, odd);
+  }
+}
+
 }  // namespace
 
 Lu lu_factor(const Tensor& a) {
   check_operand("lu_factor", a);
   NoGradGuard guard;
-  int64_t m = a.size(a.dim() - 2), n = a.size(a.dim() - 1), depth = std::min(m, n), batch = 1;
-  DimArray outer;
-  for (int i = 0; i < a.dim() - 2; ++i) outer.push(a.size(i)), batch *= a.size(i);
-  DimArray rows = outer;
-  rows.push(depth);
-  Lu out{fresh_copy(a), Tensor::empty(rows, DType::Int32, a.device()), Tensor::empty(outer, DType::Int32, a.device())};
-  auto run = [&]<class T>(T* data) {
-    int32_t *pivots = out.pivots.mutable_data<int32_t>(), *info = out.info.mutable_data<int32_t>();
-    for (int64_t i = 0; i < batch; ++i) info[i] = factor(data + i * m * n, pivots + i * depth, m, n);
+  LinalgArgs args = args_of(Linalg::lu, a);
+  DimArray rows(outer_of(a));
+  rows.push(std::min(args.m, args.n));
+  Lu out{fresh_copy(a), Tensor::empty(rows, DType::Int32, a.device()), info_of(a)};
+  args.a = out.packed.mutable_data();
+  args.pivots = out.pivots.mutable_data<int32_t>(), args.info = out.info.mutable_data<int32_t>();
+  run(args);
+  return out;
+}
+
+WithInfo solve(const Tensor& a, const Tensor& b) {
+  if (b.defined()) check_pair("solve", a, b);
+  else check_square("inverse", a);
+  NoGradGuard guard;
+  LinalgArgs args = args_of(Linalg::solve, a);
+  const bool single = a.dtype() == DType::Float32;
+  Tensor packed = fresh_copy(a), pivots = Tensor::empty(DimArray{args.batch * args.n}, DType::Int32, a.device());
+  WithInfo out{b.defined() ? fresh_copy(b) : Tensor::empty(a.sizes(), a.dtype(), a.device()), info_of(a)};
+  args.k = out.result.size(out.result.dim() - 1);
+  if (!b.defined()) {
+    if (single) fill_identity(out.result.mutable_data<float>(), args.batch, args.n);
+    else fill_identity(out.result.mutable_data<double>(), args.batch, args.n);
+  }
+  args.a = packed.mutable_data(), args.b = out.result.mutable_data();
+  args.pivots = pivots.mutable_data<int32_t>(), args.info = out.info.mutable_data<int32_t>();
+  run(args);
+  if (single) fill_singular(out.result.mutable_data<float>(), args.info, args.batch, args.n * args.k);
+  else fill_singular(out.result.mutable_data<double>(), args.info, args.batch, args.n * args.k);
+  return out;
+}
+
+WithInfo cholesky(const Tensor& a) {
+  check_square("cholesky", a);
+  NoGradGuard guard;
+  LinalgArgs args = args_of(Linalg::cholesky, a);
+  Tensor upper = fresh_copy(transpose(a, -2, -1));
+  WithInfo out{transpose(upper, -2, -1), info_of(a)};
+  args.a = upper.mutable_data(), args.info = out.info.mutable_data<int32_t>();
+  run(args);
+  return out;
+}
+
+Tensor determinant(const Tensor& a) {
+  check_square("det", a);
+  const Lu lu = lu_factor(a);
+  Tensor out = Tensor::empty(outer_of(a), a.dtype(), a.device());
+  const auto product = [&]<class T>(const T* packed, T* to) {
+    each_factored(lu, [&](int64_t i, int64_t at, int64_t n, bool odd) {
+      T value = odd ? T(-1) : T(1);
+      for (int64_t k = 0; k < n; ++k) value *= packed[at + k * (n + 1)];
+      to[i] = value;
+    });
   };
-  GilRelease release(out.packed.numel() * depth);
-  if (a.dtype() == DType::Float32) run(out.packed.mutable_data<float>());
-  else run(out.packed.mutable_data<double>());
+  if (a.dtype() == DType::Float32) product(lu.packed.data<float>(), out.mutable_data<float>());
+  else product(lu.packed.data<double>(), out.mutable_data<double>());
+  return out;
+}
+
+SignLog log_determinant(const Tensor& a) {
+  check_square("slogdet", a);
+  const Lu lu = lu_factor(a);
+  SignLog out{Tensor::empty(outer_of(a), a.dtype(), a.device()), Tensor::empty(outer_of(a), a.dtype(), a.device())};
+  const auto sum = [&]<class T>(const T* packed, T* sign, T* logarithm) {
+    each_factored(lu, [&](int64_t i, int64_t at, int64_t n, bool odd) {
+      T total = 0, side = odd ? T(-1) : T(1);
+      for (int64_t k = 0; k < n; ++k) {
+        const T x = packed[at + k * (n + 1)];
+        total += std::log(std::fabs(x));
+        side *= x < 0 ? T(-1) : x > 0 ? T(1) : x == 0 ? T(0) : x;
+      }
+      sign[i] = side, logarithm[i] = total;
+    });
+  };
+  if (a.dtype() == DType::Float32)
+    sum(lu.packed.data<float>(), out.sign.mutable_data<float>(), out.logarithm.mutable_data<float>());
+  else sum(lu.packed.data<double>(), out.sign.mutable_data<double>(), out.logarithm.mutable_data<double>());
   return out;
 }
 
 Tensor triangular_solve(const Tensor& a, const Tensor& b, bool upper, bool unit) {
-  check_operand("triangular_solve", a);
-  check_operand("triangular_solve", b);
+  check_pair("triangular_solve", a, b);
   NoGradGuard guard;
-  int64_t n = a.size(a.dim() - 1), k = b.size(b.dim() - 1), batch = 1;
-  bool fits = a.dim() == b.dim() && a.dtype() == b.dtype() && a.size(a.dim() - 2) == n && b.size(b.dim() - 2) == n;
-  for (int i = 0; fits && i < a.dim() - 2; ++i) fits = a.size(i) == b.size(i), batch *= a.size(i);
-  FG_CHECK(fits, Runtime, "triangular_solve: the operands do not fit: ", shape_text(a.sizes()), " and ",
-           shape_text(b.sizes()));
+  LinalgArgs args = args_of(Linalg::triangular, a);
   Tensor ac = contiguous(a), x = fresh_copy(b);
-  auto run = [&]<class T>(const T* matrix, T* data) {
-    for (int64_t i = 0; i < batch; ++i) solve_triangle(matrix + i * n * n, data + i * n * k, n, k, upper, unit);
-  };
-  GilRelease release(x.numel() * n);
-  if (a.dtype() == DType::Float32) run(ac.data<float>(), x.mutable_data<float>());
-  else run(ac.data<double>(), x.mutable_data<double>());
+  args.k = b.size(b.dim() - 1);
+  args.a = const_cast<void*>(ac.data()), args.b = x.mutable_data();
+  args.upper = upper, args.unit = unit;
+  run(args);
   return x;
 }
 

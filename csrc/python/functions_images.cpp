@@ -70,6 +70,29 @@ PyObject* interpolated(Call& c) {
                           c.boolean(4, false), scales));
 }
 
+struct GridOptions {
+  GridMode mode;
+  GridPadding padding;
+  bool align_corners;
+  GridOptions(const Call& c, int at) {
+    const int64_t mode_at = c.integer(at), padding_at = c.integer(at + 1);
+    FG_CHECK(mode_at >= 0 && mode_at <= 2 && padding_at >= 0 && padding_at <= 2, Value, "grid_sample: unknown mode");
+    mode = static_cast<GridMode>(mode_at), padding = static_cast<GridPadding>(padding_at);
+    align_corners = c.boolean(at + 2, false);
+  }
+};
+PyObject* grid_sampled(Call& c) {
+  const GridOptions o(c, 2);
+  return wrap(grid_sample(c.tensor(0), c.tensor(1), o.mode, o.padding, o.align_corners));
+}
+PyObject* grid_gradients(Call& c) {
+  const GridOptions o(c, 3);
+  auto [gx, ggrid] = grid_sample_gradients(c.tensor(0), c.tensor(1), c.tensor(2), o.mode, o.padding, o.align_corners,
+                                           c.boolean(6, true), c.boolean(7, true));
+  const auto or_none = [](const Tensor& t) { return t.defined() ? wrap(t) : Py_NewRef(Py_None); };
+  return Py_BuildValue("(NN)", or_none(gx), or_none(ggrid));
+}
+
 PyObject* batch_normed(Call& c) {
   return wrap(batch_norm(c.tensor(0), c.tensor_or_none(1), c.tensor_or_none(2), c.tensor_or_none(3),
                          c.tensor_or_none(4), c.boolean(5, false), c.number(6, 0.1), c.number(7, 1e-5)));
@@ -103,6 +126,9 @@ constexpr FunctionDef defs[] = {
     {"_fractional_max_pool", kFunction, "input, kernel_size, output_size, samples, name", fractional, nullptr},
     {"_interpolate", kFunction, "input, output_size, mode, align_corners=False, antialias=False, scales=None",
      interpolated, nullptr},
+    {"_grid_sample", kFunction, "input, grid, mode, padding, align_corners", grid_sampled, nullptr},
+    {"_grid_sample_gradients", kFunction, "grad, input, grid, mode, padding, align_corners, wants_input, wants_grid",
+     grid_gradients, nullptr},
     {"_pad_constant", kFunction, "input, pad, value",
      [](Call& c) {
        DimArray pads = c.dims(1);

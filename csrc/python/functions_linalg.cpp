@@ -8,16 +8,22 @@ namespace {
 
 PyObject* lu(Call& c) {
   Lu result = lu_factor(c.tensor(0));
-  PyObject* out = PyTuple_New(3);
-  if (!out) raise_pending();
-  PyTuple_SET_ITEM(out, 0, wrap(result.packed));
-  PyTuple_SET_ITEM(out, 1, wrap(result.pivots));
-  PyTuple_SET_ITEM(out, 2, wrap(result.info));
-  return out;
+  return Py_BuildValue("(NNN)", wrap(result.packed), wrap(result.pivots), wrap(result.info));
 }
+PyObject* with_info(const WithInfo& found) { return Py_BuildValue("(NN)", wrap(found.result), wrap(found.info)); }
 
 constexpr FunctionDef defs[] = {
     {"_lu_factor", kFunction, "input", lu, nullptr},
+    {"_solve", kFunction, "A, B", [](Call& c) { return with_info(solve(c.tensor(0), c.tensor(1))); }, nullptr},
+    {"_inverse", kFunction, "A", [](Call& c) { return with_info(solve(c.tensor(0), Tensor())); }, nullptr},
+    {"_cholesky", kFunction, "A", [](Call& c) { return with_info(cholesky(c.tensor(0))); }, nullptr},
+    {"_det", kFunction, "A", [](Call& c) { return wrap(determinant(c.tensor(0))); }, nullptr},
+    {"_slogdet", kFunction, "A",
+     [](Call& c) {
+       SignLog found = log_determinant(c.tensor(0));
+       return Py_BuildValue("(NN)", wrap(found.sign), wrap(found.logarithm));
+     },
+     nullptr},
     {"_triangular_solve", kFunction, "A, B, upper, unitriangular=False",
      [](Call& c) { return wrap(triangular_solve(c.tensor(0), c.tensor(1), c.boolean(2, false), c.boolean(3, false))); },
      nullptr},

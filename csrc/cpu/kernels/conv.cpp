@@ -15,6 +15,7 @@ namespace fg::cpu::FG_ISA {
 void conv_weight(const ConvArgs& args);
 void fill_max_pool(Backend& table);
 void fill_resample(Backend& table);
+void fill_grid_sample(Backend& table);
 void fill_batch_norm(Backend& table);
 
 namespace {
@@ -232,6 +233,7 @@ void fill_images(Backend& table) {
   table.conv = convolution;
   fill_max_pool(table);
   fill_resample(table);
+  fill_grid_sample(table);
   fill_batch_norm(table);
 }
 

@@ -11,6 +11,7 @@ void gemm_float32(const GemmArgs& args);
 void gemm_float64(const GemmArgs& args);
 void gemm_float16(const GemmArgs& args);
 void gemm_bfloat16(const GemmArgs& args);
+void fill_linalg(Backend& table);
 
 namespace {
 
@@ -135,6 +136,9 @@ void gemm(const GemmArgs& g) {
 
 }  // namespace
 
-void fill_matmul(Backend& table) { table.gemm = gemm; }
+void fill_matmul(Backend& table) {
+  table.gemm = gemm;
+  fill_linalg(table);
+}
 
 }  // namespace fg::cpu::FG_ISA

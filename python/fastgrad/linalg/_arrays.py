@@ -82,8 +82,9 @@ def on_batch(A, B):
     return A.expand(*batch, *A.shape[-2:]), B.expand(*batch, *B.shape[-2:])
 
 
-def batch_error(name, codes, text):
-    """The first failure among LAPACK's codes as an error; `text(code)` says what it means."""
+def batch_error(name, info, text):
+    """The first failure among the codes of a factorisation as an error; `text(code)` says what it means."""
+    codes = info.tolist() if info.dim() == 1 else [info.item()] if info.dim() == 0 else info.reshape(-1).tolist()
     for i, code in enumerate(codes):
         if code:
             place = f"(Batch element {i}): " if len(codes) > 1 else ""

@@ -14,13 +14,12 @@ from ._arrays import (
     check,
     check_dtype,
     done,
-    info_tensor,
     named,
     np,
     on_batch,
     tensor_of,
 )
-from ._solve import _count, check_other, solve_triangular
+from ._solve import check_other, solve_triangular
 
 CholeskyEx = named("linalg_cholesky_ex", ("L", "info"))
 Qr = named("linalg_qr", ("Q", "R"))
@@ -33,42 +32,11 @@ Geqrf = named("geqrf", ("a", "tau"))
 
 # ---- Cholesky
 
-def _cholesky_part(a):
-    """Factor and code of one matrix that is not positive definite: as far as it goes."""
-    n = a.shape[-1]
-    good, bad = 0, n  # leading minors that are positive definite, and are not
-    while bad - good > 1:
-        middle = (good + bad) // 2
-        try:
-            np.linalg.cholesky(a[:middle, :middle])
-            good = middle
-        except np.linalg.LinAlgError:
-            bad = middle
-    part = np.tril(a)
-    if good:
-        part[:good, :good] = np.linalg.cholesky(a[:good, :good])
-        part[good:, :good] = np.linalg.solve(part[:good, :good], a[good:, :good].T).T
-    return part, bad
-
-
 class _Cholesky(Function):
     @staticmethod
     def forward(ctx, A):
-        a = array(A)
-        codes = [0] * _count(A)
-        try:
-            L = np.linalg.cholesky(a)
-        except np.linalg.LinAlgError:
-            L = np.empty(a.shape, a.dtype)
-            flat, parts = a.reshape(-1, *a.shape[-2:]), L.reshape(-1, *a.shape[-2:])
-            for i, one in enumerate(flat):
-                try:
-                    parts[i] = np.linalg.cholesky(one)
-                except np.linalg.LinAlgError:
-                    parts[i], codes[i] = _cholesky_part(one)
-        L = tensor_of(L)
+        L, info = _C._cholesky(A)
         ctx.save_for_backward(L)
-        info = info_tensor(codes, A.shape[:-2])
         ctx.mark_non_differentiable(info)
         return L, info
 
@@ -91,9 +59,8 @@ def cholesky_ex(A, *, upper=False, check_errors=False, out=None):
 
 
 def _raise_indefinite(info):
-    batch_error("linalg.cholesky", info.reshape(-1).tolist(), lambda code: "The factorization could not be completed "
-                "because the input is not positive-definite (the leading minor of order "
-                f"{code} is not positive-definite).")
+    batch_error("linalg.cholesky", info, lambda code: "The factorization could not be completed because the input is "
+                f"not positive-definite (the leading minor of order {code} is not positive-definite).")
 
 
 def cholesky(A, *, upper=False, out=None):

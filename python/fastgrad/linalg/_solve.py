@@ -23,16 +23,15 @@ Slogdet = named("linalg_slogdet", ("sign", "logabsdet"))
 
 
 def zero_pivots(A):
-    """For every matrix the number of the first zero on the diagonal of U, 0 if there is none."""
-    if A.is_complex():  # which one it is takes an LU factorisation; that there is one is known from the inverse
-        return [0 if np.linalg.matrix_rank(a) == len(a) else len(a) for a in array(A).reshape(-1, *A.shape[-2:])]
-    return _C._lu_factor(A.detach())[2].reshape(-1).tolist()
+    """For every complex matrix its size if it is singular, else 0. Which pivot is zero takes an LU factorisation; that
+    there is one is known from the rank."""
+    return [0 if np.linalg.matrix_rank(a) == len(a) else len(a) for a in array(A).reshape(-1, *A.shape[-2:])]
 
 
-def _with_codes(A, run):
-    """The result of a NumPy solver and LAPACK's codes; where a matrix is singular the result is infinite."""
+def _complex_inverse(A):
+    """By NumPy: the inverse and LAPACK's codes; where a matrix is singular the result is infinite."""
     try:
-        return tensor_of(run(array(A))), None
+        return tensor_of(np.linalg.inv(array(A))), _no_codes(A)
     except np.linalg.LinAlgError:
         codes = zero_pivots(A)
         regular = A.detach().clone()
@@ -40,23 +39,45 @@ def _with_codes(A, run):
         for i, code in enumerate(codes):
             if code:
                 flat[i] = _C.eye(A.shape[-1], dtype=A.dtype)
-        result = tensor_of(run(array(flat.reshape(A.shape))))
-        parts = result.reshape(-1, *result.shape[-2:])
+        result = tensor_of(np.linalg.inv(array(flat.reshape(A.shape))))
+        return _fill_singular(result, codes), info_tensor(codes, A.shape[:-2])
+
+
+def _fill_singular(result, codes):
+    parts = result.reshape(-1, *result.shape[-2:])
+    for i, code in enumerate(codes):
+        if code:
+            parts[i] = float("inf")
+    return result
+
+
+def _no_codes(A):
+    return _C.zeros(A.shape[:-2], dtype=_C.int32)
+
+
+def _complex_solution(A, B):
+    try:
+        return tensor_of(np.linalg.solve(array(A), array(B))), _no_codes(A)
+    except np.linalg.LinAlgError:
+        codes = zero_pivots(A)
+        X = _C.full_like(B, float("inf"))
+        flat, sides, parts = (t.detach().reshape(-1, *t.shape[-2:]) for t in (A, B, X))
         for i, code in enumerate(codes):
-            if code:
-                parts[i] = float("inf")
-        return result, codes
+            if not code:
+                parts[i] = tensor_of(np.linalg.solve(array(flat[i]), array(sides[i])))
+        return X, info_tensor(codes, A.shape[:-2])
 
 
 class _Inverse(Function):
     @staticmethod
     def forward(ctx, A):
-        result, ctx.codes = _with_codes(A, np.linalg.inv)
+        result, info = _complex_inverse(A) if A.is_complex() else _C._inverse(A)
         ctx.save_for_backward(result)
-        return result
+        ctx.mark_non_differentiable(info)
+        return result, info
 
     @staticmethod
-    def backward(ctx, g):
+    def backward(ctx, g, _):
         X, = ctx.saved_tensors
         return -X.mH @ g @ X.mH
 
@@ -64,25 +85,11 @@ class _Inverse(Function):
 def inv_ex(A, *, check_errors=False, out=None):
     """Return the inverse of a matrix, and for each matrix of a batch where a zero pivot was met (0: nowhere)."""
     check("linalg.inv", A, complex_too=True)
-    inverse = _Inverse.apply(A)
-    codes = [0] * _count(A)
-    if not _C.isfinite(inverse.detach()).all():
-        codes = zero_pivots(A)
+    inverse, info = _Inverse.apply(A)
     if check_errors:
-        _raise_singular("linalg.inv", codes)
-    return done(InvEx(inverse, info_tensor(codes, A.shape[:-2])), out)
-
-
-def _count(A):
-    n = 1
-    for size in A.shape[:-2]:
-        n *= size
-    return n
-
-
-def _raise_singular(name, codes):
-    batch_error(name, codes, lambda code: f"The diagonal element {code} is zero, the inversion could not be completed "
-                "because the input matrix is singular.")
+        batch_error("linalg.inv", info, lambda code: f"The diagonal element {code} is zero, the inversion could not be "
+                    "completed because the input matrix is singular.")
+    return done(InvEx(inverse, info), out)
 
 
 def inv(A, *, out=None):
@@ -100,25 +107,15 @@ class _Solve(Function):
 
     @staticmethod
     def forward(ctx, A, B):
-        b = array(B)
-        codes = None
-        try:
-            X = tensor_of(np.linalg.solve(array(A), b))
-        except np.linalg.LinAlgError:
-            codes = zero_pivots(A)
-            X = _C.full_like(B, float("inf"))
-            flat, sides, parts = (t.detach().reshape(-1, *t.shape[-2:]) for t in (A, B, X))
-            for i, code in enumerate(codes):
-                if not code:
-                    parts[i] = tensor_of(np.linalg.solve(array(flat[i]), array(sides[i])))
-        ctx.codes = codes
+        X, info = _complex_solution(A, B) if A.is_complex() else _C._solve(A, B)
+        ctx.mark_non_differentiable(info)
         ctx.save_for_backward(A, X)
-        return X
+        return X, info
 
     @staticmethod
-    def backward(ctx, g):
+    def backward(ctx, g, _):
         A, X = ctx.saved_tensors
-        gB = _Solve.apply(A.mH, g)
+        gB = _Solve.apply(A.mH, g)[0]
         return -gB @ X.mH if ctx.needs_input_grad[0] else None, gB
 
 
@@ -157,15 +154,13 @@ def solve_ex(A, B, *, left=True, check_errors=False, out=None):
         raise RuntimeError("linalg.solve: Vector broadcasting of the left hand side is not supported for left=False. "
                            "In this case linalg.solve is equivalent to B / A.squeeze(-1)")
     if left:
-        X = _Solve.apply(*on_batch(A, B))
+        X, info = _Solve.apply(*on_batch(A, B))
     else:
-        X = _Solve.apply(*on_batch(A.mT, B.mT)).mT
-    codes = [0] * _count(A)
-    if not _C.isfinite(X.detach()).all():
-        codes = zero_pivots(A)
+        X, info = _Solve.apply(*on_batch(A.mT, B.mT))
+        X = X.mT
     if check_errors:
-        batch_error("torch.linalg.solve", codes, lambda code: "The solver failed because the input matrix is singular.")
-    return done(SolveEx(X.squeeze(-1) if vector else X, info_tensor(codes, A.shape[:-2])), out)
+        batch_error("torch.linalg.solve", info, lambda code: "The solver failed because the input matrix is singular.")
+    return done(SolveEx(X.squeeze(-1) if vector else X, info), out)
 
 
 def solve(A, B, *, left=True, out=None):
@@ -218,7 +213,7 @@ def _cofactors(A):
     """The matrix of cofactors from the singular values; it exists for singular matrices too."""
     from ._spectral import svd
     U, S, Vh = svd(A, full_matrices=False)
-    sign = tensor_of(np.sign(np.linalg.det(array(U)) * np.linalg.det(array(Vh))))
+    sign = (_C._det(U) * _C._det(Vh)).sign()
     ones = _C.ones_like(S[..., :1])
     before = _C.cat([ones, S[..., :-1]], -1).cumprod(-1)
     after = _C.cat([S[..., 1:], ones], -1).flip(-1).cumprod(-1).flip(-1)
@@ -228,7 +223,7 @@ def _cofactors(A):
 class _Det(Function):
     @staticmethod
     def forward(ctx, A):
-        d = tensor_of(np.linalg.det(array(A)))
+        d = tensor_of(np.linalg.det(array(A))) if A.is_complex() else _C._det(A)
         ctx.save_for_backward(A, d)
         return d
 
@@ -237,7 +232,7 @@ class _Det(Function):
         A, d = ctx.saved_tensors
         if (d.detach() == 0).any() and not A.is_complex():
             return g[..., None, None] * _cofactors(A)
-        return (g * d.conj())[..., None, None] * _Inverse.apply(A).mH
+        return (g * d.conj())[..., None, None] * _Inverse.apply(A)[0].mH
 
 
 def det(A, *, out=None):
@@ -249,7 +244,7 @@ def det(A, *, out=None):
 class _Slogdet(Function):
     @staticmethod
     def forward(ctx, A):
-        sign, logabsdet = (tensor_of(part) for part in np.linalg.slogdet(array(A)))
+        sign, logabsdet = _C._slogdet(A)
         ctx.mark_non_differentiable(sign)
         ctx.save_for_backward(A)
         return sign, logabsdet
@@ -257,7 +252,7 @@ class _Slogdet(Function):
     @staticmethod
     def backward(ctx, _, g):
         A, = ctx.saved_tensors
-        return g[..., None, None] * _Inverse.apply(A).mT
+        return g[..., None, None] * _Inverse.apply(A)[0].mT
 
 
 def slogdet(A, *, out=None):

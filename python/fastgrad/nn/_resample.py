@@ -4,6 +4,7 @@ import warnings
 
 import fastgrad
 from fastgrad import _C
+from fastgrad.autograd import Function
 
 from ._padding import pad
 from ._pooling import adaptive_avg_pool1d, adaptive_avg_pool2d, adaptive_avg_pool3d
@@ -145,6 +146,38 @@ def grid_sample(input, grid, mode="bilinear", padding_mode="zeros", align_corner
         _warn_corners()
         align_corners = False
     _check_grid(input, grid, mode)
+    native = input.device.type == "cpu" and input.dtype in (fastgrad.float32, fastgrad.float64) and \
+        math.prod(input.shape[2:]) < 2 ** 31
+    sample = _GridSample.apply if native else _composed_sample
+    return sample(input, grid, mode, padding_mode, align_corners)
+
+
+_GRID_MODES, _GRID_PADDINGS = ("bilinear", "nearest", "bicubic"), ("zeros", "border", "reflection")
+
+
+class _GridSample(Function):
+    """By one kernel, as is the gradient; the gradient of that is taken of the composition."""
+
+    @staticmethod
+    def forward(ctx, input, grid, mode, padding_mode, align_corners):
+        ctx.options = mode, padding_mode, align_corners
+        ctx.codes = _GRID_MODES.index(mode), _GRID_PADDINGS.index(padding_mode), bool(align_corners)
+        ctx.save_for_backward(input, grid)
+        return _C._grid_sample(input, grid, *ctx.codes)
+
+    @staticmethod
+    def backward(ctx, g):
+        input, grid = ctx.saved_tensors
+        wants = ctx.needs_input_grad[:2]
+        if fastgrad.is_grad_enabled():
+            out = _composed_sample(input, grid, *ctx.options)
+            found = iter(fastgrad.autograd.grad(out, [t for t, want in zip((input, grid), wants) if want], g,
+                                                create_graph=True, allow_unused=True))
+            return *[next(found) if want else None for want in wants], None, None, None
+        return *_C._grid_sample_gradients(g, input, grid, *ctx.codes, *wants), None, None, None
+
+
+def _composed_sample(input, grid, mode, padding_mode, align_corners):
     n = input.dim() - 2
     sizes = list(reversed(input.shape[2:]))  # of x, y, z
     places = [_unnormalize(grid[..., k], sizes[k], align_corners) for k in range(n)]
