@@ -312,3 +312,34 @@ def test_named_results_are_tuples():
     assert isinstance(pair, tuple) and len(pair) == 2 and pair[0] is values
     assert [type(t) for t in outputs(pair)] == [fg.Tensor, fg.Tensor]
     assert indices.tolist() == [1, 0]
+
+
+def _long(name):
+    random = np.random.default_rng(3)
+    n = 150_000
+    return {
+        "few_integers": random.integers(-5, 5, n),
+        "integers": random.integers(-(1 << 39), 1 << 39, n),
+        "all_integers": random.integers(-(1 << 63), (1 << 63) - 1, n),
+        "bytes": random.integers(0, 255, n).astype(np.uint8),
+        "floats": random.normal(size=n).astype(np.float32),
+        "doubles": random.normal(size=n),
+        "close_doubles": np.where(random.random(n) < 0.5, -1e300, 1 + random.integers(0, 9, n) * 2.0**-52),
+        "special": random.choice([0.0, -0.0, np.nan, np.inf, -np.inf, 1.0], n),
+        "equal": np.full(n, 7),
+    }[name]
+
+
+@pytest.mark.parametrize("descending", [False, True])
+@pytest.mark.parametrize("name", ["few_integers", "integers", "all_integers", "bytes", "floats", "doubles",
+                                  "close_doubles", "special", "equal"])
+def test_long_lines(name, descending):
+    """Stable, bit for bit: -0 stays -0 and beside 0."""
+    x = _long(name)
+    values, indices = fg.tensor(x).sort(descending=descending, stable=True)
+    if descending:
+        expected = len(x) - 1 - np.argsort(x[::-1], kind="stable")[::-1]
+    else:
+        expected = np.argsort(x, kind="stable")
+    assert (indices.numpy() == expected).all()
+    assert values.numpy().tobytes() == x[expected].tobytes()

@@ -26,6 +26,13 @@ template <class K, Order order, int mantissa_bits> struct KeyRule {
     const K ordered = static_cast<K>((bits & kTop) && magnitude ? ~bits : bits | kTop);
     return magnitude > infinity ? kNan : ordered;
   }
+  // Whether one element only has this key, and that element.
+  FG_HD static bool one_element(K key) { return order != Order::floating || (key != kTop && key != kNan); }
+  FG_HD static K element(K key) {
+    if constexpr (order == Order::natural) return key;
+    if constexpr (order == Order::with_sign) return static_cast<K>(key ^ kTop);
+    return static_cast<K>(key & kTop ? key ^ kTop : static_cast<K>(~key));
+  }
 };
 
 // f(KeyRule) for a dtype.
