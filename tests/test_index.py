@@ -261,3 +261,11 @@ def test_an_index_changed_before_backward_is_an_error(name):
     i.sub_(1).abs_()
     with pytest.raises(RuntimeError, match="modified by an inplace operation"):
         y.sum().backward()
+
+
+def test_a_value_for_whole_rows():
+    """index_fill_ of rows as wide as several pieces of work, with an index that repeats; strided rows too."""
+    for make in (lambda: fg.zeros(300, 700), lambda: fg.zeros(700, 300).t(), lambda: fg.zeros(300, 1400)[:, ::2]):
+        x, index = make(), fg.tensor([3, 299, 3, 0])
+        x.index_fill_(0, index, 1.5)
+        assert x.sum().item() == 1.5 * 3 * 700 and (x[index] == 1.5).all()

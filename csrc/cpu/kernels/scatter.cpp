@@ -63,6 +63,11 @@ bool scatter_tile(const Task& task, const int64_t* offset, int64_t n0, int64_t n
       }
       continue;
     }
+    if (mode == Scatter::set && index_step == 0 && to_step == 1 && from_step == 0) {  // a value for whole rows
+      T* __restrict row = to + place(*index, task);
+      for (int64_t i = 0; i < n0; ++i) row[i] = static_cast<T>(*from);
+      continue;
+    }
     if (to_step == 0 && index_step == 1 && from_step == 1 && task.stride == 1) {  // histograms, sums by segment
       const int64_t size = task.size;
       for (int64_t i = 0; i < n0; ++i) {
