@@ -215,7 +215,7 @@ struct GemmArgs {
 // ---- factorisations
 
 // `batch` matrices, rows contiguous, Float32 or Float64. info: 0, or where it failed, from 1.
-//   lu          a (m, n) becomes L, with ones on its diagonal, and U, rows exchanged as in `pivots` (min(m, n), from 1).
+//   lu          a (m, n) becomes L, with a diagonal of ones, and U, rows exchanged as in `pivots` (min(m, n), from 1).
 //               info: the first zero on the diagonal of U
 //   solve       the same of a (n, n), with which b (n, k) becomes the solution
 //   triangular  b (n, k) becomes the solution for a triangle of a (n, n), which is only read; unit: with a diagonal of
