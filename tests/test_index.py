@@ -269,3 +269,35 @@ def test_a_value_for_whole_rows():
         x, index = make(), fg.tensor([3, 299, 3, 0])
         x.index_fill_(0, index, 1.5)
         assert x.sum().item() == 1.5 * 3 * 700 and (x[index] == 1.5).all()
+
+
+def test_masks_of_several_dimensions(torch):
+    """A mask is one index where the dimensions that it covers lie in memory like one, else an index for each."""
+    x = np.arange(4 * 6 * 5 * 3.0).reshape(4, 6, 5, 3)
+    random = np.random.default_rng(0)
+    for shape, before in (((4, 6, 5, 3), ()), ((4, 6), ()), ((5, 3), (...,)), ((6, 5), (slice(None),))):
+        mask = random.random(shape) < 0.5
+        for turn in (lambda t: t, lambda t: t.transpose(0, 3).contiguous().transpose(0, 3)):
+            results = []
+            for m in (fg, torch):
+                t = turn(m.tensor(x)).requires_grad_()
+                picked = t[(*before, m.tensor(mask))]
+                written = t.detach().clone()
+                written[(*before, m.tensor(mask))] = -1.0
+                grad, = m.autograd.grad(picked, t, m.arange(float(picked.numel())).reshape(picked.shape).to(t.dtype))
+                results.append([picked.detach(), written, grad])
+            for a, e in zip(*results):
+                assert a.tolist() == e.tolist(), shape
+    t = fg.tensor(x).transpose(0, 1)  # not in memory like one
+    mask = random.random((6, 4)) < 0.5
+    assert t[fg.tensor(mask)].tolist() == x.transpose(1, 0, 2, 3)[mask].tolist()
+    assert fg.zeros(3, 4)[fg.zeros(3, 4).bool()].shape == (0,)
+
+
+def test_pairs_of_indices_out_of_range(torch):
+    x = fg.zeros(5, 7)
+    for i, j, wrong in (([0, 5], [0, 0], "index 5 is out of bounds for dimension 0 with size 5"),
+                        ([0, 1], [0, -8], "index -8 is out of bounds for dimension 1 with size 7")):
+        with pytest.raises(IndexError, match=wrong):
+            x[fg.tensor(i), fg.tensor(j)]
+    assert x[fg.tensor([-5, 4]), fg.tensor([-7, 6])].tolist() == [0, 0]

@@ -2,10 +2,12 @@
 import random
 import warnings
 
+import numpy as np
 import pytest
 
 import fastgrad as fg
 from fastgrad import nn
+from fastgrad.nn import _attention
 from fastgrad.nn import functional as F
 from pairs import ours, pair, same, same_error, same_run
 
@@ -319,3 +321,61 @@ def test_helpers(torch):
     assert isinstance(nn.MultiheadAttention(4, 2).out_proj, NonDynamicallyQuantizableLinear)
     encoder = nn.Transformer(8, 2, 1, 1, 8, custom_encoder=nn.Identity(), custom_decoder=nn.Identity())
     assert isinstance(encoder.encoder, nn.Identity) and isinstance(encoder.decoder, nn.Identity)
+
+
+# ---- the kernel that keeps no weights
+
+SHAPES = {  # leading dimensions, queries, keys, width, width of the values
+    "even": ((2, 4), 64, 64, 16, 16),
+    "odd": ((5,), 97, 131, 7, 5),
+    "few_keys": ((4, 2), 300, 19, 8, 24),
+    "many_keys": ((2, 2), 13, 1100, 5, 3),
+    "five": ((2, 1, 4), 61, 121, 4, 4),
+}
+
+
+def fused_inputs(shape, dtype=np.float64):
+    lead, rows, keys, width, wide = SHAPES[shape]
+    random = np.random.default_rng(0)
+    return [random.normal(size=(*lead, *s)).astype(dtype) for s in ((rows, width), (keys, width), (keys, wide))]
+
+
+@pytest.mark.isa
+@pytest.mark.parametrize("causal", [False, True])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_kernel_against_products(shape, causal):
+    arrays, results = fused_inputs(shape), []
+    for fused in (True, False):
+        q, k, v = (fg.tensor(a).requires_grad_() for a in arrays)
+        if fused:
+            assert _attention._fits_kernel(q, k, v, 0.3)
+            out = fg.nn.functional.scaled_dot_product_attention(q, k, v, is_causal=causal, scale=0.3)
+        else:
+            out = _attention._by_products(q, k, v, None, 0.0, causal, 0.3)
+        g = fg.tensor(np.random.default_rng(1).normal(size=out.shape))
+        first = fg.autograd.grad(out, (q, k, v), g, create_graph=True)
+        second = fg.autograd.grad(sum((part * part).sum() for part in first), (q, k, v), retain_graph=True)
+        out.backward(g)
+        results.append([out, *first, q.grad, k.grad, v.grad, *second])
+    for a, e in zip(*results):
+        np.testing.assert_allclose(a.detach().numpy(), e.detach().numpy(), rtol=1e-9, atol=1e-9)
+
+
+def test_kernel_of_other_layouts(torch):
+    """Heads in the middle, as models have them; a row that is NaN stays alone; large scores."""
+    arrays = [np.random.default_rng(s).normal(size=(2, 90, 4, 16)).astype(np.float32) * 5 for s in range(3)]
+    arrays[0][0, 3, 1, 2] = np.nan
+    ours, theirs = (
+        m.nn.functional.scaled_dot_product_attention(*[m.tensor(a).transpose(1, 2) for a in arrays], is_causal=True)
+        for m in (fg, torch)
+    )
+    assert np.isnan(ours[0, 1, 3].numpy()).all() and np.isnan(ours.numpy()).sum() == 16
+    np.testing.assert_allclose(ours.numpy(), theirs.numpy(), atol=1e-5)
+
+
+def test_kernel_under_vmap():
+    q, k, v = (fg.tensor(a) for a in fused_inputs("even"))
+    both = fg.func.vmap(fg.nn.functional.scaled_dot_product_attention, in_dims=(0, 0, None))(q, k, v[0])
+    for i in range(2):
+        one = fg.nn.functional.scaled_dot_product_attention(q[i], k[i], v[0])
+        np.testing.assert_allclose(both[i].numpy(), one.numpy(), rtol=1e-10)

@@ -343,3 +343,14 @@ def test_long_lines(name, descending):
         expected = np.argsort(x, kind="stable")
     assert (indices.numpy() == expected).all()
     assert values.numpy().tobytes() == x[expected].tobytes()
+
+
+@pytest.mark.parametrize("dtype", ["int64", "int32", "int8", "uint8"])
+def test_unique_of_many_integers(dtype, torch):
+    """Those that are counted instead of sorted, from a narrow range, and those of a wide one."""
+    for low, high in ((-100, 100), (0, 3), (-(10**9), 10**9)):
+        x = np.random.default_rng(1).integers(low, high, (40, 50)).astype(dtype)
+        ours, theirs = (m.unique(m.tensor(x), return_inverse=True, return_counts=True) for m in (fg, torch))
+        for a, e in zip(ours, theirs):
+            assert a.tolist() == e.tolist() and str(a.dtype).split(".")[1] == str(e.dtype).split(".")[1]
+        assert fg.unique(fg.tensor(x)).tolist() == theirs[0].tolist()

@@ -38,6 +38,12 @@ def sampled(mode):
     return y.detach(), *fg.autograd.grad(y, (x, places), data(*y.shape, seed=3))
 
 
+def attended():
+    q, k, v = (data(3, 4, 130, 24, seed=s).requires_grad_() for s in range(3))
+    y = F.scaled_dot_product_attention(q, k, v, is_causal=True)
+    return y.detach(), *fg.autograd.grad(y, (q, k, v), data(*y.shape, seed=3))
+
+
 WORK = {
     "add": lambda: data(300001) + data(300001, seed=1),
     "exp": lambda: data(300001).exp(),
@@ -84,10 +90,17 @@ WORK = {
     "inverse": lambda: fg.linalg.inv(data(150, 20, 20)),
     "cholesky": lambda: fg.linalg.cholesky(definite(301)),
     "determinants": lambda: fg.linalg.det(data(700, 8, 8)),
+    "attention": attended,
+    "picked_pairs": lambda: data(900, 800)[fg.arange(70000) % 900, fg.arange(70000) % 800 - 400],
+    "batched_bf16": lambda: (data(9, 60, 70).bfloat16() @ data(9, 70, 90).bfloat16()).float(),
     "grid_sample": lambda: sampled("bilinear"),
     "grid_sample_cubic": lambda: sampled("bicubic"),
     "sort": lambda: tuple(data(300001).sort()),
     "sort_integers": lambda: tuple((data(300001) * 1e5).long().sort(descending=True)),
+    "searchsorted": lambda: fg.searchsorted(data(1000).sort().values, data(300001, seed=4)),
+    "flip": lambda: data(701, 503).flip(1),
+    "tile": lambda: data(3, 5).tile(1000, 30),
+    "unique": lambda: fg.unique((data(300001) * 99).long(), return_inverse=True, return_counts=True),
     "to_half": lambda: data(700001).half().float(),
 }
 

@@ -212,6 +212,38 @@ struct GemmArgs {
   Stream stream;
 };
 
+// softmax(scale * q k^T) v of every head, Float32 or Float64, scale > 0. causal: query i sees the keys up to i. The
+// last dimension of every operand is contiguous. k_turned, v_turned: k and v with their last dimensions exchanged (keys
+// last).
+//   forward   out (batch, heads, queries, value_width) and lse (batch, heads, queries), the logarithms of rows' sums
+//   gradient  of grad, like out, with what the forward pass wrote: gq, gk, gv, contiguous
+struct AttentionOperand {
+  const void* data;
+  int64_t batch_stride, head_stride, row_stride;  // in elements
+};
+struct AttentionArgs {
+  DType dtype;
+  int32_t causal;
+  double scale;
+  int64_t batch, heads, queries, keys, width, value_width;
+  AttentionOperand q, k, v, k_turned, v_turned;  // v_turned: for the gradient
+  void *out, *lse;
+  const void* grad;
+  void *gq, *gk, *gv;
+  Stream stream;
+};
+
+// out[i] = sum over d of place_d(i) * strides[d], place_d(i) = indices[d][i], from the end where it is negative. The
+// return is -1, or the first d with an index outside [-sizes[d], sizes[d]), which goes to `bad`.
+struct OffsetArgs {
+  int64_t* out;
+  int64_t n, count;
+  const int64_t* const* indices;
+  const int64_t *sizes, *strides;
+  int64_t bad;
+  Stream stream;
+};
+
 // ---- factorisations
 
 // `batch` matrices, rows contiguous, Float32 or Float64. info: 0, or where it failed, from 1.
@@ -551,6 +583,8 @@ struct Backend {
   int64_t (*nll_loss)(const NllArgs&);
   void (*nll_loss_grad)(const NllArgs&);
   void (*gemm)(const GemmArgs&);
+  void (*attention)(const AttentionArgs&);
+  void (*attention_grad)(const AttentionArgs&);
   void (*linalg)(const LinalgArgs&);
   void (*conv)(const ConvArgs&);
   void (*max_pool)(const MaxPoolArgs&);
@@ -568,6 +602,7 @@ struct Backend {
 
   int64_t (*gather)(IndexArgs&);
   int64_t (*scatter)(IndexArgs&);
+  int64_t (*offsets)(OffsetArgs&);
   int64_t (*nonzero)(const uint8_t* mask, int64_t n, int64_t* out, Stream stream);  // out null: only count
   // out <- in where keep, else 0: in is (batch, rows, cols) contiguous, bytes of one element given; upper 0: tril, 1:
   // triu

@@ -48,7 +48,6 @@ void pad_grad(const PadArgs& args);
 void sort(const SortArgs& args);
 void topk(const SortArgs& args);
 void pick(const SortArgs& args, Pick kind);
-void searchsorted(const SearchArgs& args);
 
 // Memory a kernel needs for itself while it runs (packing, partial sums); 64-byte aligned.
 void* scratch(size_t bytes);

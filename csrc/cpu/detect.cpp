@@ -88,7 +88,6 @@ void choose(Chosen& chosen) {
   table.sort = sort;
   table.topk = topk;
   table.pick = pick;
-  table.searchsorted = searchsorted;
 
 #if defined(FG_X86)
   __builtin_cpu_init();

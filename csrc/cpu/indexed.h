@@ -16,6 +16,7 @@ namespace {
 constexpr int64_t kGrain = 16384;   // elements of a chunk
 constexpr int64_t kSerial = 32768;  // below this many elements threads do not pay
 constexpr int64_t kAhead = 4;       // rows between a prefetch and its use
+constexpr int64_t kRun = 1024;      // indices that are still in L1 when they are used after the check
 
 inline int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 inline int64_t most(int64_t a, int64_t b) { return a < b ? b : a; }
@@ -153,7 +154,7 @@ inline void prefetch(const T* base, int64_t offset, int64_t i, const Task& task)
   __builtin_prefetch(reinterpret_cast<const char*>(reinterpret_cast<uintptr_t>(base) + elements * sizeof(T)));
 }
 
-void plan_tiles(Task& task) {
+inline void plan_tiles(Task& task) {
   task.ordered = 2;
   task.cut[0] = least(task.sizes[0], kGrain);
   task.cut[1] = least(task.sizes[1], most(kGrain / task.cut[0], 1));

@@ -18,13 +18,30 @@ void load(const typename Rule::Key* in, Record* records, int64_t n, typename Rul
 
 // ---- topk -----------------------------------------------------------------------------------------------------------
 
+// Elements of this kind are compared as what they are.
+template <class Rule>
+using Element =
+    std::conditional_t<sizeof(typename Rule::Key) == 8, std::conditional_t<Rule::kFloating, double, int64_t>,
+                       std::conditional_t<Rule::kFloating, float, int32_t>>;
+
+// False where an element surely does not come before `top`.
+template <class Rule> bool may_be_before(typename Rule::Key element, typename Rule::Key top, bool largest) {
+  if constexpr (sizeof(typename Rule::Key) >= 4) {
+    Element<Rule> x, limit;
+    std::memcpy(&x, &element, sizeof x);
+    std::memcpy(&limit, &top, sizeof limit);
+    return largest ? !(x <= limit) : !(x >= limit);  // NaN may be
+  } else {
+    return true;
+  }
+}
+
 // Whether one of n elements may come before `top`. Elements that can be are compared as what they are: that takes two
 // instructions a vector, keys take many.
 template <class Rule> bool any_before(const typename Rule::Key* in, int64_t n, typename Rule::Key top, bool largest) {
   using Key = typename Rule::Key;
   if constexpr (sizeof(Key) >= 4) {
-    using T = std::conditional_t<sizeof(Key) == 8, std::conditional_t<Rule::kFloating, double, int64_t>,
-                                 std::conditional_t<Rule::kFloating, float, int32_t>>;
+    using T = Element<Rule>;
     T limit;
     std::memcpy(&limit, &top, sizeof(T));
     if (limit != limit) return true;
@@ -59,6 +76,7 @@ void few(const typename Rule::Key* in, Record* heap, int64_t n, int64_t k, typen
     const int64_t last = std::min(n, first + kBlock);
     if (!any_before<Rule>(in + first, last - first, in[heap[0].place()], flip != 0)) continue;
     for (int64_t i = first; i < last; ++i) {
+      if (!may_be_before<Rule>(in[i], in[heap[0].place()], flip != 0)) continue;
       const Key key = static_cast<Key>(Rule::key(in[i]) ^ flip);
       if (key >= heap[0].key()) continue;
       heap[k] = Record::of(key, i);
@@ -180,38 +198,6 @@ void pick(const SortArgs& args, Pick kind) {
       }
     });
   });
-}
-
-// ---- search ---------------------------------------------------------------------------------------------------------
-
-void searchsorted(const SearchArgs& args) {
-  const auto run = [&]<class T>(T) {
-    const int64_t n = args.size;
-    const int64_t together = 4096, total = args.rows * args.count;
-    for_chunks((total + together - 1) / together, 30.0 * static_cast<double>(total), [&](int64_t chunk) {
-      for (int64_t i = chunk * together; i < std::min(total, (chunk + 1) * together); ++i) {
-        const int64_t row = args.sorted_rows == 1 ? 0 : i / args.count;
-        const T* sorted = static_cast<const T*>(args.sorted) + row * n;
-        const int64_t* sorter = args.sorter ? args.sorter + row * n : nullptr;
-        const T value = static_cast<const T*>(args.values)[i];
-        int64_t low = 0, high = n;
-        while (low < high) {
-          const int64_t middle = low + (high - low) / 2;
-          const T x = sorted[sorter ? sorter[middle] : middle];
-          // a NaN belongs to the end: no element is found to be larger
-          if (args.right ? x > value : x >= value) high = middle;
-          else low = middle + 1;
-        }
-        args.out[i] = low;
-      }
-    });
-  };
-  switch (args.compute) {
-    case Compute::F32: return run(float{});
-    case Compute::F64: return run(double{});
-    case Compute::I32: return run(int32_t{});
-    default: return run(int64_t{});
-  }
 }
 
 }  // namespace fg::cpu

@@ -44,8 +44,89 @@ std::vector<Tensor> expand_masks(const Tensor& t, const std::vector<Tensor>& ind
   return out;
 }
 
+// Sums of wrapped index times stride, each index checked against its dimension, by ops.
+Tensor offsets_by_ops(const Tensor& t, const std::vector<Tensor>& indices, Dims shape) {
+  Tensor total;
+  for (int d = 0; d < t.dim(); ++d) {
+    if (!indices[d].defined()) continue;
+    Tensor i = indices[d];
+    int64_t n = t.size(d);
+    if (i.numel() && count_of(shape)) {
+      int64_t low = item(extremum(i, true)).i, high = item(extremum(i, false)).i;
+      if (high >= n) bad_index("index", high, d, n);
+      if (low < -n) bad_index("index", low, d, n);
+      if (low < 0) i = where(binary(Op::lt, i, Scalar::of_int(0)), add(i, Scalar::of_int(n)), i);
+    }
+    Tensor part = mul(i, Scalar::of_int(t.stride(d)));
+    total = total.defined() ? add(total, part) : part;
+  }
+  return total;
+}
+
+// The same, of the shape of the indices together where a kernel adds them up at once: when none is repeated.
+Tensor joint_offsets(const Tensor& t, const std::vector<Tensor>& indices, Dims shape) {
+  auto kernel = backend(t.device()).offsets;
+  const int64_t* data[kMaxDims];
+  int64_t sizes[kMaxDims], strides[kMaxDims];
+  std::vector<Tensor> dense;
+  OffsetArgs args{};
+  for (int d = 0; d < t.dim(); ++d) {
+    if (!indices[d].defined()) continue;
+    if (!kernel || indices[d].numel() != count_of(shape) || count_of(shape) == 0)
+      return offsets_by_ops(t, indices, shape);
+    dense.push_back(contiguous(indices[d]));
+    data[args.count] = dense.back().data<int64_t>();
+    sizes[args.count] = t.size(d), strides[args.count] = t.stride(d);
+    ++args.count;
+  }
+  Tensor total = Tensor::empty(shape, DType::Int64, t.device());
+  args.out = total.mutable_data<int64_t>();
+  args.n = total.numel();
+  args.indices = data, args.sizes = sizes, args.strides = strides;
+  int64_t wrong;
+  {
+    GilRelease release(args.n);
+    wrong = kernel(args);
+  }
+  if (wrong >= 0) {
+    int dim = 0;
+    for (int d = 0; d < t.dim(); ++d)
+      if (indices[d].defined() && wrong-- == 0) dim = d;
+    bad_index("index", args.bad, dim, t.size(dim));
+  }
+  return total;
+}
+
+// One mask and nothing else, over dimensions of t that lie in memory like one: its positions are the index.
+bool mask_plan(const Tensor& t, const std::vector<Tensor>& given, IndexPlan& plan) {
+  int first = -1;
+  for (int i = 0; i < static_cast<int>(given.size()); ++i) {
+    if (!given[i].defined()) continue;
+    if (first >= 0) return false;
+    first = i;
+  }
+  if (first < 0 || given[first].dtype() != DType::Bool) return false;
+  const Tensor& mask = given[first];
+  const int last = first + mask.dim() - 1;
+  if (mask.dim() < 2 || last >= t.dim() || mask.device() != t.device()) return false;
+  for (int d = first; d <= last; ++d) {
+    if (mask.size(d - first) != t.size(d)) return false;
+    if (d < last && t.stride(d) != t.stride(d + 1) * t.size(d + 1)) return false;
+  }
+  plan.index = flat_nonzero(mask);
+  plan.size = mask.numel(), plan.stride = t.stride(last), plan.dim = first;
+  for (int d = 0; d < t.dim(); ++d) {
+    if (d > first && d <= last) continue;
+    plan.sizes.push(d == first ? plan.index.numel() : t.size(d));
+    plan.index_strides.push(d == first ? 1 : 0);
+    plan.place_strides.push(d == first ? 0 : t.stride(d));
+  }
+  return true;
+}
+
 IndexPlan advanced_plan(const Tensor& t, const std::vector<Tensor>& given) {
   NoGradGuard guard;
+  if (IndexPlan plan; mask_plan(t, given, plan)) return plan;
   std::vector<Tensor> indices = expand_masks(t, given);
   IndexPlan plan;
   DimArray shape;
@@ -75,21 +156,7 @@ IndexPlan advanced_plan(const Tensor& t, const std::vector<Tensor>& given) {
     plan.index = indices[first];
     plan.size = t.size(first), plan.stride = t.stride(first), plan.dim = first;
   } else {
-    // Offsets: sum of wrapped index times stride, each index checked against its dimension.
-    Tensor total;
-    for (int d = 0; d < t.dim(); ++d) {
-      if (!indices[d].defined()) continue;
-      Tensor i = indices[d];
-      int64_t n = t.size(d);
-      if (i.numel() && count_of(shape)) {
-        int64_t low = item(extremum(i, true)).i, high = item(extremum(i, false)).i;
-        if (high >= n) bad_index("index", high, d, n);
-        if (low < -n) bad_index("index", low, d, n);
-        if (low < 0) i = where(binary(Op::lt, i, Scalar::of_int(0)), add(i, Scalar::of_int(n)), i);
-      }
-      Tensor part = mul(i, Scalar::of_int(t.stride(d)));
-      total = total.defined() ? add(total, part) : part;
-    }
+    const Tensor total = joint_offsets(t, indices, shape);
     plan.index = total;
     plan.stride = 1, plan.dim = first;
     plan.size = 1;  // offsets are checked already: this is one more than the largest

@@ -267,7 +267,21 @@ Tensor repeat(const Tensor& t, Dims repeats) {
   }
   FG_CHECK(wide.n <= kMaxDims, Runtime, "repeat: too many dimensions (", n, ")");
   Tensor out = Tensor::empty(sizes, t.dtype(), t.device());
-  raw_copy(out.alias(wide, contiguous_strides(wide), 0), t.alias(wide, wide_strides, t.offset()));
+  const auto lay_out = [](const Tensor& to, Dims shape, const Tensor& from, Dims strides) {
+    raw_copy(to.alias(shape, contiguous_strides(shape), 0), from.alias(shape, strides, from.offset()));
+  };
+  // What is short and repeated often is repeated once in a block that stays in a cache, and that block is copied.
+  constexpr int64_t kBlockBytes = 1 << 16;
+  const int64_t outer = n ? repeats[0] : 1, block = outer ? out.numel() / outer : 0;
+  const bool in_blocks = n > 1 && outer > 4 && block > t.numel() && block * t.item_bytes() <= kBlockBytes;
+  if (in_blocks) {
+    const Tensor first = Tensor::empty(DimArray{block}, t.dtype(), t.device());
+    const DimArray shape{outer, block}, strides{0, 1};
+    lay_out(first, Dims(wide).subspan(1), t, Dims(wide_strides).subspan(1));
+    lay_out(out, shape, first, strides);
+  } else {
+    lay_out(out, wide, t, wide_strides);
+  }
   if (should_record(t)) {
     auto node = make_node<RepeatBackward0>(t);
     node->sizes = t.sizes();

@@ -17,18 +17,42 @@ Tensor flat_nonzero(const Tensor& mask) {  // positions of true elements in logi
   return out;
 }
 
+// Into rows of (dimensions, positions), which are contiguous.
+static void put_coordinates(const Tensor& flat, Dims sizes, const Tensor& rows) {
+  const auto put = [](Op op, const Tensor& a, Arg b, const Tensor& out) {
+    const Arg args[] = {a, b};
+    elementwise(op, args, {}, {}, &out);
+  };
+  Tensor rest = flat;
+  for (int d = static_cast<int>(sizes.size()) - 1; d > 0; --d) {
+    const int64_t size = sizes[d];
+    const Tensor row = select(rows, 0, d);
+    // Where the other positions go to: the last ones are the first coordinate.
+    const Tensor above = d == 1 ? select(rows, 0, 0) : Tensor::empty(flat.sizes(), DType::Int64, flat.device());
+    if ((size & (size - 1)) == 0) {  // positions are not negative: shifts, which take far less than divisions
+      put(Op::bitwise_and, rest, Scalar::of_int(size - 1), row);
+      put(Op::bitwise_right_shift, rest, Scalar::of_int(__builtin_ctzll(static_cast<uint64_t>(size))), above);
+    } else {
+      put(Op::floor_divide, rest, Scalar::of_int(size), above);
+      put(Op::mul, above, Scalar::of_int(-size), row);
+      put(Op::add, row, rest, row);
+    }
+    rest = above;
+  }
+  if (sizes.size() == 1) raw_copy(select(rows, 0, 0), flat);
+}
+
 std::vector<Tensor> coordinates(const Tensor& flat, Dims sizes) {
   NoGradGuard guard;
   std::vector<Tensor> out(sizes.size());
-  Tensor rest = flat;
-  for (int d = static_cast<int>(sizes.size()) - 1; d >= 0; --d) {
-    if (flat.numel() == 0 || d == 0) {
-      out[d] = rest;
-      continue;
-    }
-    out[d] = binary(Op::remainder, rest, Scalar::of_int(sizes[d]));
-    rest = binary(Op::floor_divide, rest, Scalar::of_int(sizes[d]));
+  if (sizes.size() == 1 || flat.numel() == 0) {
+    for (Tensor& t : out) t = flat;
+    return out;
   }
+  const Tensor rows =
+      Tensor::empty(DimArray{static_cast<int64_t>(sizes.size()), flat.numel()}, DType::Int64, flat.device());
+  put_coordinates(flat, sizes, rows);
+  for (size_t d = 0; d < sizes.size(); ++d) out[d] = select(rows, 0, static_cast<int64_t>(d));
   return out;
 }
 
@@ -84,8 +108,9 @@ Tensor nonzero(const Tensor& t) {
   Tensor flat = flat_nonzero(t);
   int64_t n = flat.numel();
   if (t.dim() == 0) return Tensor::empty(DimArray{n, 0}, DType::Int64, t.device());
-  std::vector<Tensor> columns = coordinates(flat, t.sizes());
-  return transpose(stack(columns, 0), 0, 1);  // each column contiguous, as in torch
+  const Tensor rows = Tensor::empty(DimArray{t.dim(), n}, DType::Int64, t.device());
+  if (n) put_coordinates(flat, t.sizes(), rows);
+  return transpose(rows, 0, 1);  // each column contiguous, as in torch
 }
 
 Tensor masked_select(const Tensor& t, const Tensor& mask) {

@@ -1,4 +1,5 @@
 // What fastgrad.nn calls: linear, layer norm, losses.
+#include "ops/attention.h"
 #include "ops/rnn.h"
 #include "ops/words.h"
 #include "python/functions.h"
@@ -55,6 +56,16 @@ PyObject* bce_logits(Call& c) {
   return wrap(reduced(each, reduction));
 }
 
+PyObject* fused_attention(Call& c) {
+  const WithSums made = attention(c.tensor(0), c.tensor(1), c.tensor(2), c.number(3, 1), c.boolean(4, false));
+  return Py_BuildValue("(NN)", wrap(made.out), wrap(made.sums));
+}
+PyObject* fused_attention_gradients(Call& c) {
+  const auto [gq, gk, gv] = attention_gradients(c.tensor(0), c.tensor(1), c.tensor(2), c.tensor(3),
+                                                {c.tensor(4), c.tensor(5)}, c.number(6, 1), c.boolean(7, false));
+  return Py_BuildValue("(NNN)", wrap(gq), wrap(gk), wrap(gv));
+}
+
 Rnn rnn_kind(const Call& c) {
   int64_t kind = c.integer(0, -1);
   FG_CHECK(kind >= 0 && kind <= static_cast<int64_t>(Rnn::lstm), Value, c.signature.name,
@@ -92,6 +103,9 @@ constexpr FunctionDef defs[] = {
     {"binary_cross_entropy", kFunction, "input, target, weight=None, reduction=1", bce, nullptr},
     {"binary_cross_entropy_with_logits", kFunction, "input, target, weight=None, pos_weight=None, reduction=1",
      bce_logits, nullptr},
+    {"_attention", kFunction, "query, key, value, scale, causal", fused_attention, nullptr},
+    {"_attention_gradients", kFunction, "grad, query, key, value, out, sums, scale, causal", fused_attention_gradients,
+     nullptr},
     {"_rnn_usable", kFunction, "input", [](Call& c) { return PyBool_FromLong(rnn_usable(c.tensor(0))); }, nullptr},
     {"_rnn_forward", kFunction, "kind, gates, h0, c0, weight, bias, reverse", rnn_forward_call, nullptr},
     {"_rnn_backward", kFunction, "kind, gates, h, c, kept, weight, g_out, g_h, g_c, reverse", rnn_backward_call,

@@ -43,14 +43,23 @@ def _distinct(input, return_inverse, return_counts, dim, sort):
     keys = x.detach()
     order = None
     if sort and keys.shape[0]:
-        order = _row_order(keys.reshape(keys.shape[0], -1)) if keys.dim() > 1 else keys.argsort(stable=True)
-        keys = keys[order]
+        if keys.dim() > 1:
+            order = _row_order(keys.reshape(keys.shape[0], -1))
+            keys = keys[order]
+        else:
+            span = _span(keys)
+            if span:
+                return _distinct_of_span(keys, *span, shape, return_inverse, return_counts)
+            keys, order = keys.sort(stable=True)
     first = _C.ones(keys.shape[:1], dtype=_C.bool, device=keys.device)
     if keys.shape[0] > 1:
         changed = keys[1:] != keys[:-1]
         first[1:] = changed.reshape(changed.shape[0], -1).any(1) if changed.dim() > 1 else changed
     at = first.nonzero().reshape(-1)
-    result = x.index_select(0, at if order is None else order[at])
+    if x.dim() == 1 and not x.requires_grad:
+        result = keys[at]
+    else:
+        result = x.index_select(0, at if order is None else order[at])
     if dim is not None and input.dim():
         result = result.movedim(0, dim).contiguous()
     if not (return_inverse or return_counts):
@@ -64,6 +73,31 @@ def _distinct(input, return_inverse, return_counts, dim, sort):
     if return_counts:
         ends = _C.cat((at[1:], at.new_full((1,), keys.shape[0]))) if at.numel() else at
         results += (ends - at,)
+    return results
+
+
+def _span(keys):
+    """The least and the largest of many integers, where counting them takes less than sorting them."""
+    if keys.numel() < 1000 or keys.dtype.is_floating_point or keys.dtype.is_complex or keys.dtype == _C.bool:
+        return None
+    low, high = int(keys.min()), int(keys.max())
+    return (low, high) if high - low < 2 * keys.numel() else None
+
+
+def _distinct_of_span(keys, low, high, shape, return_inverse, return_counts):
+    """`unique` of integers from low to high by a table of how often each occurs."""
+    place = keys.to(_C.int64) - low
+    counts = place.new_zeros(high - low + 1).scatter_add_(0, place, _C.ones_like(place))
+    at = counts.nonzero().reshape(-1)
+    result = (at + low).to(keys.dtype)
+    if not (return_inverse or return_counts):
+        return result
+    results = (result,)
+    if return_inverse:
+        rank = (counts != 0).cumsum(0) - 1
+        results += (rank[place].reshape(shape),)
+    if return_counts:
+        results += (counts[at],)
     return results
 
 

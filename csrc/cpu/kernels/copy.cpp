@@ -36,10 +36,12 @@ bool is_dense(const Iter& iter, const Operand& item) {
   return true;
 }
 
-// Runs of bytes that lie together on both sides are moved as they are: exchanged outer dimensions, slices, joins.
+// Runs of bytes that lie together on both sides are moved as they are: exchanged outer dimensions, slices, joins. Or
+// backwards: the input runs against the output.
 struct Runs {
   const Iter* iter;
   int64_t bytes, per_chunk, count;
+  bool backwards, stream;
 };
 // A call of memcpy costs as much as a short run.
 inline void copy_run(char* to, const char* from, int64_t bytes) {
@@ -49,6 +51,28 @@ inline void copy_run(char* to, const char* from, int64_t bytes) {
   }
   for (int64_t i = 0; i + kShortestRun < bytes; i += kShortestRun) __builtin_memcpy(to + i, from + i, kShortestRun);
   __builtin_memcpy(to + bytes - kShortestRun, from + bytes - kShortestRun, kShortestRun);  // may overlap the last one
+}
+template <class S> FG_NOINLINE void reverse_items(char* to, const char* from, int64_t n) {
+  S* __restrict out = reinterpret_cast<S*>(to);
+  const S* in = reinterpret_cast<const S*>(from);
+  for (int64_t i = 0; i < n; ++i) out[i] = in[-i];
+}
+void reverse_run(char* to, const char* from, int64_t item, int64_t n) {
+  switch (item) {
+    case 1: return reverse_items<uint8_t>(to, from, n);
+    case 2: return reverse_items<uint16_t>(to, from, n);
+    case 4: return reverse_items<uint32_t>(to, from, n);
+    default: return reverse_items<uint64_t>(to, from, n);
+  }
+}
+void stream_reversed(char* to, const char* from, int64_t item, int64_t n) {
+  alignas(64) char part[4096];
+  const int64_t most = static_cast<int64_t>(sizeof part) / item;
+  for (int64_t i = 0; i < n; i += most) {
+    const int64_t count = n - i < most ? n - i : most;
+    reverse_run(part, from - i * item, item, count);
+    stream_bytes(to + i * item, part, count * item);
+  }
 }
 void copy_runs_chunk(void* context, int64_t chunk) {
   const Runs& runs = *static_cast<const Runs*>(context);
@@ -63,8 +87,11 @@ void copy_runs_chunk(void* context, int64_t chunk) {
     from += at[d] * iter.in[0].strides[d];
   }
   for (int64_t run = first; run < last; ++run) {
-    copy_run(static_cast<char*>(iter.out.data) + to * item, static_cast<const char*>(iter.in[0].data) + from * item,
-             runs.bytes);
+    char* at_out = static_cast<char*>(iter.out.data) + to * item;
+    const char* at_in = static_cast<const char*>(iter.in[0].data) + from * item;
+    if (!runs.backwards) copy_run(at_out, at_in, runs.bytes);
+    else if (runs.stream) stream_reversed(at_out, at_in, item, iter.sizes[0]);
+    else reverse_run(at_out, at_in, item, iter.sizes[0]);
     for (int d = 1; d < iter.ndim; ++d) {
       to += iter.out.strides[d];
       from += iter.in[0].strides[d];
@@ -74,12 +101,19 @@ void copy_runs_chunk(void* context, int64_t chunk) {
       at[d] = 0;
     }
   }
+  if (runs.stream) stream_end();
 }
 bool copy_runs(const Iter& iter) {
-  if (iter.ndim < 2 || iter.out.strides[0] != 1 || iter.in[0].strides[0] != 1) return false;
-  Runs runs = {&iter, iter.sizes[0] * item_bytes(iter.out.dtype), 0, iter.numel / iter.sizes[0]};
-  // Of more than a run's worth of cache lines the general loop writes past the cache.
-  if (runs.bytes < kShortestRun || runs.bytes * runs.count >= kStreamBytes) return false;
+  const int64_t step = iter.ndim ? iter.in[0].strides[0] : 1;
+  const bool backwards = step == -1;
+  if (iter.ndim < (backwards ? 1 : 2) || iter.out.strides[0] != 1 || (step != 1 && !backwards)) return false;
+  Runs runs = {&iter, iter.sizes[0] * item_bytes(iter.out.dtype), 0, iter.numel / iter.sizes[0], backwards, false};
+  if (runs.bytes < kShortestRun) return false;
+  if (runs.bytes * runs.count >= kStreamBytes) {
+    // Of more than a run's worth of cache lines the general loop writes past the cache.
+    if (!backwards) return false;
+    runs.stream = true;
+  }
   runs.per_chunk = kCopyChunk / 4 / runs.bytes > 1 ? kCopyChunk / 4 / runs.bytes : 1;
   const int64_t chunks = (runs.count + runs.per_chunk - 1) / runs.per_chunk;
   if (chunks == 1) copy_runs_chunk(&runs, 0);

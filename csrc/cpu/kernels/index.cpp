@@ -9,10 +9,9 @@ namespace fg::cpu::FG_ISA {
 void fill_scatter(Backend& table);
 void fill_mask(Backend& table);
 void fill_loss(Backend& table);
+void fill_search(Backend& table);
 
 namespace {
-
-constexpr int64_t kRun = 1024;  // indices that are still in L1 when they are used after the check
 
 template <class T>
 void gather_run(const Task& task, T* to, const int64_t* index, const T* from, int64_t n) {
@@ -80,13 +79,49 @@ int64_t gather(IndexArgs& args) {
   return 0;
 }
 
+// ---- offsets of several indices ------------------------------------------------------------------------------------
+void offsets_chunk(void* context, int64_t chunk) {
+  OffsetArgs& a = *static_cast<OffsetArgs*>(context);
+  const int64_t begin = chunk * kGrain, n = least(kGrain, a.n - begin);
+  int64_t* __restrict out = a.out + begin;
+  for (int64_t d = 0; d < a.count; ++d) {
+    const int64_t* index = a.indices[d] + begin;
+    const int64_t size = a.sizes[d], stride = a.strides[d];
+    uint64_t seen = 0;
+    for (int64_t i = 0; i < n; ++i) {
+      const int64_t at = (index[i] + (index[i] >> 63 & size)) * stride;
+      seen |= outside(index[i], -size, size);
+      out[i] = d ? out[i] + at : at;
+    }
+    if (seen >> 63) __atomic_store_n(&a.bad, 1, __ATOMIC_RELAXED);
+  }
+}
+int64_t offsets(OffsetArgs& a) {
+  a.bad = 0;
+  if (a.n < kSerial) {
+    for (int64_t chunk = 0; chunk < pieces(a.n, kGrain); ++chunk) offsets_chunk(&a, chunk);
+  } else {
+    parallel_for(pieces(a.n, kGrain), a.n * a.count, offsets_chunk, &a);
+  }
+  if (!a.bad) return -1;
+  for (int64_t d = 0; d < a.count; ++d)
+    for (int64_t i = 0; i < a.n; ++i)
+      if (is_outside(a.indices[d][i], -a.sizes[d], a.sizes[d])) {
+        a.bad = a.indices[d][i];
+        return d;
+      }
+  return -1;
+}
+
 }  // namespace
 
 void fill_index(Backend& table) {
   table.gather = gather;
+  table.offsets = offsets;
   fill_scatter(table);
   fill_mask(table);
   fill_loss(table);
+  fill_search(table);
 }
 
 }  // namespace fg::cpu::FG_ISA

@@ -12,6 +12,7 @@ void gemm_float64(const GemmArgs& args);
 void gemm_float16(const GemmArgs& args);
 void gemm_bfloat16(const GemmArgs& args);
 void fill_linalg(Backend& table);
+void fill_attention(Backend& table);
 
 namespace {
 
@@ -139,6 +140,7 @@ void gemm(const GemmArgs& g) {
 void fill_matmul(Backend& table) {
   table.gemm = gemm;
   fill_linalg(table);
+  fill_attention(table);
 }
 
 }  // namespace fg::cpu::FG_ISA

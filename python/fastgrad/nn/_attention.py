@@ -3,6 +3,7 @@ import math
 
 import fastgrad
 from fastgrad import _C, Tensor
+from fastgrad.autograd import Function
 
 from ._dropout import dropout as _dropout
 from ._padding import pad
@@ -33,6 +34,54 @@ def scaled_dot_product_attention(query, key, value, attn_mask=None, dropout_p=0.
         value = value.repeat_interleave(query.size(-3) // value.size(-3), -3)
     if scale is None:
         scale = 1 / math.sqrt(query.size(-1) or 1)
+    if attn_mask is None and dropout_p == 0.0 and _fits_kernel(query, key, value, scale):
+        return _Attention.apply(query, key, value, scale, is_causal)[0]
+    return _by_products(query, key, value, attn_mask, dropout_p, is_causal, scale)
+
+
+def _fits_kernel(query, key, value, scale):
+    """Whether one kernel does it: enough heads for the threads, and more work than a recorded Function costs."""
+    if query.device.type != "cpu" or query.dtype not in (fastgrad.float32, fastgrad.float64) or not scale > 0:
+        return False
+    *lead, rows, width = query.shape
+    heads = math.prod(lead)
+    if heads < 4 or heads * rows * key.size(-2) < 1 << 15 or not width or _C._autocast_any():
+        return False
+    return key.shape[:-2] == value.shape[:-2] == query.shape[:-2] and key.shape[-2] == value.shape[-2] and \
+        key.shape[-1] == width
+
+
+class _Attention(Function):
+    """A kernel that keeps no weights, and its gradient; the gradient of that is taken of the products."""
+
+    @staticmethod
+    def forward(ctx, query, key, value, scale, causal):
+        out, sums = _C._attention(query, key, value, scale, causal)
+        ctx.options = scale, causal
+        ctx.save_for_backward(query, key, value, out, sums)
+        ctx.mark_non_differentiable(sums)
+        return out, sums
+
+    @staticmethod
+    def backward(ctx, g, _):
+        *given, out, sums = ctx.saved_tensors
+        scale, causal = ctx.options
+        if not fastgrad.is_grad_enabled():
+            return *_C._attention_gradients(g, *given, out, sums, scale, causal), None, None
+        wants = ctx.needs_input_grad[:3]
+        out = _by_products(*given, None, 0.0, causal, scale)
+        found = iter(fastgrad.autograd.grad(out, [t for t, want in zip(given, wants) if want], g, create_graph=True))
+        return *[next(found) if want else None for want in wants], None, None
+
+    @staticmethod
+    def vmap(info, in_dims, query, key, value, scale, causal):
+        size = info.batch_size
+        given = [t.movedim(d, 0) if d is not None else t.expand(size, *t.shape)
+                 for t, d in zip((query, key, value), in_dims)]
+        return _Attention.apply(*given, scale, causal), (0, 0)
+
+
+def _by_products(query, key, value, attn_mask, dropout_p, is_causal, scale):
     scores = (query * scale) @ key.transpose(-2, -1)
     blind = None
     if attn_mask is not None:

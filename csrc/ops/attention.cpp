@@ -1,0 +1,89 @@
+// Fused attention (cpu/kernels/attention.cpp): operands of two to four dimensions brought to (batch, heads, rows,
+// width). Not recorded: the node is in Python, where the second derivatives are.
+#include "ops/attention.h"
+
+namespace fg {
+
+namespace {
+
+// (batch, heads, rows, width), the last dimension contiguous.
+Tensor four_dimensions(const Tensor& t) {
+  const Tensor x = t.dim() && t.stride(t.dim() - 1) == 1 ? t : contiguous(t);
+  if (x.dim() > 4) {
+    const Tensor flat = contiguous(x);
+    const int64_t rows = x.size(x.dim() - 2), width = x.size(x.dim() - 1);
+    return view(flat, DimArray{1, rows * width > 0 ? x.numel() / (rows * width) : 0, rows, width});
+  }
+  DimArray sizes, strides;
+  for (int i = x.dim(); i < 4; ++i) sizes.push(1), strides.push(0);
+  for (int i = 0; i < x.dim(); ++i) sizes.push(x.size(i)), strides.push(x.stride(i));
+  return x.alias(sizes, strides, x.offset());
+}
+
+// The last two dimensions exchanged, rows that do not fall on the same cache sets.
+Tensor turned(const Tensor& x) {
+  const int64_t rows = x.size(2), width = x.size(3);
+  Tensor padded = Tensor::empty(DimArray{x.size(0), x.size(1), width, rows + 16}, x.dtype(), x.device());
+  Tensor out = narrow(padded, 3, 0, rows);
+  raw_copy(out, transpose(x, 2, 3));
+  return out;
+}
+
+AttentionOperand operand(const Tensor& x) { return {x.data(), x.stride(0), x.stride(1), x.stride(2)}; }
+
+AttentionArgs attention_args(const Tensor& q, const Tensor& k, const Tensor& v, double scale, bool causal) {
+  const bool fits = k.size(0) == q.size(0) && v.size(0) == q.size(0) && k.size(1) == q.size(1) &&
+                    v.size(1) == q.size(1) && k.size(3) == q.size(3) && v.size(2) == k.size(2) &&
+                    k.dtype() == q.dtype() && v.dtype() == q.dtype();
+  FG_CHECK(fits, Runtime, "attention: the operands do not fit: ", size_text(q.sizes()), ", ", size_text(k.sizes()),
+           " and ", size_text(v.sizes()));
+  AttentionArgs args{};
+  args.dtype = q.dtype();
+  args.causal = causal;
+  args.scale = scale;
+  args.batch = q.size(0), args.heads = q.size(1), args.queries = q.size(2), args.keys = k.size(2);
+  args.width = q.size(3), args.value_width = v.size(3);
+  args.q = operand(q), args.k = operand(k), args.v = operand(v);
+  args.stream = Storage::current_stream(q.device());
+  return args;
+}
+
+Tensor like(const Tensor& t) { return Tensor::empty(t.sizes(), t.dtype(), t.device()); }
+
+}  // namespace
+
+WithSums attention(const Tensor& query, const Tensor& key, const Tensor& value, double scale, bool causal) {
+  NoGradGuard guard;
+  const Tensor q = four_dimensions(query), k = four_dimensions(key), v = four_dimensions(value);
+  AttentionArgs args = attention_args(q, k, v, scale, causal);
+  DimArray sizes(query.sizes());
+  sizes[sizes.n - 1] = args.value_width;
+  WithSums made{Tensor::empty(sizes, q.dtype(), q.device()), like(narrow(q, 3, 0, 1))};
+  if (made.out.numel() == 0) return made;
+  const Tensor k_turned = turned(k);
+  args.k_turned = operand(k_turned);
+  args.out = made.out.mutable_data(), args.lse = made.sums.mutable_data();
+  GilRelease release(made.out.numel() * args.keys);
+  backend(q.device()).attention(args);
+  return made;
+}
+
+std::tuple<Tensor, Tensor, Tensor> attention_gradients(const Tensor& g, const Tensor& query, const Tensor& key,
+                                                       const Tensor& value, const WithSums& made, double scale,
+                                                       bool causal) {
+  NoGradGuard guard;
+  const Tensor q = four_dimensions(query), k = four_dimensions(key), v = four_dimensions(value), grad = contiguous(g);
+  AttentionArgs args = attention_args(q, k, v, scale, causal);
+  Tensor gq = like(query), gk = like(key), gv = like(value);
+  if (made.out.numel() == 0) return {zeros_like(query), zeros_like(key), zeros_like(value)};
+  const Tensor k_turned = turned(k), v_turned = turned(v);
+  args.k_turned = operand(k_turned), args.v_turned = operand(v_turned);
+  args.out = const_cast<void*>(made.out.data()), args.lse = const_cast<void*>(made.sums.data());
+  args.grad = grad.data();
+  args.gq = gq.mutable_data(), args.gk = gk.mutable_data(), args.gv = gv.mutable_data();
+  GilRelease release(made.out.numel() * args.keys);
+  backend(q.device()).attention_grad(args);
+  return {gq, gk, gv};
+}
+
+}  // namespace fg
