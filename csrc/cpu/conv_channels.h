@@ -9,22 +9,28 @@
 namespace fg::cpu::FG_ISA {
 namespace {
 
-constexpr int64_t kBlockPlaces = 192;
-constexpr int64_t kPieceSteps = 96;
+constexpr int64_t kBlockPlaces = 144;  // at most
+constexpr int64_t kPieceSteps = 768;
+constexpr int64_t kTasks = 12;                     // worth having, for threads to share them evenly
 constexpr int64_t kImageBytes = int64_t{8} << 20;  // of images that are worked on together
 constexpr int64_t kPackSteps = 1024;               // packed by one chunk, about
 
 template <class T> struct ChannelProduct {
   const Product<T>& q;
   int64_t panels, images;  // of kPanel channels; in one list
-  T* packed;               // [group][pass][panel][step][kPanel]
-  T* space;                // padded images, or null
+  int64_t block_places;
+  T* packed;  // [group][pass][panel][step][kPanel]
+  T* space;   // padded images, or null
 
   static constexpr int64_t N = kPanel<T>;
   static constexpr int L = kLanes<T>;
 
   // Elements of kernels side by side become rows of channels: to[t * N + i] = from[i * kernel + elements[t]].
   static void spread(T* to, const T* from, int64_t kernel, const int64_t* elements, int64_t taps, int64_t count) {
+    if (kernel == 1 && taps == 1) {
+      copy_run(to, from, count);
+      return zero_run(to + count, N - count);
+    }
     for (int64_t first = 0; first < kernel; first += L) {
       const int n = static_cast<int>(least(L, kernel - first));
       for (int64_t i = 0; i < count; i += L) {
@@ -62,8 +68,8 @@ template <class T> struct ChannelProduct {
   // ---- one block of places and one panel
   void task(const Pass<T>& p, int64_t group, int64_t first_image, int64_t n_images, int64_t block,
             int64_t panel) const {
-    const int64_t per_image = p.count[0] * p.count[1] * p.count[2], begin = block * kBlockPlaces;
-    const int64_t n = least(kBlockPlaces, n_images * per_image - begin);
+    const int64_t per_image = p.count[0] * p.count[1] * p.count[2], begin = block * block_places;
+    const int64_t n = least(block_places, n_images * per_image - begin);
     const T* at[kBlockPlaces + kRows];
     int64_t to[kBlockPlaces];
     alignas(64) T sums[kBlockPlaces * N];
@@ -163,7 +169,12 @@ template <class T> struct ChannelProduct {
       }
       for (int64_t i = 0; i < q.n_passes; ++i) {
         const Pass<T>& p = q.passes[i];
-        const int64_t blocks = ceil_div(count * p.count[0] * p.count[1] * p.count[2], kBlockPlaces);
+        // Blocks of even size, whole tiles but the last.
+        const int64_t all = count * p.count[0] * p.count[1] * p.count[2];
+        const int64_t wanted = ceil_div(kTasks, a.groups * panels);
+        int64_t blocks = most(ceil_div(all, kBlockPlaces), least(wanted, ceil_div(all, 4 * kRows)));
+        block_places = ceil_div(ceil_div(all, blocks), kRows) * kRows;
+        blocks = ceil_div(all, block_places);
         Product<T>::loop(
             a.groups * panels * blocks, static_cast<int64_t>(cost * static_cast<double>(count)),
             [&](int64_t j) { task(p, j / blocks / panels, first, count, j % blocks, j / blocks % panels); });

@@ -202,7 +202,7 @@ __attribute__((noinline)) void thin(const Problem<S, T>& q, bool serial) {
     for (int64_t p = 0; p < t.k; ++p) to[p] = t.x[p * x_cs];
     t.x = to;
   }
-  const int64_t total = t.m * t.n * t.k, target = most(1, least(64, total / 65536));
+  const int64_t total = t.m * t.n * t.k, target = most(1, least(64, total / 32768));
   const bool sweeping = t.w_cs != 1 && t.w_rs == 1;
   const int64_t most_columns = sweeping ? ceil_div(t.n, kSweep) : ceil_div(t.n, 4);
   t.columns = sweeping ? most_columns : least(most_columns, target);

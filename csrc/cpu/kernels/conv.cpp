@@ -161,7 +161,7 @@ template <class T> void conv(const ConvArgs& a) {
     PlaneProduct<T> planes{q, phases[2], nullptr, nullptr, nullptr, nullptr};
     planes.run_all();
   } else if (q.channel_cost() < q.place_cost()) {
-    ChannelProduct<T> channels{q, 0, 0, nullptr, nullptr};
+    ChannelProduct<T> channels{q, 0, 0, 0, nullptr, nullptr};
     channels.run_all();
   } else {
     q.run_all();

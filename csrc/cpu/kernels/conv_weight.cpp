@@ -226,7 +226,9 @@ template <class T> struct WeightProduct {
     units = ceil_div(unit_count(), least(unit_count(), most(1, least(limit, ceil_div(16, a.groups)))));
     pieces = ceil_div(unit_count(), units);
     blocks = 1;
-    if (pieces * a.groups < 8) blocks = most(1, least(ceil_div(8, pieces * a.groups), a.out_channels / kBlockRows));
+    // A power of two: five blocks would be three for one of two threads.
+    if (pieces * a.groups < 8)
+      while (blocks * 2 <= least(ceil_div(8, pieces * a.groups), a.out_channels / kBlockRows)) blocks *= 2;
     block_rows = ceil_div(ceil_div(a.out_channels, blocks), kRows) * kRows;
     blocks = ceil_div(a.out_channels, block_rows);
 
