@@ -16,7 +16,48 @@ struct Numbers {
   double normal() { return next_normal(*generator, 0, 1); }
 };
 
+// Where only uniform numbers are taken: the words that a block of the generator still has, and those that were not
+// needed given back.
+class Uniforms {
+ public:
+  explicit Uniforms(Generator& generator) : generator_(generator) {}
+  ~Uniforms() {
+    generator_.next -= count_ - used_;
+    generator_.left += count_ - used_;
+  }
+  Uniforms(const Uniforms&) = delete;
+  double uniform() {
+    const uint64_t high = word();
+    return uniform_of(high << 32 | word());
+  }
+
+ private:
+  uint32_t word() {
+    if (used_ == count_) {
+      used_ = 0;
+      count_ = generator_.left == 1 ? static_cast<int32_t>(kStateWords) : generator_.left - 1;
+      next_words(generator_, words_, count_);
+    }
+    return words_[used_++];
+  }
+  Generator& generator_;
+  int32_t used_ = 0, count_ = 0;
+  uint32_t words_[kStateWords];
+};
+
 template <class T> void draw_as(const DrawArgs& args) {
+  if (args.kind == Draw::poisson) {
+    Uniforms g(*static_cast<Generator*>(args.generator));
+    for (int64_t i = 0; i < args.n; ++i)
+      static_cast<T*>(args.out)[i] = static_cast<T>(poisson(static_cast<const T*>(args.a)[i], g));
+    return;
+  }
+  if (args.kind == Draw::binomial) {
+    Uniforms g(*static_cast<Generator*>(args.generator));
+    for (int64_t i = 0; i < args.n; ++i)
+      static_cast<T*>(args.out)[i] = binomial(static_cast<const T*>(args.a)[i], static_cast<const T*>(args.b)[i], g);
+    return;
+  }
   Numbers g{static_cast<Generator*>(args.generator)};
   const T *a = static_cast<const T*>(args.a), *b = static_cast<const T*>(args.b), *c = static_cast<const T*>(args.c);
   T* out = static_cast<T*>(args.out);
@@ -27,8 +68,8 @@ template <class T> void draw_as(const DrawArgs& args) {
         out[i] = x > least ? x : least;
         break;
       }
-      case Draw::poisson: out[i] = static_cast<T>(poisson(a[i], g)); break;
-      case Draw::binomial: out[i] = binomial(a[i], b[i], g); break;
+      case Draw::poisson:
+      case Draw::binomial: break;  // above
       case Draw::gamma_grad: out[i] = gamma_grad(a[i], b[i]); break;
       case Draw::dirichlet_grad: out[i] = dirichlet_grad(a[i], b[i], c[i]); break;
     }

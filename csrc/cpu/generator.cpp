@@ -87,9 +87,7 @@ uint64_t next_word64(Generator& generator) {
   return high << 32 | next_word(generator);
 }
 
-double next_uniform(Generator& generator) {
-  return static_cast<double>(next_word64(generator) & ((uint64_t{1} << 53) - 1)) * 0x1p-53;
-}
+double next_uniform(Generator& generator) { return uniform_of(next_word64(generator)); }
 
 double next_normal(Generator& generator, double mean, double std) {
   double z = generator.next_normal;

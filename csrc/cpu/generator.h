@@ -24,7 +24,10 @@ void seed(Generator& generator, uint64_t value);  // any starting content; forge
 uint32_t next_word(Generator& generator);
 uint64_t next_word64(Generator& generator);                       // the first word is the high half
 void next_words(Generator& generator, uint32_t* out, int64_t n);  // tempered
-double next_uniform(Generator& generator);                        // [0, 1) with 53 bits, two words
+inline double uniform_of(uint64_t words) {                        // [0, 1) with 53 bits
+  return static_cast<double>(words & ((uint64_t{1} << 53) - 1)) * 0x1p-53;
+}
+double next_uniform(Generator& generator);  // of two words
 double next_normal(Generator& generator, double mean, double std);
 
 constexpr int64_t kStateBytes = 5056;  // torch's layout
