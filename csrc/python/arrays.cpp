@@ -124,7 +124,7 @@ bool has_buffer(PyObject* o) { return PyObject_CheckBuffer(o) && !PyBytes_Check(
 
 namespace {
 
-// ---- to NumPy: the array is made over our memory through __array_interface__-like fields and keeps the tensor alive.
+// ---- to NumPy: the array is made over our memory through __array_struct__ and keeps the tensor alive.
 
 const char* type_string(DType t) {
   switch (t) {
@@ -143,25 +143,42 @@ const char* type_string(DType t) {
   }
 }
 
-PyObject* interface_of(const Tensor& t) {
-  const char* code = type_string(t.dtype());
-  FG_CHECK(code, Type, "Got unsupported ScalarType BFloat16");
-  FG_CHECK(t.device().is_cpu(), Type, "can't convert ", device_name(t.device()),
-           " device type tensor to numpy. Use Tensor.cpu() to copy the tensor to host memory first.");
-  Owned shape(PyTuple_New(t.dim())), strides(PyTuple_New(t.dim()));
-  for (int i = 0; i < t.dim(); ++i) {
-    PyTuple_SET_ITEM(shape.o, i, PyLong_FromLongLong(t.size(i)));
-    PyTuple_SET_ITEM(strides.o, i, PyLong_FromLongLong(t.stride(i) * t.item_bytes()));
+// NumPy's array interface, version 3 of its protocol.
+struct ArrayInterface {
+  int two, ndim;
+  char kind;
+  int item_bytes, flags;
+  Py_ssize_t *shape, *strides;
+  void* data;
+  PyObject* descr;
+};
+constexpr int kAligned = 0x100, kNativeOrder = 0x200, kWriteable = 0x400, kHasDescr = 0x800;
+
+// What is asked of NumPy once: numpy.asarray, and the dtypes as they are needed.
+struct Numpy {
+  PyObject *asarray = nullptr, *dtype = nullptr, *dtypes[kDTypes] = {};
+  bool find() {
+    if (dtype) return true;
+    Owned numpy(PyImport_ImportModule("numpy"));
+    if (!numpy.o) return false;
+    asarray = PyObject_GetAttrString(numpy.o, "asarray");
+    if (asarray) dtype = PyObject_GetAttrString(numpy.o, "dtype");
+    return dtype != nullptr;
   }
-  return Py_BuildValue("{s:O,s:s,s:(NO),s:O,s:i}", "shape", shape.o, "typestr", code, "data",
-                       PyLong_FromVoidPtr(t.mutable_data()), t.storage().writable() ? Py_False : Py_True, "strides",
-                       strides.o, "version", 3);
-}
+  PyObject* dtype_of(DType t) {  // borrowed
+    PyObject*& found = dtypes[static_cast<int>(t)];
+    if (!found) found = PyObject_CallFunction(dtype, "s", type_string(t));
+    return found;
+  }
+};
+Numpy numpy;
 
 // An object that owns the tensor and shows its memory to NumPy.
 PyTypeObject* exporter_type = nullptr;
 struct Exporter {
   PyObject_HEAD TensorImpl* impl;
+  ArrayInterface interface;
+  Py_ssize_t shape[kMaxDims], strides[kMaxDims];
 };
 void exporter_dealloc(PyObject* o) {
   auto* e = reinterpret_cast<Exporter*>(o);
@@ -171,11 +188,9 @@ void exporter_dealloc(PyObject* o) {
   Py_DECREF(type);
 }
 PyObject* exporter_interface(PyObject* o, void*) {
-  FG_TRY
-  return interface_of(Tensor(Ptr<TensorImpl>(reinterpret_cast<Exporter*>(o)->impl)));
-  FG_CATCH
+  return PyCapsule_New(&reinterpret_cast<Exporter*>(o)->interface, nullptr, nullptr);
 }
-PyGetSetDef exporter_getset[] = {{"__array_interface__", exporter_interface, nullptr, nullptr, nullptr},
+PyGetSetDef exporter_getset[] = {{"__array_struct__", exporter_interface, nullptr, nullptr, nullptr},
                                  {nullptr, nullptr, nullptr, nullptr, nullptr}};
 PyType_Slot exporter_slots[] = {
     {Py_tp_dealloc, reinterpret_cast<void*>(exporter_dealloc)}, {Py_tp_getset, exporter_getset}, {0, nullptr}};
@@ -183,12 +198,20 @@ PyType_Spec exporter_spec = {"fastgrad._Memory", sizeof(Exporter), 0,
                              Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION, exporter_slots};
 
 PyObject* to_array(const Tensor& t) {
-  PyObject* memory = exporter_type->tp_alloc(exporter_type, 0);
+  FG_CHECK(type_string(t.dtype()), Type, "Got unsupported ScalarType BFloat16");
+  FG_CHECK(t.device().is_cpu(), Type, "can't convert ", device_name(t.device()),
+           " device type tensor to numpy. Use Tensor.cpu() to copy the tensor to host memory first.");
+  if (!numpy.find()) return nullptr;
+  PyObject* descr = numpy.dtype_of(t.dtype());
+  PyObject* memory = descr ? exporter_type->tp_alloc(exporter_type, 0) : nullptr;
   if (!memory) return nullptr;
-  reinterpret_cast<Exporter*>(memory)->impl = t.alias().detach_ptr();
-  PyObject* numpy = PyImport_ImportModule("numpy");
-  PyObject* out = numpy ? PyObject_CallMethod(numpy, "asarray", "O", memory) : nullptr;
-  Py_XDECREF(numpy);
+  auto* e = reinterpret_cast<Exporter*>(memory);
+  e->impl = t.alias().detach_ptr();
+  const int flags = kAligned | kNativeOrder | kHasDescr | (t.storage().writable() ? kWriteable : 0);
+  e->interface = {2,          t.dim(),          0,    static_cast<int>(t.item_bytes()), flags, e->shape,
+                  e->strides, t.mutable_data(), descr};
+  for (int i = 0; i < t.dim(); ++i) e->shape[i] = t.size(i), e->strides[i] = t.stride(i) * t.item_bytes();
+  PyObject* out = PyObject_CallOneArg(numpy.asarray, memory);
   Py_DECREF(memory);
   return out;
 }
@@ -218,11 +241,12 @@ PyObject* array_method(Call& c) {
 
 PyObject* from_numpy(Call& c) {
   PyObject* o = c.v[0];
-  PyObject* modules = PyImport_GetModuleDict();
-  PyObject* numpy = PyDict_GetItemString(modules, "numpy");
-  PyObject* array = numpy ? PyObject_GetAttrString(numpy, "ndarray") : nullptr;
+  static PyObject* array = nullptr;
+  if (!array) {
+    PyObject* module = PyDict_GetItemString(PyImport_GetModuleDict(), "numpy");
+    array = module ? PyObject_GetAttrString(module, "ndarray") : nullptr;
+  }
   bool ok = array && PyObject_IsInstance(o, array) == 1;
-  Py_XDECREF(array);
   FG_CHECK(ok, Type, "expected np.ndarray (got ", Py_TYPE(o)->tp_name, ")");
   return wrap(from_buffer(o, "from_numpy()"));
 }
