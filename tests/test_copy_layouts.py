@@ -37,3 +37,27 @@ def test_large_ones_on_any_number_of_threads(threads):
     for order in itertools.permutations(range(4)):
         assert np.array_equal(fg.tensor(array).permute(*order).contiguous().numpy(), array.transpose(order))
     fg.set_num_threads(before)
+
+
+@pytest.mark.isa
+@pytest.mark.parametrize("dtype", ["float32", "int32", "float64", "int64"])
+@pytest.mark.parametrize("shape", [(16, 16), (17, 40), (700, 33), (3, 64, 530), (2, 20, 3, 600), (5, 300, 17)])
+def test_transposed(shape, dtype):
+    """Squares in registers, their edges, and both orders of walking over them; bits stay as they are."""
+    values = np.random.default_rng(0).integers(-(2**31), 2**31 - 1, shape).astype(dtype)
+    t = fg.tensor(values)
+    for a in range(len(shape)):
+        for b in range(a):
+            expected = np.ascontiguousarray(values.swapaxes(a, b))
+            assert t.transpose(a, b).contiguous().numpy().tobytes() == expected.tobytes()
+            out = fg.zeros(*expected.shape[:-1], expected.shape[-1] + 3, dtype=t.dtype)[..., 1:-2]
+            assert np.array_equal(out.copy_(t.transpose(a, b)).numpy(), expected)
+
+
+def test_large_transposed():
+    """Past the caches, with parts of squares at both edges."""
+    values = np.arange(2320 * 2331, dtype=np.float32).reshape(2331, 2320)
+    for array in (values, values.T.copy()):
+        t = fg.tensor(array)
+        assert np.array_equal(t.t().contiguous().numpy(), array.T)
+        assert np.array_equal(t.reshape(-1, 1, array.shape[1]).transpose(0, 2).contiguous().numpy()[:, 0], array.T)

@@ -370,7 +370,7 @@ def test_kernel_of_other_layouts(torch):
         for m in (fg, torch)
     )
     assert np.isnan(ours[0, 1, 3].numpy()).all() and np.isnan(ours.numpy()).sum() == 16
-    np.testing.assert_allclose(ours.numpy(), theirs.numpy(), atol=1e-5)
+    np.testing.assert_allclose(ours.numpy(), theirs.numpy(), atol=1e-3)
 
 
 def test_kernel_under_vmap():

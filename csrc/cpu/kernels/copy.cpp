@@ -5,6 +5,9 @@
 #include "cpu/copy_planes.h"
 
 namespace fg::cpu::FG_ISA {
+
+bool copy_transposed(const Iter& iter);
+
 namespace {
 
 constexpr int64_t kCopyChunk = int64_t{1} << 18;  // bytes
@@ -125,7 +128,7 @@ void copy(const Iter& iter) {
   const DType dtype = iter.in[0].dtype;
   if (dtype != iter.out.dtype)
     return run_general(iter, Kernel{nullptr, kComputeOf[static_cast<int>(dtype)], false, false, false});
-  if (iter.numel != 0 && (copy_runs(iter) || copy_planes(iter))) return;
+  if (iter.numel != 0 && (copy_runs(iter) || copy_planes(iter) || copy_transposed(iter))) return;
   if (!is_dense(iter, iter.out) || !is_dense(iter, iter.in[0]))
     return run_general(iter, Kernel{nullptr, kComputeOf[static_cast<int>(dtype)], false, true, false});
   const int64_t count = iter.numel * item_bytes(dtype);

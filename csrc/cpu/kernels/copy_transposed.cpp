@@ -1,0 +1,138 @@
+// Copies within one dtype of 4 or 8 bytes whose fastest dimension is another one in the input than in the output:
+// squares of items are turned round in registers. A run along the input's dimension, a square wide, keeps as many
+// streams of reads as a square has rows, which the prefetchers follow; where that dimension is short, runs go along the
+// output's. Large outputs are written past the caches: their lines are whole, so none has to be read first.
+#include "cpu/backend_cpu.h"
+#include "cpu/gemm_vec.h"
+#include "cpu/parallel.h"
+
+namespace fg::cpu::FG_ISA {
+namespace {
+
+constexpr int64_t kTall = 512, kWide = 64;    // of a chunk: along the input's and the output's fastest dimension
+constexpr int64_t kShort = 256, kLong = 512;  // of the input's dimension when it is short; then along the output's
+constexpr int64_t kStreamFrom = int64_t{20} << 20;  // bytes of output
+
+template <class T> FG_INLINE void stream_store(T* to, Vec<T, kLanes<T>> x) {
+#if defined(__AVX512F__)
+  _mm512_stream_si512(reinterpret_cast<__m512i*>(to), (__m512i)x);
+#elif defined(__AVX2__)
+  _mm256_stream_si256(reinterpret_cast<__m256i*>(to), (__m256i)x);
+#else
+  store(to, x);
+#endif
+}
+
+template <class T> struct Turn {
+  static constexpr int L = kLanes<T>;
+  const Iter& iter;
+  int other;  // the dimension along which the input is contiguous
+  T* out;
+  const T* in;
+  int64_t columns, rows, out_rs, in_cs;  // sizes of dimension 0 and of `other`; strides of the sides that have one
+  int64_t wide, tall, strips, runs;      // of a chunk
+  bool stream;
+
+  template <bool past> FG_INLINE void square(T* to, const T* from) const {
+    Vec<T, L> lines[L];
+#pragma GCC unroll 16
+    for (int i = 0; i < L; ++i) lines[i] = load<L>(from + i * in_cs);
+    transpose<T, L>(lines);
+#pragma GCC unroll 16
+    for (int i = 0; i < L; ++i) {
+      if (past) stream_store(to + i * out_rs, lines[i]);
+      else store(to + i * out_rs, lines[i]);
+    }
+  }
+  __attribute__((noinline)) void edge(T* to, const T* from, int64_t m, int64_t n) const {  // m columns, n rows
+    for (int64_t j = 0; j < n; ++j)
+      for (int64_t i = 0; i < m; ++i) to[j * out_rs + i] = from[i * in_cs + j];
+  }
+  template <bool past> void block(T* to, const T* from, int64_t m, int64_t n) const {
+    const auto one = [&](int64_t i, int64_t j) {
+      T* square_to = to + j * out_rs + i;
+      const T* square_from = from + i * in_cs + j;
+      if (m - i >= L && n - j >= L) square<past>(square_to, square_from);
+      else edge(square_to, square_from, least(L, m - i), least(L, n - j));
+    };
+    if (tall == kTall) {
+      for (int64_t i = 0; i < m; i += L)
+        for (int64_t j = 0; j < n; j += L) one(i, j);
+    } else {
+      for (int64_t j = 0; j < n; j += L)
+        for (int64_t i = 0; i < m; i += L) one(i, j);
+    }
+  }
+
+  static void chunk(void* context, int64_t index) {
+    const Turn& t = *static_cast<const Turn*>(context);
+    const int64_t j = index % t.runs * t.tall, i = index / t.runs % t.strips * t.wide;
+    int64_t rest = index / t.runs / t.strips, to = j * t.out_rs + i, from = i * t.in_cs + j;
+    for (int d = 1; d < t.iter.ndim; ++d) {
+      if (d == t.other) continue;
+      const int64_t at = rest % t.iter.sizes[d];
+      rest /= t.iter.sizes[d];
+      to += at * t.iter.out.strides[d];
+      from += at * t.iter.in[0].strides[d];
+    }
+    const int64_t m = least(t.wide, t.columns - i), n = least(t.tall, t.rows - j);
+    if (t.stream) {
+      t.template block<true>(t.out + to, t.in + from, m, n);
+#if defined(__AVX2__)
+      _mm_sfence();
+#endif
+    } else {
+      t.template block<false>(t.out + to, t.in + from, m, n);
+    }
+  }
+
+  void run() {
+    const int64_t bytes = iter.numel * static_cast<int64_t>(sizeof(T));
+    stream = bytes >= kStreamFrom && reinterpret_cast<uintptr_t>(out) % 64 == 0;
+    for (int d = 1; d < iter.ndim; ++d)
+      stream = stream && iter.out.strides[d] * static_cast<int64_t>(sizeof(T)) % 64 == 0;
+    const bool is_short = rows < kShort;
+    wide = is_short ? kLong : kWide, tall = is_short ? kShort : kTall;
+    strips = ceil_div(columns, wide), runs = ceil_div(rows, tall);
+    const int64_t chunks = iter.numel / (rows * columns) * strips * runs;
+    parallel_for(chunks, bytes / 8, chunk, this);
+  }
+};
+
+template <class T> bool turn(const Iter& iter) {
+  if (iter.ndim < 2 || iter.out.strides[0] != 1 || iter.in[0].strides[0] == 0 || iter.sizes[0] < kLanes<T>)
+    return false;
+  int other = 1;
+  while (other < iter.ndim && iter.in[0].strides[other] != 1) ++other;
+  if (other == iter.ndim || iter.sizes[other] < kLanes<T>) return false;
+  Turn<T> t{iter,
+            other,
+            static_cast<T*>(iter.out.data),
+            static_cast<const T*>(iter.in[0].data),
+            iter.sizes[0],
+            iter.sizes[other],
+            iter.out.strides[other],
+            iter.in[0].strides[0],
+            0,
+            0,
+            0,
+            0,
+            false};
+  t.run();
+  return true;
+}
+
+}  // namespace
+
+// False: not done, the copy is of another kind. Both operands have one dtype.
+bool copy_transposed(const Iter& iter) {
+  switch (iter.out.dtype) {
+    case DType::Int32:
+    case DType::Float32: return turn<float>(iter);
+    case DType::Int64:
+    case DType::Float64: return turn<double>(iter);
+    default: return false;
+  }
+}
+
+}  // namespace fg::cpu::FG_ISA
