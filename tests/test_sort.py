@@ -354,3 +354,21 @@ def test_unique_of_many_integers(dtype, torch):
         for a, e in zip(ours, theirs):
             assert a.tolist() == e.tolist() and str(a.dtype).split(".")[1] == str(e.dtype).split(".")[1]
         assert fg.unique(fg.tensor(x)).tolist() == theirs[0].tolist()
+
+
+@pytest.mark.parametrize("name", ["few_integers", "integers", "bytes", "floats", "doubles", "special", "equal"])
+def test_median_of_long_lines(name, torch):
+    x = _long(name)[:40_001].reshape(1, -1)
+    for m, function in ((fg, "median"), (fg, "nanmedian")):
+        if function == "nanmedian" and x.dtype.kind != "f":
+            continue
+        value, index = getattr(m, function)(m.tensor(x), 1)
+        expected = getattr(torch, function)(torch.tensor(x), 1).values
+        assert np.array_equal(value.numpy(), expected.numpy(), equal_nan=x.dtype.kind == "f")
+        assert np.array_equal(x[0, index.numpy()], value.numpy(), equal_nan=x.dtype.kind == "f")
+        before = np.flatnonzero(x[0] == value.numpy()) if value == value else np.flatnonzero(x[0] != x[0])
+        if not value == value:
+            assert index.item() == before[0]
+        else:  # of equal elements the earlier is the smaller
+            count = np.count_nonzero(x[0] == x[0])
+            assert index.item() == before[(count - 1) // 2 - np.count_nonzero(x[0] < value.numpy())]

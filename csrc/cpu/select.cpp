@@ -154,6 +154,34 @@ template <class Rule, class Record> int64_t median_place(Record* r, int64_t n, b
   return r[middle].place();
 }
 
+// The same of a long line: its leading bits are counted, and only the elements that share those of the median compared.
+constexpr int64_t kLongLine = 1 << 14;
+template <class Rule, class Record>
+int64_t median_place_of_long(const typename Rule::Key* in, int64_t n, bool skip_nan) {
+  using Key = typename Rule::Key;
+  constexpr int kBits = 11, kShift = std::max(0, static_cast<int>(sizeof(Key)) * 8 - kBits);
+  int64_t counts[1 << kBits] = {}, nans = 0;
+  for (int64_t i = 0; i < n; ++i) {
+    const Key key = Rule::key(in[i]);
+    ++counts[key >> kShift];
+    if (Rule::kFloating) nans += key == Rule::kNan;
+  }
+  if (nans && !skip_nan)
+    for (int64_t i = 0;; ++i)
+      if (Rule::key(in[i]) == Rule::kNan) return i;
+  int64_t middle = nans == n ? 0 : (n - nans - 1) / 2;
+  size_t bucket = 0;
+  while (middle >= counts[bucket]) middle -= counts[bucket++];
+  Scratch<Record> records(counts[bucket]);
+  Record* r = records.get();
+  for (int64_t i = 0; i < n; ++i) {
+    const Key key = Rule::key(in[i]);
+    if (static_cast<size_t>(key >> kShift) == bucket) *r++ = Record::of(key, i);
+  }
+  std::nth_element(records.get(), records.get() + middle, r);
+  return records[middle].place();
+}
+
 // The smallest of the most frequent values; NaN differs from NaN.
 template <class Rule, class Record> int64_t mode_place(Record* r, int64_t n) {
   std::sort(r, r + n, key_less<Record>);
@@ -176,16 +204,19 @@ void topk(const SortArgs& args) {
 
 void pick(const SortArgs& args, Pick kind) {
   const int64_t n = args.size;
+  const bool counted = n >= kLongLine && (kind == Pick::median || kind == Pick::nanmedian);
   with_record(args.dtype, n, [&]<class Rule, class Record>(Rule, Record) {
     using Key = typename Rule::Key;
     for_lines(args.outer, n, kind == Pick::mode ? 40 : 10, [&](int64_t first, int64_t last) {
-      Scratch<Record> records(n);
+      Scratch<Record> records(counted ? 0 : n);
       for (int64_t line = first; line < last; ++line) {
         const Key* in = static_cast<const Key*>(args.in) + line * n;
         Record* r = records.get();
-        load<Rule>(in, r, n);
+        if (!counted) load<Rule>(in, r, n);
         int64_t place;
-        if (kind == Pick::mode) {
+        if (counted) {
+          place = median_place_of_long<Rule, Record>(in, n, kind == Pick::nanmedian);
+        } else if (kind == Pick::mode) {
           place = mode_place<Rule>(r, n);
         } else if (kind == Pick::kth) {
           select_kth(r, n, args.k);

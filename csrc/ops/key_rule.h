@@ -23,7 +23,9 @@ template <class K, Order order, int mantissa_bits> struct KeyRule {
     constexpr K magnitude_mask = static_cast<K>(kTop - 1);
     constexpr K infinity = static_cast<K>(magnitude_mask >> mantissa_bits << mantissa_bits);
     const K magnitude = static_cast<K>(bits & magnitude_mask);
-    const K ordered = static_cast<K>((bits & kTop) && magnitude ? ~bits : bits | kTop);
+    // Negative ones turned round, the sign bit set for the others. Without branches: signs are hard to predict.
+    const K value = static_cast<K>(magnitude ? bits : 0), negative = static_cast<K>(value >> (sizeof(K) * 8 - 1));
+    const K ordered = static_cast<K>(value ^ (static_cast<K>(-negative) | kTop));
     return magnitude > infinity ? kNan : ordered;
   }
   // Whether one element only has this key, and that element.
