@@ -285,8 +285,7 @@ void check_inplace(const Tensor& t, const char* op) {
     }
     // A view with history whose base has none: it, or what it is a view of, was made a leaf by requires_grad_().
     const bool of_leaf = meta.base.requires_grad() ? meta.base.is_leaf() : t.requires_grad();
-    FG_CHECK(!of_leaf, Runtime,
-             "a view of a leaf Variable that requires grad is being used in an in-place operation.");
+    FG_CHECK(!of_leaf, Runtime, "a view of a leaf Variable that requires grad is being used in an in-place operation.");
   }
   FG_CHECK(!(t.is_leaf() && t.requires_grad()), Runtime,
            "a leaf Variable that requires grad is being used in an in-place operation.");

@@ -33,9 +33,9 @@ inline DType real_of(DType t) {
 inline DType complex_of(DType t) {  // integers: as their floating counterpart, the default one, has it
   return t == DType::Float64 || t == DType::Complex128 ? DType::Complex128 : DType::Complex64;
 }
-const char* dtype_name(DType t);      // "float32"
-DType promote(DType a, DType b);      // torch.promote_types
-bool can_cast(DType from, DType to);  // torch.can_cast
+const char* dtype_name(DType t);            // "float32"
+DType promote(DType a, DType b);            // torch.promote_types
+bool can_cast(DType from, DType to);        // torch.can_cast
 double rounded_to_half(double x, DType t);  // to the nearest number of float16 or bfloat16, by way of float32 as torch
 DType default_dtype();
 void set_default_dtype(DType t);
