@@ -177,7 +177,7 @@ def test_table_errors(torch, name):
 def test_sparse_gradients_are_refused():
     for make in (lambda: nn.Embedding(3, 2, sparse=True), lambda: nn.EmbeddingBag(3, 2, sparse=True),
                  lambda: F.embedding_bag(fg.tensor([[1]]), fg.ones(3, 2), sparse=True)):
-        with pytest.raises(NotImplementedError, match="sparse gradients"):
+        with pytest.raises(NotImplementedError, match="sparse=True"):
             make()
 
 
