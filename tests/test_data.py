@@ -1,6 +1,7 @@
 """Datasets, samplers and the loader: order and batches as torch's."""
 import collections
 
+import numpy
 import pytest
 
 import fastgrad as fg
@@ -121,7 +122,6 @@ def test_collate():
         data.default_collate([[1], [1, 2]])
     with pytest.raises(TypeError, match="batch must contain tensors, numpy arrays, numbers, dicts or lists; found"):
         data.default_collate([object()])
-    numpy = pytest.importorskip("numpy")
     made = data.default_collate([numpy.ones(2, "float32"), numpy.zeros(2, "float32")])
     assert made.dtype == fg.float32 and made.tolist() == [[1.0, 1.0], [0.0, 0.0]]
     assert data.default_collate([numpy.float32(1), numpy.float32(2)]).dtype == fg.float32

@@ -1,6 +1,7 @@
 """Layers, losses and functions of nn against torch."""
 import warnings
 
+import numpy as np
 import pytest
 
 import fastgrad as fg
@@ -344,7 +345,6 @@ def test_softmax_without_dim_warns():
 @pytest.mark.parametrize("half", ["bfloat16", "float16"])
 def test_layer_norm_of_half_data_with_float_parameters(torch, half):
     """What autocast leaves of a float model: the result has the dtype of the data."""
-    np = pytest.importorskip("numpy")
     x, w = np.random.default_rng(0).normal(size=(2, 4, 6))
     found = []
     for m in (fg, torch):

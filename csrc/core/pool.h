@@ -77,7 +77,7 @@ inline int memory_class(size_t bytes) {
   return kObjectClasses + 4 * power + static_cast<int>(last >> (6 + power));
 }
 
-// 2 MB aligned address space in huge pages where the system has them; bytes is a multiple of kSlab. Never throws.
+// 2 MB aligned address space in huge pages where the system has them; bytes: of whole pages. Never throws.
 void* map_pages(size_t bytes);
 void unmap_pages(void* pages, size_t bytes);
 

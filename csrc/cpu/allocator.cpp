@@ -1,11 +1,13 @@
-// Tensor memory. Up to 1 MB: blocks of core/pool.h. Above: own mappings in multiples of 2 MB (huge pages), kept after
-// their release until the cap is reached, then the oldest go first; best fit, not more than 25 % too large. Fresh pages
-// cost several times what an elementwise kernel costs, so keeping them is most of the speed of large work.
+// Tensor memory. Up to 1 MB: blocks of core/pool.h. Above: own mappings that begin at a huge page, of eight sizes for each
+// power of two (multiples of 2 MB from 16 MB on), kept after their release until the cap is reached, then the oldest go
+// first; best fit, not more than 25 % too large. Fresh pages cost several times what an elementwise kernel costs, so
+// keeping them is most of the speed of large work.
 //
 // No memory means nullptr, never a later kill: blocks from 1 GB on are compared with what the machine has left.
 // Sanitizer builds pass everything on to the C library, so that an overrun is seen.
 #include <algorithm>
 #include <atomic>
+#include <bit>
 #include <cstdlib>
 #include <mutex>
 #include <new>
@@ -93,7 +95,8 @@ void* reuse(Large& all, size_t bytes) {
 
 void* allocate_large(size_t bytes) {
   if (bytes > (SIZE_MAX >> 2)) return nullptr;
-  bytes = (bytes + pool::kSlab - 1) & ~(pool::kSlab - 1);
+  const size_t step = std::min(std::bit_floor(bytes) / 8, pool::kSlab);
+  bytes = (bytes + step - 1) & ~(step - 1);
   Large& all = large();
   {
     std::lock_guard lock(all.mutex);
