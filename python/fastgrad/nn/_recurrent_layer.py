@@ -28,6 +28,8 @@ class Layer(Function):
         early, late = (b_ih, b_hh) if mode == "GRU" else (None if b_ih is None else b_ih + b_hh, None)
         gates = _C.linear(input, w_ih, early).contiguous()
         h, c, kept = _C._rnn_forward(kind, gates, h0, c0, w_hh, late, reverse)
+        if mode not in ("GRU", "LSTM"):
+            gates = h.narrow(0, 0, input.size(0))  # the gradient reads the states alone, and of this the shape
         ctx.save_for_backward(input, h0, c0, w_ih, w_hh, b_ih, b_hh, gates, h, c, kept)
         ctx.composed, ctx.mode, ctx.reverse = composed, mode, reverse
         ctx.set_materialize_grads(False)
