@@ -2,7 +2,8 @@
 
 Operands are contracted from left to right. Two of them meet as one batched matrix product: subscripts that both have
 and that are needed later form the batch, those that nobody needs any more are summed over. An ellipsis is replaced by
-numbers that count its dimensions from the right, which then behave like subscripts.
+numbers that count its dimensions from the right, which then behave like subscripts. How the product of two operands
+that need nothing else goes is remembered by equation and shapes.
 """
 from functools import lru_cache
 
@@ -32,6 +33,11 @@ def einsum(*args):
         operands = operands[0]
     if not operands:
         raise RuntimeError("einsum(): must provide at least one operand")
+    if len(operands) == 2:
+        a, b = operands
+        plan = _plan(equation, a.shape, b.shape)
+        if plan:
+            return _carried_out(plan, a, b)
     inputs, output = _parse(equation, tuple([t.dim() for t in operands]))
     return _contract(list(operands), list(inputs), output)
 
@@ -125,6 +131,54 @@ def _parse(equation, dims):
     return inputs, output
 
 
+def _groups(of_a, of_b, later):
+    """Subscripts of a batch, of what is summed over, of the first operand only, of the second only."""
+    shared = [s for s in of_a if s in of_b]
+    return ([s for s in shared if s in later], [s for s in shared if s not in later],
+            [s for s in of_a if s not in shared], [s for s in of_b if s not in shared])
+
+
+@lru_cache(512)
+def _plan(equation, of_shape_a, of_shape_b):
+    """One matrix product with its permutations and shapes (None: as it is), or None where it takes more than that."""
+    (of_a, of_b), output = _parse(equation, (len(of_shape_a), len(of_shape_b)))
+    sizes = dict(zip(of_a, of_shape_a))
+    if any(sizes.get(s, n) != n for s, n in zip(of_b, of_shape_b)):
+        return None  # broadcast, or wrong
+    sizes.update(zip(of_b, of_shape_b))
+    batch, inner, only_a, only_b = _groups(of_a, of_b, output)
+    term = batch + only_a + only_b
+    repeats = len(set(of_a)) < len(of_a) or len(set(of_b)) < len(of_b)
+    if repeats or not inner or 0 in sizes.values() or sorted(map(str, term)) != sorted(map(str, output)):
+        return None
+    n, rows, middle, columns = (_count([sizes[s] for s in group]) for group in (batch, only_a, inner, only_b))
+    first = [n] if batch else []
+    steps = []
+    for of, order, wanted in ((of_a, batch + only_a + inner, [*first, rows, middle]),
+                              (of_b, batch + inner + only_b, [*first, middle, columns])):
+        laid = [sizes[s] for s in order]
+        steps += [None if order == of else [of.index(s) for s in order], None if laid == wanted else wanted]
+    shape = [sizes[s] for s in term]
+    return (*steps, _C.bmm if batch else _C.mm, None if shape == [*first, rows, columns] else shape,
+            None if term == output else [term.index(s) for s in output])
+
+
+def _carried_out(plan, a, b):
+    order_a, shape_a, order_b, shape_b, product, shape, order = plan
+    if order_a is not None:
+        a = a.permute(order_a)
+    if shape_a is not None:
+        a = a.reshape(shape_a)
+    if order_b is not None:
+        b = b.permute(order_b)
+    if shape_b is not None:
+        b = b.reshape(shape_b)
+    result = product(a, b)
+    if shape is not None:
+        result = result.reshape(shape)
+    return result if order is None else result.permute(order)
+
+
 def _diagonals(t, term, i_operand):
     """Each subscript once: repeated ones take the diagonal, which moves to the place of the first."""
     if len(set(term)) == len(term):
@@ -172,20 +226,16 @@ def _contract(operands, inputs, output):
 
 def _product(a, of_a, b, of_b, later, sizes):
     """The product of two operands, summed over what neither the output nor a later operand names."""
-    shared = [s for s in of_a if s in of_b]
     # A subscript of one operand only is summed at once; one that broadcasts is not the other's business either.
     a, of_a = _summed(a, of_a, [s for s in of_a if s not in later and (s not in of_b)])
     b, of_b = _summed(b, of_b, [s for s in of_b if s not in later and (s not in of_a)])
-    inner = [s for s in shared if s not in later]
+    batch, inner, only_a, only_b = _groups(of_a, of_b, later)
     for s in inner:  # (1) against (n): the other side is summed to (1) first
         if a.shape[of_a.index(s)] != b.shape[of_b.index(s)]:
             if a.shape[of_a.index(s)] == 1:
                 b = b.sum(of_b.index(s), True)
             else:
                 a = a.sum(of_a.index(s), True)
-    batch = [s for s in shared if s in later]
-    only_a = [s for s in of_a if s not in shared]
-    only_b = [s for s in of_b if s not in shared]
     if not inner:
         if not batch and only_a and only_b and a.dtype == b.dtype and a.dtype.is_floating_point:
             product = _C.mm(a.reshape(-1, 1), b.reshape(1, -1))  # writes faster than a product that broadcasts

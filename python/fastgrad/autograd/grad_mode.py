@@ -9,6 +9,7 @@ __all__ = ["no_grad", "enable_grad", "set_grad_enabled", "inference_mode", "set_
 
 is_grad_enabled = _C.is_grad_enabled
 is_inference_mode_enabled = _C.is_inference_mode_enabled
+_new, _set = object.__new__, _C.set_grad_enabled_
 
 
 def _decorate(make, fn):
@@ -65,27 +66,22 @@ def _switching(make, generator):
 class _GradMode:
     """Sets the grad mode on entry and what was there before on exit."""
 
-    __slots__ = ("prev", "__dict__", "__weakref__")
-    _mode = False
+    prev = _mode = False
 
     def __new__(cls, orig_func=None):
-        self = object.__new__(cls)
         if orig_func is None:
-            return self
-        return self(orig_func)  # `@no_grad` without parentheses
-
-    def __init__(self, orig_func=None):
-        self.prev = False
+            return _new(cls)
+        return _new(cls)(orig_func)  # `@no_grad` without parentheses
 
     def __call__(self, orig_func):
         return _decorate(self.clone, orig_func)
 
     def __enter__(self):
-        self.prev = _C.is_grad_enabled()
-        _C.set_grad_enabled_(self._mode)
+        self.prev = is_grad_enabled()
+        _set(self._mode)
 
     def __exit__(self, kind, error, traceback):
-        _C.set_grad_enabled_(self.prev)
+        _set(self.prev)
 
     def clone(self):
         return type(self)()
@@ -99,8 +95,6 @@ class no_grad(_GradMode):
     False
     """
 
-    __slots__ = ()
-
 
 class enable_grad(_GradMode):
     """Context and decorator that records operations again inside `no_grad`.
@@ -110,7 +104,6 @@ class enable_grad(_GradMode):
     True
     """
 
-    __slots__ = ()
     _mode = True
 
 
