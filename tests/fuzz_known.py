@@ -119,7 +119,7 @@ def narrowest(line, e):
 
 
 def wrong_in_torch(lines, e):
-    """Whether one of the lines has a gradient that torch gets wrong (fuzz_ops says which)."""
+    """Whether one of the lines has a gradient that torch gets wrong (TORCH_WRONG_GRADIENT says which)."""
     for line in lines:  # torch rounds a threshold to the half types forward, not backward
         if "threshold" in line and any(n in e and text(e[n].dtype) in ("bfloat16", "float16")
                                        for n in re.findall(r"v\d+", line)):

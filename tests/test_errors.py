@@ -322,3 +322,30 @@ def test_a_type_error_inside_forward_is_left_alone():
 
     with pytest.raises(TypeError, match="Linear.forward.* 'y'"):
         Model()(x=fg.ones(1, 1))
+
+
+def test_a_hint_is_about_the_forward_that_was_called():
+    class Patched(fg.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.forward = self.real
+
+        def real(self, x, k=1):
+            return x * k
+
+        def forward(self, x):
+            return x
+
+    class Positional(fg.nn.Module):
+        def forward(self, x, /, y=1):
+            return x
+
+    class Tagged(fg.nn.Parameter):
+        def __new__(cls, data, tag=None):
+            return super().__new__(cls, data)
+
+    with pytest.raises(TypeError, match="missing 1 required positional argument: 'x'"):
+        Patched()(k=3)
+    with pytest.raises(TypeError, match="positional-only|missing 1 required positional"):
+        Positional()(x=3)
+    assert Tagged(fg.ones(2), tag=3).shape == (2,)

@@ -322,6 +322,47 @@ FOUND = {
         v0 = torch.tensor([1.9 + 1.4j, 5 - 3j, 6.1 - 8j, 1 + 2j], requires_grad=True)
         v1 = v0.logcumsumexp(0)
     """,
+    "scaled by powers of two": """
+        v0 = torch.ldexp(*torch.frexp(torch.tensor([3e38, -1e-45])))
+        v1 = torch.ldexp(torch.tensor([1e30]), torch.tensor([-160]))
+        v2 = torch.ldexp(torch.tensor([1e-3], dtype=torch.float16), torch.tensor([20]))
+        v3 = torch.ldexp(torch.tensor(3.2277, dtype=torch.float64), torch.tensor(-1.1015625, dtype=torch.bfloat16))
+        v4 = torch.ldexp(torch.tensor(3), torch.tensor([2, 5]))
+    """,
+    "compositions in half types": """
+        v0 = torch.sinc(torch.tensor([1.0, 2.0, 10.0, 87.5], dtype=torch.bfloat16)) * 1000
+        v1 = torch.logit(torch.tensor([0.3, 0.7], dtype=torch.bfloat16))
+    """,
+    "gradients at and beyond the ends": """
+        v0 = torch.tensor([0.3, 0.5, 1e-45], requires_grad=True)
+        v1 = torch.sinc(v0)
+        v2 = torch.logit(v0[:2])
+        v3 = torch.logit(torch.tensor([0.0, 1.0, -0.5, 2.0]))
+        v4 = torch.tensor([[1.0, 2.0], [3.0, 4.0]])
+        v5 = v4.index_fill(1, torch.tensor([1, 1]), v0[0])
+        v6 = v4.index_fill(1, torch.tensor([[1]]), 1)
+        v7 = v4.index_fill(1, torch.tensor([1], dtype=torch.int32), 1)
+        v8 = v4.index_fill(1, torch.tensor([1]), v0[:1])
+    """,
+    "reductions over nothing": """
+        v0 = torch.tensor([0, 2, 3], dtype=torch.uint8)
+        v1 = v0.any(dim=())
+        v2 = v0.all(dim=())
+        v3 = torch.ones(0, 3, dtype=torch.int64) % 0
+        v4 = torch.linalg.vector_norm(torch.ones(0, 3), -2, 0)
+        v5 = torch.var(torch.full((8, 3), 1e308, dtype=torch.float64), 0)
+        v6 = torch.logcumsumexp(torch.tensor([float('inf') + 0j, float('inf') + 0j, 1 + 1j]), 0)
+    """,
+    "bytes of bool that are neither 0 nor 1": """
+        v0 = torch.tensor([2] * 8, dtype=torch.uint8).view(torch.bool)
+        v1 = ~v0
+        v2 = v0 & torch.ones(8, dtype=torch.bool)
+        v3 = v0 ^ v2
+        v4 = torch.logical_or(v1, v0)
+        v5 = torch.ones(8, dtype=torch.bool)
+        v5.view(torch.uint8).fill_(4)
+        v6 = v5 & v2
+    """,
     "other requirements of gradients": """
         v0 = torch.tensor([1.0, 2.0], requires_grad=True)
         v1 = v0 * 2

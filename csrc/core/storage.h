@@ -39,6 +39,9 @@ class Storage {
   bool is_external() const { return kind_ == Kind::External; }
   bool writable() const { return writable_; }
   void set_writable(bool v) { writable_ = v; }
+  // Whether a bool in it may be another byte than 0 or 1: somebody else writes it, or a tensor of another dtype does.
+  bool any_bools() const { return any_bools_ || is_external(); }
+  void set_any_bools() { any_bools_ = true; }
 
   // release(), put off while kernels run without the interpreter lock: one of them may be reading these bytes.
   static void retire(Storage* storage);
@@ -59,6 +62,7 @@ class Storage {
   Device device_;
   Kind kind_ = Kind::Inline;
   bool writable_ = true;
+  bool any_bools_ = false;
   bool recorded_ = false;  // other streams work on it, see record_stream()
   void (*free_)(void*) = nullptr;
   void* context_ = nullptr;  // external: for free_; owned on a device with streams: the stream

@@ -136,7 +136,11 @@ void launch(Op op, const Tensor& out, Args args, DType dtype, Scalar p, Scalar q
     if (compute == Compute::I32) wrapped.set(parameters[i], compute, dtype), iter.params[i].i = wrapped.i32;
   }
   if (op == Op::pow_scalar && is_half(dtype)) iter.params[0].f = rounded_to_half(p.f, dtype);
-  if (args.size() == 2 || op == Op::logical_not) go_by_words(op, iter);
+  const auto clean = [](const Arg& a) {
+    return !a.tensor || a.tensor->dtype() != DType::Bool || !a.tensor->storage().any_bools();
+  };
+  if ((args.size() == 2 || op == Op::logical_not) && std::all_of(args.begin(), args.end(), clean))
+    go_by_words(op, iter);
   const Backend& table = backend(out.device());
   run(table.elementwise[static_cast<int>(op)][static_cast<int>(iter.compute)], row_info(op).name, iter, out.device());
 }

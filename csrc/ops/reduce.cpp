@@ -461,6 +461,10 @@ Tensor norm(const Tensor& t_in, double order, OptDims dims, bool keepdim, std::o
            dtype_name(t_in.dtype()));
   Tensor t = dtype ? to_dtype(t_in, *dtype) : t_in;
   DimMask mask = mask_of(t, dims, name);
+  if (order < 0 || std::isinf(order))
+    for (int i = 0; i < t.dim(); ++i)
+      FG_CHECK(!mask.has(i) || t.size(i) != 0, Runtime, name, ": cannot compute the ", order, " norm on dimension ", i,
+               " because it is empty and the operation does not have an identity");
   Compute compute = compute_of(t.dtype());
   Tensor r;
   {
@@ -473,9 +477,6 @@ Tensor norm(const Tensor& t_in, double order, OptDims dims, bool keepdim, std::o
       r = to_dtype(run(Reduce::count_nonzero, name, t, mask, keepdim, compute, DType::Int64).value, t.dtype());
     } else if (std::isinf(order)) {
       Reduce op = order > 0 ? Reduce::amax : Reduce::amin;
-      for (int i = 0; i < t.dim(); ++i)
-        FG_CHECK(!mask.has(i) || t.size(i) != 0, Runtime, name, ": cannot compute the ", order > 0 ? "" : "-",
-                 "inf norm on ", "dimension ", i, " because it is empty and the operation does not have an identity");
       r = run(op, name, unary(Op::abs, t), mask, keepdim, compute, t.dtype()).value;
     } else {  // the sum of powers of half types may lie beyond them where its root does not
       const DType wide = is_half(t.dtype()) ? DType::Float32 : t.dtype();

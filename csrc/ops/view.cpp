@@ -129,6 +129,7 @@ Tensor view(const Tensor& t, Dims wanted) {
 }
 
 Tensor view_dtype(const Tensor& t, DType dtype) {
+  if (dtype != t.dtype() && (dtype == DType::Bool || t.dtype() == DType::Bool)) t.storage().set_any_bools();
   int64_t from = t.item_bytes(), to = item_size(dtype);
   DimArray sizes(t.sizes()), strides(t.strides());
   int64_t offset = t.offset();

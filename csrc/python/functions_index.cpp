@@ -87,9 +87,19 @@ PyObject* index_fill_args(Call& c, bool in_place) {
   int d = wrap_dim(dim, t.dim(), "index_fill");
   std::vector<Tensor> indices(d);
   Tensor at = c.tensor(2);
-  indices.push_back(at.dim() ? at : unsqueeze(at, 0));
+  FG_CHECK(at.dtype() == DType::Int64, Index, "index_fill_(): Expected dtype int64 for index.");
+  FG_CHECK(at.dim() < 2, Runtime, "Index has to be a vector/scalar");
   Tensor value =
       c.is_tensor(3) ? c.tensor(3) : full({}, number_for(c.scalar(3), t.dtype(), true), t.dtype(), t.device());
+  FG_CHECK(value.dim() == 0, Runtime, "index_fill_ only supports a 0-dimensional value tensor, but got tensor with ",
+           value.dim(), " dimension(s).");
+  if (value.requires_grad() && at.numel() > 1) {  // an element named twice takes the value once
+    NoGradGuard guard;
+    Tensor marks = full(DimArray{t.dim() ? t.size(d) : 1}, Scalar::of_bool(false), DType::Bool, t.device());
+    index_put_(marks, {at}, full({}, Scalar::of_bool(true), DType::Bool, t.device()), false);
+    at = reshape(nonzero(marks), DimArray{-1});
+  }
+  indices.push_back(at.dim() ? at : unsqueeze(at, 0));
   Tensor out = in_place ? t : clone(t);
   index_put_(out.dim() ? out : unsqueeze(out, 0), indices, to_dtype(value, t.dtype()), false);
   return in_place ? same_object(c) : wrap(out);

@@ -83,7 +83,7 @@ PyObject* any_args(Call& c, bool all) {
   const Tensor& t = c.tensor(0);
   // Here () means no dimension: each element for itself.
   if (c.has(1) && c.dims(1).n == 0)
-    return finish(c, 3, to_dtype(t, t.dtype() == DType::UInt8 ? t.dtype() : DType::Bool));
+    return finish(c, 3, to_dtype(to_dtype(t, DType::Bool), t.dtype() == DType::UInt8 ? t.dtype() : DType::Bool));
   return finish(c, 3, any(c.tensor(0), reduce_dims(c, 1), c.boolean(2, false), all));
 }
 

@@ -55,22 +55,33 @@ def rad2deg(input, *, out=None):
     return done(input * (180 / math.pi), out)
 
 
+def _wide(x):
+    """float32 for the half types, whose steps would each be rounded."""
+    return x.float() if x.dtype in (_C.float16, _C.bfloat16) else x
+
+
 def logit(input, eps=None, *, out=None):
     """Return log(x / (1 - x)), with x first clamped to [eps, 1 - eps] when eps is given."""
     refuse_complex("logit", input)
     if not input.dtype.is_floating_point:
         input = input.to(_C.get_default_dtype())
-    x = input if eps is None else input.clamp(eps, 1 - eps)
-    return done((x / (1 - x)).log(), out)
+    x = _wide(input)
+    if eps is None:
+        x = x * _C.where((x < 0) | (x > 1), math.nan, 1.0)  # outside the gradient is NaN as well
+    else:
+        x = x.clamp(eps, 1 - eps)
+    return done((x.log() - (-x).log1p()).to(input.dtype), out)
 
 
 def sinc(input, *, out=None):
     """Return sin(pi x) / (pi x), and 1 at 0."""
     if not (input.dtype.is_floating_point or input.dtype.is_complex):
         input = input.to(_C.get_default_dtype())
-    zero = input == 0
-    scaled = input.masked_fill(zero, 1) * math.pi
-    return done(_C.where(zero, 1, scaled.sin() / scaled), out)
+    x = _wide(input)
+    # where it is 1, and the square that the gradient divides by would be 0
+    one = x.abs() < (1e-150 if x.dtype in (_C.float64, _C.complex128) else 1e-18)
+    scaled = x.masked_fill(one, 1) * math.pi
+    return done(_C.where(one, 1, scaled.sin() / scaled).to(input.dtype), out)
 
 
 def float_power(input, exponent, *, out=None):
@@ -84,10 +95,13 @@ def float_power(input, exponent, *, out=None):
 
 def ldexp(input, other, *, out=None):
     """Return input * 2 ** other."""
-    two = 2.0
-    if input.dtype.is_floating_point and not other.dtype.is_floating_point:
-        two = input.new_full((), 2.0)  # the powers of integers are in the dtype of the input
-    return done(input * _C.pow(two, other), out)
+    dtype = _C.result_type(input, other)
+    if not (dtype.is_floating_point or dtype.is_complex):
+        dtype = _C.get_default_dtype()
+    x = _wide(input.to(dtype))
+    half = other.div(2, rounding_mode="floor")  # the power alone may be out of range where the product is not
+    first, second = (_C.pow(2.0, n.to(x.dtype)) for n in (half, other - half))
+    return done((x * first * second).to(dtype), out)
 
 
 def logaddexp2(input, other, *, out=None):

@@ -41,6 +41,8 @@ def misspelled(function, keywords):
     if code is None or code.co_flags & 8:  # takes any keyword
         return None
     names = code.co_varnames[code.co_posonlyargcount:code.co_argcount + code.co_kwonlyargcount]
+    if any(keyword in code.co_varnames[:code.co_posonlyargcount] for keyword in keywords):
+        return None
     for keyword in keywords:
         if keyword not in names:
             name = function.__qualname__ if function.__name__ == "__new__" else function.__name__

@@ -177,7 +177,7 @@ def _complex_logcumsumexp(input, dim):
     for x in rest:
         larger = x.real > total.real
         low, high = _C.where(larger, total, x), _C.where(larger, x, total)
-        total = _C.where(high.real == -math.inf, low, high + _C.log(1 + (low - high).exp()))
+        total = _C.where(high.real.isinf(), high, high + _C.log(1 + (low - high).exp()))
         totals.append(total)
     return _C.stack(totals, dim)
 

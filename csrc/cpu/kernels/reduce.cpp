@@ -267,7 +267,7 @@ struct Moments {
       each_vector<double>(n, [&](int64_t i, int64_t m) {
         const VD a = load_part(x + i, m), b = load_part(x + stride + i, m);
         const VD c = load_part(x + 2 * stride + i, m), d = load_part(x + 3 * stride + i, m);
-        VD mean = ((a + b) + (c + d)) * 0.25;
+        VD mean = (a * 0.25 + b * 0.25) + (c * 0.25 + d * 0.25);  // the sum itself may overflow
         VD squares =
             ((a - mean) * (a - mean) + (b - mean) * (b - mean)) + ((c - mean) * (c - mean) + (d - mean) * (d - mean));
         if (row > 0) {

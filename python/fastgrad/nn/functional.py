@@ -362,14 +362,14 @@ def rms_norm(input, normalized_shape, weight=None, eps=None):
     if not shape or tuple(input.shape[-len(shape):]) != shape:
         raise RuntimeError(f"Given normalized_shape={list(shape)}, expected input with shape [*"
                            + "".join(f", {n}" for n in shape) + f"], but got input of size{list(input.shape)}")
-    x = input.float() if input.dtype in (fastgrad.float16, fastgrad.bfloat16) else input
+    half = input.dtype in (fastgrad.float16, fastgrad.bfloat16)
     if eps is None:
-        eps = fastgrad.finfo(x.dtype).eps
+        eps = fastgrad.finfo(fastgrad.float32 if half else input.dtype).eps
     if input.device.type == "cpu" and input.dtype.is_floating_point and (
             weight is None or weight.dtype == input.dtype and tuple(weight.shape) == shape):
         return _C._rms_norm(input, shape, weight, eps)
     # a composition where there is no kernel
-    x = x.contiguous()
+    x = (input.float() if half else input).contiguous()
     x = x * fastgrad.rsqrt((x * x).mean(tuple(range(-len(shape), 0)), keepdim=True) + eps)
     if weight is not None:
         x = x * weight

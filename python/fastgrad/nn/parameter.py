@@ -44,7 +44,7 @@ class Parameter(Tensor, metaclass=_ParameterMeta):
         marked._is_param = True
         return marked
 
-    def __init__(self, data=None, requires_grad=True):
+    def __init__(self, *args, **kwargs):  # a subclass may take what it likes; __new__ looks at what this one takes
         pass
 
     def __deepcopy__(self, memo):

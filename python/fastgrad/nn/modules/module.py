@@ -94,7 +94,7 @@ class Module(Hooks, StateDict, Convert, Spelled):
             return self.forward(*args, **kwargs)
         except TypeError as error:
             if kwargs and error.__traceback__.tb_next is None:  # raised by the call of forward itself
-                text = misspelled(type(self).forward, kwargs)
+                text = misspelled(getattr(self.forward, "__func__", self.forward), kwargs)
                 if text:
                     raise TypeError(f"{type(self).__name__}.{text}") from None
             raise
