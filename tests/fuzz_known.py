@@ -9,6 +9,7 @@ from fuzz_compare import TOLERANCE, Unlike, inexact, numbers, strides, text
 
 # What is not compared, with the reason: patterns of lines.
 EXCLUDED = (
+    (r"torch\.lcm\(", "torch divides by zero for some integers, which ends the process"),
     (r"no_grad\(\): v\d+ = F.unfold", "a view in ours, which may not be written to later"),
     (r"= v\d+\[.*True.*\]", "strides of a result indexed by True and more"),
     (r"logical_not_|logical_and_", "on a leaf that requires grad (docs/scope.md)"),
@@ -54,7 +55,7 @@ WE_REFUSE = "|".join((
 # Strides that are ours: of indexing by tensors, where torch keeps the order of some inputs.
 # Those of pools and convolutions are contiguous (docs/scope.md), those of einsum follow from the products it chooses;
 # torch's roll joins its parts in channels_last.
-LOOSE_STRIDES = r"= v\d+\[.*(tensor|\[)|_pool|conv|einsum|roll\("
+LOOSE_STRIDES = r"= v\d+\[.*(tensor|\[)|_pool|conv|einsum|kron|roll\("
 # Lines with an op that saves its result or an input where torch saves a copy or the input: what is written over later
 # is an error in ours alone. kron, attention and products of batches multiply copies in torch.
 SAVED = r"@|matmul|tensordot|_norm|kron|scaled_dot_product|erfinv"
@@ -120,6 +121,8 @@ def narrowest(line, e):
 
 def wrong_in_torch(lines, e):
     """Whether one of the lines has a gradient that torch gets wrong (TORCH_WRONG_GRADIENT says which)."""
+    if any(re.search(r"\.data(\.\w+_\(| = |\[|$)", line) for line in lines):
+        return True  # what is written through .data, unseen, depends on what a gradient happens to save
     for line in lines:  # torch rounds a threshold to the half types forward, not backward
         if "threshold" in line and any(n in e and text(e[n].dtype) in ("bfloat16", "float16")
                                        for n in re.findall(r"v\d+", line)):

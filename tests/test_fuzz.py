@@ -71,6 +71,12 @@ FOUND = {
         v3 = v0 * 1
         v3.pow_(0.5)
         v3.exp_()
+        v4 = torch.tensor([1 + 2j, 3 - 1j], requires_grad=True)
+        v5 = v4 ** 0.5
+        v6 = v5 / v4
+        v5 += v5
+        v7 = v4 ** -1
+        v7.mul_(v4)
     """,
     "out= of another dtype": """
         v0 = torch.tensor([True, True])

@@ -37,7 +37,8 @@ struct RootNode final : Node {
   void apply(Tensor* g, Tensor* gx) override {
     if (!wants(0)) return;
     Tensor base = x.unpack(this);
-    gx[0] = to_dtype(mul(g[0], mul(pow(base, p - 1), p)), base.dtype());
+    Tensor slope = mul(pow(base, p - 1), p);
+    gx[0] = to_dtype(mul(g[0], is_complex(slope.dtype()) ? conj(slope) : slope), base.dtype());
   }
 };
 
@@ -65,7 +66,7 @@ Tensor pow(Arg base, Arg exponent, const Tensor* out) {
     if (keeps)
       if (auto choice = pow_choice(*base.tensor, exponent.scalar)) {
         Arg a[] = {base};
-        if (!reads_result(choice->op) || is_complex(t) || out || !should_record(*base.tensor))
+        if (!reads_result(choice->op) || out || !should_record(*base.tensor))
           return elementwise(choice->op, a, choice->p, {}, out);
         Tensor result;
         {
@@ -84,7 +85,7 @@ void pow_(const Tensor& self, Arg exponent) {
   check_pow(self, exponent);
   if (!exponent.tensor && (is_inexact(self.dtype()) || exponent.scalar.is_integral()))
     if (auto choice = pow_choice(self, exponent.scalar)) {
-      if (!reads_result(choice->op) || is_complex(self.dtype()) || !should_record(self))
+      if (!reads_result(choice->op) || !should_record(self))
         return elementwise_(choice->op, self, {}, choice->p);
       check_inplace(self, "pow_");
       auto node = root_node(self, clone(self), exponent.scalar);
