@@ -358,6 +358,39 @@ def test_huge_outputs_of_adaptive_pools_are_refused_at_once(name):
         getattr(fg.nn.functional, name)(fg.randn(1, 5, *[5] * dims), (2**60, *[1] * (dims - 1)))
 
 
+@pytest.mark.isa
+@pytest.mark.parametrize("padding", ["zeros", "border", "reflection"])
+@pytest.mark.parametrize("mode, dims", [("bilinear", 2), ("bilinear", 3), ("bicubic", 2)])
+def test_gradient_of_places_on_the_border(mode, dims, padding, torch):
+    """With and without a graph of the gradient: kernel and composition agree about the edges."""
+    sizes, random = (4, 3, 5)[:dims], np.random.default_rng(0)
+    image = random.normal(size=(1, 2, *sizes))
+    for aligned in (False, True):
+        # the centres of the outer pixels, their borders, the middle, and places beyond
+        ends = [[-1, 1] if aligned else [1 / n - 1, 1 - 1 / n] for n in reversed(sizes)]
+        axes = [np.array([-2, -1, low, 0, 0.3, high, 1, 2.2]) for low, high in ends]
+        places = np.stack(np.meshgrid(*axes), -1)[None]
+        for graph in (False, True):
+            found = []
+            for m in (fg, torch):
+                x, g = m.tensor(image), m.tensor(places, requires_grad=True)
+                y = m.nn.functional.grid_sample(x, g, mode, padding, aligned)
+                found.append(m.autograd.grad(y.sum(), g, create_graph=graph)[0].detach().numpy())
+            np.testing.assert_allclose(*found, atol=1e-12)
+
+
+def test_gradient_of_a_large_grid(torch):
+    """More points than tables are kept for at a time: the parts of the gradient add up."""
+    random, found = np.random.default_rng(0), []
+    image, places = random.normal(size=(2, 3, 9, 8)), random.uniform(-1.1, 1.1, size=(2, 130, 100, 2))
+    for m in (fg, torch):
+        x, g = m.tensor(image, requires_grad=True), m.tensor(places, requires_grad=True)
+        y = m.nn.functional.grid_sample(x, g, align_corners=False)
+        found.append(m.autograd.grad(y.square().sum(), (x, g)))
+    for a, e in zip(*found):
+        np.testing.assert_allclose(a.numpy(), e.numpy(), rtol=1e-9, atol=1e-9)
+
+
 def test_functions_at_the_top_level(torch):
     calls = [
         lambda m, x: m.adaptive_avg_pool1d(x, 2),

@@ -53,8 +53,8 @@ template <GridPadding padding, class T> FG_INLINE Place<T> brought_in(Place<T> p
     if (align_corners) p = last > 0 ? reflected(p, T(0), last) : Place<T>{T(0), T(0)};
     else p = reflected(p, T(-0.5), size);
   }
-  const T at = p.at > 0 ? p.at : T(0);  // 0 where it is not a number
-  const T slope = p.at < 0 || p.at > last ? T(0) : p.slope;
+  const T at = p.at > 0 ? p.at : T(0);                         // 0 where it is not a number
+  const T slope = p.at <= 0 || p.at >= last ? T(0) : p.slope;  // none at the ends either, as in torch
   return {at > last ? last : at, slope};
 }
 

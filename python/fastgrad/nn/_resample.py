@@ -243,7 +243,8 @@ def _compact(place, size, padding_mode, align_corners):
     if padding_mode == "reflection":
         twice = (0, 2 * (size - 1)) if align_corners else (-1, 2 * size - 1)
         place = _reflect(place, *twice)
-    return place.clamp(0, size - 1)
+    # A place on the border itself has no gradient either; that of clamp would be 1.
+    return fastgrad.where((place > 0) & (place < size - 1), place, place.detach().clamp(0, size - 1))
 
 
 def _reflect(place, twice_low, twice_high):
