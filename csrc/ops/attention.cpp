@@ -48,6 +48,13 @@ AttentionArgs attention_args(const Tensor& q, const Tensor& k, const Tensor& v, 
   return args;
 }
 
+// What torch has a fused kernel for; its output lies in memory as the query does, so that heads in the middle stay
+// there and a view makes rows of them.
+bool follows_query(const Tensor& query, const Tensor& key, const Tensor& value) {
+  const bool rows = query.dim() == 4 && query.stride(3) == 1 && key.stride(3) == 1 && value.stride(3) == 1;
+  return rows && value.size(3) == query.size(3) && !query.is_contiguous();
+}
+
 Tensor like(const Tensor& t) { return Tensor::empty(t.sizes(), t.dtype(), t.device()); }
 
 }  // namespace
@@ -63,8 +70,15 @@ WithSums attention(const Tensor& query, const Tensor& key, const Tensor& value, 
   const Tensor k_turned = turned(k);
   args.k_turned = operand(k_turned);
   args.out = made.out.mutable_data(), args.lse = made.sums.mutable_data();
-  GilRelease release(made.out.numel() * args.keys);
-  backend(q.device()).attention(args);
+  {
+    GilRelease release(made.out.numel() * args.keys);
+    backend(q.device()).attention(args);
+  }
+  if (follows_query(query, key, value)) {
+    Tensor out = empty_like(query);
+    raw_copy(out, made.out);
+    made.out = out;
+  }
   return made;
 }
 
@@ -72,13 +86,14 @@ std::tuple<Tensor, Tensor, Tensor> attention_gradients(const Tensor& g, const Te
                                                        const Tensor& value, const WithSums& made, double scale,
                                                        bool causal) {
   NoGradGuard guard;
-  const Tensor q = four_dimensions(query), k = four_dimensions(key), v = four_dimensions(value), grad = contiguous(g);
+  const Tensor q = four_dimensions(query), k = four_dimensions(key), v = four_dimensions(value);
+  const Tensor grad = contiguous(g), out = contiguous(made.out);
   AttentionArgs args = attention_args(q, k, v, scale, causal);
   Tensor gq = like(query), gk = like(key), gv = like(value);
   if (made.out.numel() == 0) return {zeros_like(query), zeros_like(key), zeros_like(value)};
   const Tensor k_turned = turned(k), v_turned = turned(v);
   args.k_turned = operand(k_turned), args.v_turned = operand(v_turned);
-  args.out = const_cast<void*>(made.out.data()), args.lse = const_cast<void*>(made.sums.data());
+  args.out = const_cast<void*>(out.data()), args.lse = const_cast<void*>(made.sums.data());
   args.grad = grad.data();
   args.gq = gq.mutable_data(), args.gk = gk.mutable_data(), args.gv = gv.mutable_data();
   GilRelease release(made.out.numel() * args.keys);
