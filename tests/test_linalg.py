@@ -123,6 +123,39 @@ def test_cholesky_stops_at_the_first_bad_minor():
     assert fg.linalg.cholesky_ex(fg.tensor(a)).info.item() == 21
 
 
+NANS = {
+    "first": [[np.nan, 1], [0, 1]],
+    "below": [[0, 1], [np.nan, 1]],
+    "below_two": [[2, 1, 1], [1, 1, 1], [np.nan, 3, 1]],
+    "right": [[1, np.nan], [2, 1]],
+    "inside": [[1.0, 2, 3], [4, np.nan, 6], [7, 8, 10]],
+    "infinite": [[1.0, 2, 3], [4, np.inf, 6], [7, 8, 10]],
+}
+
+
+@pytest.mark.isa
+@pytest.mark.parametrize("name", NANS)
+def test_nan_stays_in_a_factorisation(torch, name):
+    x = np.array(NANS[name], float)
+    assert_equal(torch, lambda m, make: m.linalg.lu_factor_ex(make(x)))
+    assert_equal(torch, lambda m, make: m.linalg.det(make(x)))
+    assert_equal(torch, lambda m, make: m.linalg.inv_ex(make(x)))
+    assert_equal(torch, lambda m, make: m.linalg.solve_ex(make(x), make(np.ones(len(x)))))
+
+
+@pytest.mark.parametrize("x", [SINGULAR, ONE_SINGULAR, np.diag([0.0, 1]), np.diag([1.0, 0, 2]), np.zeros((2, 2))])
+def test_zero_pivots_are_divided_by(torch, x):
+    """What a singular matrix gives has infinities and NaN where torch has them."""
+    assert_equal(torch, lambda m, make: m.linalg.inv_ex(make(x)))
+    assert_equal(torch, lambda m, make: m.linalg.solve_ex(make(x), make(COUNT.reshape(-1)[:x.size].reshape(x.shape))))
+    gradients = []
+    for m in (fg, torch):
+        a = m.tensor(x, requires_grad=True)
+        m.linalg.slogdet(a)[1].sum().backward()
+        gradients.append(a.grad.numpy())
+    np.testing.assert_allclose(*gradients)
+
+
 def test_tiny_pivots_are_divided_by():
     """The inverse of a diagonal element may overflow where the quotient does not."""
     tiny = fg.tensor([[1e-40, 0.0], [0.0, 1.0]])

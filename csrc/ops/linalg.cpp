@@ -2,7 +2,6 @@
 #include "ops/linalg.h"
 
 #include <cmath>
-#include <limits>
 
 #include "core/backend.h"
 #include "ops/words.h"
@@ -58,11 +57,6 @@ template <class T> void fill_identity(T* x, int64_t batch, int64_t n) {
   for (int64_t i = 0; i < batch; ++i)
     for (int64_t k = 0; k < n; ++k) x[i * n * n + k * (n + 1)] = T(1);
 }
-template <class T> void fill_singular(T* x, const int32_t* info, int64_t batch, int64_t size) {
-  for (int64_t i = 0; i < batch; ++i)
-    if (info[i])
-      for (int64_t k = 0; k < size; ++k) x[i * size + k] = std::numeric_limits<T>::infinity();
-}
 
 // of_diagonal(one matrix of an LU factorisation, whether an odd number of rows was exchanged)
 template <class F> void each_factored(const Lu& lu, const F& of_diagonal) {
@@ -106,8 +100,6 @@ WithInfo solve(const Tensor& a, const Tensor& b) {
   args.a = packed.mutable_data(), args.b = out.result.mutable_data();
   args.pivots = pivots.mutable_data<int32_t>(), args.info = out.info.mutable_data<int32_t>();
   run(args);
-  if (single) fill_singular(out.result.mutable_data<float>(), args.info, args.batch, args.n * args.k);
-  else fill_singular(out.result.mutable_data<double>(), args.info, args.batch, args.n * args.k);
   return out;
 }
 

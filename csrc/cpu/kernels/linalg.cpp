@@ -181,11 +181,11 @@ template <class T> int32_t factor_panel(T* a, int64_t lda, int64_t m, int64_t w,
   copy(panel, kEdge, a, lda);
 
   int32_t info = 0;
-  int64_t best = 0;
-  T largest = T(-1);
+  int64_t best = 0;  // at first the place where the search starts, whose element is taken as it is: a NaN stays
+  T largest = T(0);
   const auto consider = [&](int64_t i, int64_t column) {
     const T size = absolute(panel[i * kEdge + column]);
-    if (size > largest) largest = size, best = i;
+    if (i == best || size > largest) largest = size, best = i;
   };
   for (int64_t i = 0; i < m; ++i) consider(i, 0);
   for (int64_t k = 0; k < least(m, w); ++k) {
@@ -196,30 +196,19 @@ template <class T> int32_t factor_panel(T* a, int64_t lda, int64_t m, int64_t w,
       R(other).put(row);
       x.put(other);
     }
-    const T pivot = row[k];
-    best = k + 1, largest = T(-1);
-    if (pivot == 0) {
-      if (info == 0) info = static_cast<int32_t>(k + 1);
-      if (k + 1 < w)
-        for (int64_t i = k + 1; i < m; ++i) consider(i, k + 1);
-      continue;
-    }
-    R top(row);
-    Vec<T, L> is_k[N];
-#pragma GCC unroll 8
-    for (int v = 0; v < N; ++v) {
-      const auto beyond = lane + static_cast<T>(v * L) > static_cast<T>(k);
-      top.part[v] = beyond ? top.part[v] : Vec<T, L>{};
-      is_k[v] = lane + static_cast<T>(v * L) == static_cast<T>(k) ? Vec<T, L>{} + T(1) : Vec<T, L>{};
-    }
+    best = k + 1;
+    if (row[k] == 0 && info == 0) info = static_cast<int32_t>(k + 1);
+    const T pivot = row[k] == 0 ? T(1) : row[k];  // below a zero: zeros, or NaN, which has to reach the other columns
+    const R top(row);
+    const Vec<T, L> at = lane - static_cast<T>(k);
     const int64_t next = least(k + 1, kEdge - 1);
     for (int64_t i = k + 1; i < m; ++i) {
       R r(panel + i * kEdge);
       const T f = panel[i * kEdge + k] / pivot;
 #pragma GCC unroll 8
       for (int v = 0; v < N; ++v) {
-        const Vec<T, L> reduced = r.part[v] - f * top.part[v];
-        r.part[v] = is_k[v] != T(0) ? Vec<T, L>{} + f : reduced;
+        const Vec<T, L> column = at + static_cast<T>(v * L), reduced = r.part[v] - f * top.part[v];
+        r.part[v] = column > T(0) ? reduced : column == T(0) ? Vec<T, L>{} + f : r.part[v];
       }
       r.put(panel + i * kEdge);
       consider(i, next);

@@ -252,7 +252,8 @@ class _Slogdet(Function):
     @staticmethod
     def backward(ctx, _, g):
         A, = ctx.saved_tensors
-        return g[..., None, None] * _Inverse.apply(A)[0].mT
+        # In this order, as a singular matrix shows: NaN is where torch has it.
+        return g[..., None, None] * _Inverse.apply(A.mT)[0]
 
 
 def slogdet(A, *, out=None):
