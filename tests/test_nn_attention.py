@@ -373,6 +373,58 @@ def test_kernel_of_other_layouts(torch):
     np.testing.assert_allclose(ours.numpy(), theirs.numpy(), atol=1e-3)
 
 
+LAYOUTS = {  # (batch, rows, heads, width) as it lies in memory, or how the query is made of ones
+    "middle": lambda m, rows: [m.ones(2, rows, 4, 16).transpose(1, 2)] * 3,
+    "packed": lambda m, rows: list(m.ones(2, rows, 3, 4, 16).permute(2, 0, 3, 1, 4).unbind(0)),
+    "rows_first": lambda m, rows: [m.ones(rows, 2, 4, 16).permute(1, 2, 0, 3)] * 3,
+    "contiguous": lambda m, rows: [m.ones(2, 4, rows, 16)] + [m.ones(2, rows, 4, 16).transpose(1, 2)] * 2,
+    "part": lambda m, rows: [m.ones(2, 4, rows, 32)[..., :16]] * 3,
+    "spread": lambda m, rows: [m.ones(1, 4, rows, 16).expand(2, 4, rows, 16)] * 3,
+    "turned": lambda m, rows: [m.ones(2, 4, 16, rows).transpose(2, 3)] * 3,
+    "other_width": lambda m, rows: [m.ones(2, rows, 4, n).transpose(1, 2) for n in (16, 16, 8)],
+    "three": lambda m, rows: [m.ones(rows, 4, 16).transpose(0, 1)] * 3,
+    "five": lambda m, rows: [m.ones(2, 3, rows, 4, 16).transpose(2, 3)] * 3,
+}
+
+
+@pytest.mark.parametrize("rows", [8, 64])
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_output_lies_as_the_query(torch, name, rows):
+    """By the kernel (64 rows) and by products: programs view heads that lie in the middle as one row."""
+    options = [lambda m: {}, lambda m: {"is_causal": True}, lambda m: {"dropout_p": 0.1},
+               lambda m: {"attn_mask": m.ones(rows, rows, dtype=m.bool)},
+               lambda m: {"attn_mask": m.zeros(rows, rows).requires_grad_()}]
+    for option in options:
+        made = [m.nn.functional.scaled_dot_product_attention(*LAYOUTS[name](m, rows), **option(m)) for m in (fg, torch)]
+        assert made[0].stride() == made[1].stride()
+
+
+def test_gradient_of_another_layout():
+    arrays = [np.random.default_rng(s).normal(size=(2, 40, 4, 8)) for s in range(3)]
+    results = []
+    for turn in (lambda t: t, lambda t: t.contiguous()):
+        given = [fg.tensor(a).requires_grad_() for a in arrays]
+        out = fg.nn.functional.scaled_dot_product_attention(*[turn(t.transpose(1, 2)) for t in given])
+        results.append([out, *fg.autograd.grad(out.transpose(1, 2).reshape(2, 40, 32).square().sum(), given)])
+    for a, e in zip(*results):
+        np.testing.assert_array_equal(a.detach().numpy(), e.detach().numpy())
+
+
+@pytest.mark.isa
+def test_scores_that_are_all_minus_infinity(torch):
+    results = []
+    for m in (fg, torch):
+        q, k, v = (m.ones(1, 4, 100, 8).clone() for _ in range(3))
+        q[0, 0, 3] = -np.inf
+        for t in (q, k, v):
+            t.requires_grad_()
+        out = m.nn.functional.scaled_dot_product_attention(q, k, v)
+        results.append([out.detach(), *m.autograd.grad(out.square().sum(), (q, v))])
+    assert (results[0][0][0, 0, 3] == 0).all()
+    for a, e in zip(*results):
+        np.testing.assert_allclose(a.numpy(), e.numpy(), rtol=1e-5)
+
+
 def test_kernel_under_vmap():
     q, k, v = (fg.tensor(a) for a in fused_inputs("even"))
     both = fg.func.vmap(fg.nn.functional.scaled_dot_product_attention, in_dims=(0, 0, None))(q, k, v[0])

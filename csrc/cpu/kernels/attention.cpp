@@ -69,9 +69,11 @@ template <class T> struct Attention {
       T* row = scores + i * pitch;
       const int64_t count = visible(first + i);
       const T top = block_max(row, count);
+      const bool blind = top == -T(__builtin_inf());  // as if it saw no key: no weights, here and in weigh_again
+      const T from = blind ? T(0) : top;
       V sum = 0;
       each_vector<T>(count, [&](int64_t k, int64_t m) {
-        const V e = where(first_lanes<T>(m), exp_or_zero((load_part(row + k, m) - V(top)) * V(scale)), V(0));
+        const V e = where(first_lanes<T>(m), exp_or_zero((load_part(row + k, m) - V(from)) * V(scale)), V(0));
         store_part(row + k, m, e);
         sum = sum + e;
       });
@@ -80,6 +82,7 @@ template <class T> struct Attention {
       const bool finite = top - top == 0;  // else the row is NaN, as in softmax
       inverse_sums[i] = finite ? 1 / total : static_cast<T>(__builtin_nan(""));
       lse[i] = finite ? top * scale + static_cast<T>(__builtin_log(static_cast<double>(total))) : inverse_sums[i];
+      if (blind) inverse_sums[i] = T(0), lse[i] = T(__builtin_inf());
     }
   }
 
