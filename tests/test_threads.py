@@ -212,6 +212,30 @@ def test_environment(environment, expected):
     assert child("import fastgrad; print(fastgrad.get_num_threads())", **environment) == expected
 
 
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="sets a limit on memory, reads /proc")
+def test_no_memory_on_a_worker():
+    """A kernel's chunk that gets no memory raises where the program called, and the pool goes on."""
+    text = child("""
+import resource, fastgrad as fg
+attend = fg.nn.functional.scaled_dot_product_attention
+q, k = fg.ones(1, 8, 60, 8), fg.ones(1, 8, 300_000, 8)
+attend(q, k[:, :, :3000], k[:, :, :3000])
+used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+free = resource.getrlimit(resource.RLIMIT_AS)
+resource.setrlimit(resource.RLIMIT_AS, (used + (180 << 20), free[1]))
+for _ in range(3):
+    try:
+        attend(q, k, k)
+        print("fitted")
+    except (MemoryError, RuntimeError):
+        pass
+resource.setrlimit(resource.RLIMIT_AS, free)
+good = (fg.ones(500, 500) @ fg.ones(500, 500)).sum().item() == 500.0 ** 3
+print(good, bool((attend(q, k, k) - 1).abs().max() < 1e-4))
+""", FASTGRAD_NUM_THREADS="4")
+    assert text == "True True"
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 def test_fork():
     """After parallel work a forked child computes too, with threads, and the parent goes on."""

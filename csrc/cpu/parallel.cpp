@@ -15,6 +15,9 @@
 #include <atomic>
 #include <chrono>
 #include <cstdlib>
+#include <exception>
+#include <new>
+#include <utility>
 
 #include "cpu/machine.h"
 
@@ -55,8 +58,10 @@ struct Pool {
   std::atomic<int> width{0};
   alignas(64) std::atomic<int64_t> done{0};
   alignas(64) std::atomic<bool> busy{false};
-  std::atomic<int> threads{0};  // 0: not asked yet
-  int workers = 0;              // started; only the owner of `busy` looks at these
+  std::atomic<bool> failed{false};        // a chunk of the running region threw
+  std::exception_ptr* failure = nullptr;  // what the first one threw; never freed, made with the workers
+  std::atomic<int> threads{0};            // 0: not asked yet
+  int workers = 0;                        // started; only the owner of `busy` looks at these
   uint32_t generation = 0;
   int64_t missed_ns = 0,
           missed_at = 0;  // regions in a row that were too small to wake anyone for: cost, time of the last
@@ -128,7 +133,12 @@ int64_t drain(Slot& slot, bool own) {
       continue;
     ticket = claimed;
     int64_t last = std::min(chunks, (mine + 1) * group);
-    for (int64_t i = mine * group; i < last; ++i) fn(context, i);
+    // The region ends by counting, and a worker has nobody above it to catch: the caller throws when all is done.
+    try {
+      for (int64_t i = mine * group; i < last; ++i) fn(context, i);
+    } catch (...) {
+      if (!pool.failed.exchange(true, std::memory_order_relaxed)) *pool.failure = std::current_exception();
+    }
     ++count;
   }
 }
@@ -174,12 +184,14 @@ void after_fork() {
     slot.signal.store(0, std::memory_order_relaxed);
     slot.ticket.store(0, std::memory_order_relaxed);
   }
+  pool.failed.store(false, std::memory_order_relaxed);
   pool.busy.store(false, std::memory_order_release);
 }
 
 void start_workers(int count) {
   static bool registered = pthread_atfork(nullptr, nullptr, after_fork) == 0;
-  if (!registered) return;
+  if (!pool.failure) pool.failure = new (std::nothrow) std::exception_ptr;
+  if (!registered || !pool.failure) return;
   sigset_t all, before;  // signals are for the threads of the program
   sigfillset(&all);
   pthread_sigmask(SIG_SETMASK, &all, &before);
@@ -291,7 +303,10 @@ void parallel_for(int64_t chunks, int64_t cost_ns, void (*fn)(void* context, int
     }
   }
   inside = false;
+  std::exception_ptr failure;
+  if (pool.failed.exchange(false, std::memory_order_relaxed)) failure = std::exchange(*pool.failure, nullptr);
   pool.busy.store(false, std::memory_order_release);
+  if (failure) std::rethrow_exception(failure);
 }
 
 int num_threads() {
