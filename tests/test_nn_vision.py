@@ -380,7 +380,7 @@ def test_gradient_of_places_on_the_border(mode, dims, padding, torch):
 
 
 def test_gradient_of_a_large_grid(torch):
-    """More points than tables are kept for at a time: the parts of the gradient add up."""
+    """More points than tables are kept for at a time: the parts of the gradient add up, and take little memory."""
     random, found = np.random.default_rng(0), []
     image, places = random.normal(size=(2, 3, 9, 8)), random.uniform(-1.1, 1.1, size=(2, 130, 100, 2))
     for m in (fg, torch):
@@ -389,6 +389,13 @@ def test_gradient_of_a_large_grid(torch):
         found.append(m.autograd.grad(y.square().sum(), (x, g)))
     for a, e in zip(*found):
         np.testing.assert_allclose(a.numpy(), e.numpy(), rtol=1e-9, atol=1e-9)
+
+    x, g = fg.zeros(1, 1, 20, 20, requires_grad=True), fg.zeros(1, 500, 500, 2)
+    fg.nn.functional.grid_sample(x, g, align_corners=False).sum().backward()
+    before = fg._C.memory_stats("cpu")["allocated"]
+    fg._C.reset_peak_memory("cpu")
+    fg.nn.functional.grid_sample(x, g, align_corners=False).sum().backward()
+    assert fg._C.memory_stats("cpu")["peak_allocated"] - before < 6 << 20
 
 
 def test_functions_at_the_top_level(torch):

@@ -12,6 +12,7 @@ namespace fg::cpu::FG_ISA {
 namespace {
 
 constexpr int64_t kBlock = 128;  // points of a table
+constexpr int64_t kGroup = 64;   // tables that are kept at a time
 constexpr int kMaxCorners = 16;
 
 template <class T> struct Table {
@@ -241,52 +242,63 @@ __attribute__((noinline)) void grid_gradient(const GridArgs& g, const Table<T>& 
     }
 }
 
-template <class T> void gradient(const GridArgs& g) {
-  const int64_t blocks = ceil_div(g.points, kBlock), plane = g.size[0] * g.size[1] * g.size[2];
+// `blocks` blocks from `first_block` on, of each of `images` images.
+template <class T>
+void gradient_of_group(const GridArgs& g, Table<T>* tables, T* gin, T* ggrid, int64_t first_image, int64_t images,
+                       int64_t first_block, int64_t blocks) {
+  const int64_t plane = g.size[0] * g.size[1] * g.size[2];
   const T *in = static_cast<const T*>(g.in), *grid = static_cast<const T*>(g.grid),
           *grad = static_cast<const T*>(g.grad);
+  const double points = static_cast<double>(images * least(g.points, blocks * kBlock));
+  const double channels = static_cast<double>(g.channels);
+  each_chunk(images * blocks, points * (40 + (ggrid ? 4 * channels : 0)), [&](int64_t chunk) {
+    const int64_t image = first_image + chunk / blocks, first = (first_block + chunk % blocks) * kBlock;
+    const int64_t n = least(kBlock, g.points - first), at = (image * g.points + first) * g.dims;
+    Table<T> own;
+    Table<T>& table = tables ? tables[chunk] : own;
+    if (!ggrid) return fill<T, false>(g, grid + at, n, table, nullptr);
+    Slopes<T> slopes;
+    fill<T, true>(g, grid + at, n, table, &slopes);
+    const int64_t channel = image * g.channels;
+    grid_gradient(g, table, slopes, in + channel * plane, grad + channel * g.points + first, plane, n, ggrid + at);
+  });
+  if (!gin) return;
+  each_chunk(images * g.channels, points * channels * 4, [&](int64_t chunk) {
+    const int64_t image = chunk / g.channels, channel = first_image * g.channels + chunk;
+    T* to = gin + channel * plane;
+    for (int64_t i = 0; first_block == 0 && i < plane; ++i) to[i] = T(0);
+    for (int64_t block = 0; block < blocks; ++block) {
+      const Table<T>& table = tables[image * blocks + block];
+      const int64_t first = (first_block + block) * kBlock, n = least(kBlock, g.points - first);
+      const T* from = grad + channel * g.points + first;
+      for (int64_t i = 0; i < n; ++i)
+        for (int k = 0; k < table.corners; ++k) {  // without a branch: a zero goes to the first pixel
+          const int32_t offset = table.offset[k][i];
+          const T part = from[i] * table.weight[k][i];
+          to[offset < 0 ? 0 : offset] += offset < 0 ? T(0) : part;
+        }
+    }
+  });
+}
+
+template <class T> void gradient(const GridArgs& g) {
+  const int64_t blocks = ceil_div(g.points, kBlock);
   T *gin = static_cast<T*>(g.gin), *ggrid = static_cast<T*>(g.ggrid);
   if (ggrid && g.mode == GridMode::nearest) {
     for (int64_t i = 0; i < g.batch * g.points * g.dims; ++i) ggrid[i] = T(0);
     ggrid = nullptr;
   }
   if (!gin && !ggrid) return;
-  // The tables of all points of some images are kept for the channels.
-  const int64_t images = most(1, least(g.batch, 64 / most(1, blocks)));
-  const size_t bytes = static_cast<size_t>(gin ? images * blocks : 0) * sizeof(Table<T>);
+  // The tables of some images, or of a part of one, are kept for the channels: no more, whatever the size of the grid.
+  const int64_t group = gin ? least(blocks, kGroup) : blocks;
+  const int64_t images = most(1, least(g.batch, kGroup / most(1, blocks)));
+  const size_t bytes = static_cast<size_t>(gin ? images * group : 0) * sizeof(Table<T>);
   Table<T>* const tables = bytes ? static_cast<Table<T>*>(scratch(bytes)) : nullptr;
-  for (int64_t first_image = 0; first_image < g.batch; first_image += images) {
-    const int64_t count = least(images, g.batch - first_image);
-    const double points = static_cast<double>(count * g.points), channels = static_cast<double>(g.channels);
-    each_chunk(count * blocks, points * (40 + (ggrid ? 4 * channels : 0)), [&](int64_t chunk) {
-      const int64_t image = first_image + chunk / blocks, first = chunk % blocks * kBlock;
-      const int64_t n = least(kBlock, g.points - first), at = (image * g.points + first) * g.dims;
-      Table<T> own;
-      Table<T>& table = tables ? tables[chunk] : own;
-      if (!ggrid) return fill<T, false>(g, grid + at, n, table, nullptr);
-      Slopes<T> slopes;
-      fill<T, true>(g, grid + at, n, table, &slopes);
-      const int64_t channel = image * g.channels;
-      grid_gradient(g, table, slopes, in + channel * plane, grad + channel * g.points + first, plane, n, ggrid + at);
-    });
-    if (!gin) continue;
-    each_chunk(count * g.channels, points * channels * 4, [&](int64_t chunk) {
-      const int64_t image = chunk / g.channels, channel = first_image * g.channels + chunk;
-      T* to = gin + channel * plane;
-      for (int64_t i = 0; i < plane; ++i) to[i] = T(0);
-      for (int64_t block = 0; block < blocks; ++block) {
-        const Table<T>& table = tables[image * blocks + block];
-        const T* from = grad + channel * g.points + block * kBlock;
-        const int64_t n = least(kBlock, g.points - block * kBlock);
-        for (int64_t i = 0; i < n; ++i)
-          for (int k = 0; k < table.corners; ++k) {  // without a branch: a zero goes to the first pixel
-            const int32_t offset = table.offset[k][i];
-            const T part = from[i] * table.weight[k][i];
-            to[offset < 0 ? 0 : offset] += offset < 0 ? T(0) : part;
-          }
-      }
-    });
-  }
+  for (int64_t first_image = 0; first_image < g.batch; first_image += images)
+    for (int64_t first_block = 0; first_block < blocks; first_block += group) {
+      const int64_t count = least(images, g.batch - first_image), some = least(group, blocks - first_block);
+      gradient_of_group(g, tables, gin, ggrid, first_image, count, first_block, some);
+    }
   if (tables) release_scratch(tables, bytes);
 }
 
