@@ -83,7 +83,8 @@ void check_dtype(Op op, const RowInfo& info, DType t, Args args) {
     if (op == Op::relu || op == Op::hardtanh) fail(ErrorKind::Runtime, "Boolean inputs not supported for ", info.name);
   }
   if (is_integral(t) && (op == Op::floor_divide || op == Op::trunc_divide || op == Op::remainder || op == Op::fmod)) {
-    const bool empty = std::any_of(args.begin(), args.end(), [](const Arg& a) { return a.tensor && !a.tensor->numel(); });
+    const bool empty =
+        std::any_of(args.begin(), args.end(), [](const Arg& a) { return a.tensor && !a.tensor->numel(); });
     if (!empty && any_zero(args[1]))
       fail(ErrorKind::Runtime, info.name, ": integer division by zero (ZeroDivisionError)");
   }
