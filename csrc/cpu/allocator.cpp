@@ -1,7 +1,7 @@
-// Tensor memory. Up to 1 MB: blocks of core/pool.h. Above: own mappings that begin at a huge page, of eight sizes for each
-// power of two (multiples of 2 MB from 16 MB on), kept after their release until the cap is reached, then the oldest go
-// first; best fit, not more than 25 % too large. Fresh pages cost several times what an elementwise kernel costs, so
-// keeping them is most of the speed of large work.
+// Tensor memory. Up to 1 MB: blocks of core/pool.h. Above: own mappings that begin at a huge page, of eight sizes for
+// each power of two (multiples of 2 MB from 16 MB on), kept after their release until the cap is reached, then the
+// oldest go first; best fit, not more than 25 % too large. Fresh pages cost several times what an elementwise kernel
+// costs, so keeping them is most of the speed of large work.
 //
 // No memory means nullptr, never a later kill: blocks from 1 GB on are compared with what the machine has left.
 // Sanitizer builds pass everything on to the C library, so that an overrun is seen.
