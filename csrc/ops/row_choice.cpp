@@ -85,8 +85,7 @@ void pow_(const Tensor& self, Arg exponent) {
   check_pow(self, exponent);
   if (!exponent.tensor && (is_inexact(self.dtype()) || exponent.scalar.is_integral()))
     if (auto choice = pow_choice(self, exponent.scalar)) {
-      if (!reads_result(choice->op) || !should_record(self))
-        return elementwise_(choice->op, self, {}, choice->p);
+      if (!reads_result(choice->op) || !should_record(self)) return elementwise_(choice->op, self, {}, choice->p);
       check_inplace(self, "pow_");
       auto node = root_node(self, clone(self), exponent.scalar);
       {
