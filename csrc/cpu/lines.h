@@ -26,17 +26,6 @@ FG_INLINE int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 FG_INLINE int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
 FG_INLINE int64_t ceil_divide(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
-// body(chunk) for every chunk. One chunk runs here without a word to the pool.
-template <class F> FG_INLINE void for_chunks(int64_t chunks, double cost_ns, const F& body) {
-  if (chunks == 1) {
-    body(0);
-    return;
-  }
-  parallel_for(
-      chunks, static_cast<int64_t>(cost_ns),
-      [](void* context, int64_t chunk) { (*static_cast<const F*>(context))(chunk); }, const_cast<F*>(&body));
-}
-
 // ---- load and store with conversion ---------------------------------------------------------------------------------
 template <class From, class To> void convert(const void* in, int64_t at, int64_t n, To* out) {
   const From* from = static_cast<const From*>(in) + at;

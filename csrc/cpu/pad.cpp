@@ -44,13 +44,6 @@ struct Rows {
   }
 };
 
-template <class F> void for_chunks(int64_t chunks, int64_t cost_ns, const F& body) {
-  if (chunks == 1) return body(0);
-  parallel_for(
-      chunks, cost_ns, [](void* context, int64_t chunk) { (*static_cast<const F*>(context))(chunk); },
-      const_cast<F*>(&body));
-}
-
 template <class S> void pad_rows(const PadArgs& a) {
   const Rows rows(a);
   const PaddedDim<int64_t> inner = dimension(a, 0);
@@ -58,7 +51,8 @@ template <class S> void pad_rows(const PadArgs& a) {
   std::memcpy(&value, a.value, sizeof(S));
   const int64_t bytes = rows.length * static_cast<int64_t>(sizeof(S));
   const int64_t together = std::max<int64_t>(1, kChunkBytes / std::max<int64_t>(1, bytes));
-  for_chunks((rows.count + together - 1) / together, rows.count * (8 + bytes / 16), [&](int64_t chunk) {
+  const double cost = static_cast<double>(rows.count * (8 + bytes / 16));
+  for_chunks((rows.count + together - 1) / together, cost, [&](int64_t chunk) {
     const int64_t last = std::min(rows.count, (chunk + 1) * together);
     S* out = static_cast<S*>(a.out) + chunk * together * rows.length;
     for (int64_t row = chunk * together; row < last; ++row, out += rows.length) {
@@ -90,7 +84,8 @@ template <class T> void add_rows(const PadArgs& a) {
   plane /= planes;
   const int64_t bytes = height * rows.length * static_cast<int64_t>(sizeof(T));
   const int64_t together = std::max<int64_t>(1, kChunkBytes / std::max<int64_t>(1, bytes));
-  for_chunks((planes + together - 1) / together, planes * (height * 8 + bytes / 12), [&](int64_t chunk) {
+  const double cost = static_cast<double>(planes * (height * 8 + bytes / 12));
+  for_chunks((planes + together - 1) / together, cost, [&](int64_t chunk) {
     const int64_t first = chunk * together, last = std::min(planes, first + together);
     T* gx = static_cast<T*>(a.out);
     std::fill(gx + first * plane, gx + last * plane, T{0});

@@ -9,6 +9,19 @@ namespace fg::cpu {
 // cost_ns: estimated time of the whole on one thread; below the pool's threshold the caller does everything itself.
 void parallel_for(int64_t chunks, int64_t cost_ns, void (*fn)(void* context, int64_t chunk), void* context);
 
+// body(chunk) for every chunk. One chunk runs here without a word to the pool. Its code belongs to the file whose body
+// it is given, so it is safe in files with flags of their own.
+template <class F>
+__attribute__((always_inline)) inline void for_chunks(int64_t chunks, double cost_ns, const F& body) {
+  if (chunks == 1) {
+    body(0);
+    return;
+  }
+  parallel_for(
+      chunks, static_cast<int64_t>(cost_ns),
+      [](void* context, int64_t chunk) { (*static_cast<const F*>(context))(chunk); }, const_cast<F*>(&body));
+}
+
 int num_threads();
 void set_num_threads(int n);  // n >= 1
 

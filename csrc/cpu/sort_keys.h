@@ -53,12 +53,6 @@ template <class T> class Scratch {
   T* data_;
 };
 
-template <class F> void for_chunks(int64_t chunks, double cost_ns, const F& body) {
-  if (chunks == 1) return body(0);
-  parallel_for(
-      chunks, static_cast<int64_t>(cost_ns),
-      [](void* context, int64_t chunk) { (*static_cast<const F*>(context))(chunk); }, const_cast<F*>(&body));
-}
 // body(first, last) over lines, so many together that a chunk is worth a thread.
 template <class F> void for_lines(int64_t lines, int64_t size, double element_ns, const F& body) {
   const int64_t together = std::max<int64_t>(1, 16384 / std::max<int64_t>(1, size));

@@ -198,17 +198,12 @@ __attribute__((noinline)) void mix(const T* plane, const Table<T>& table, int fi
   }
 }
 
-template <class F> void each_chunk(int64_t chunks, double cost, const F& f) {
-  const auto call = [](void* context, int64_t chunk) { (*static_cast<const F*>(context))(chunk); };
-  parallel_for(chunks, static_cast<int64_t>(cost), call, const_cast<F*>(&f));
-}
-
 template <class T> void sample(const GridArgs& g) {
   const int64_t blocks = ceil_div(g.points, kBlock), plane = g.size[0] * g.size[1] * g.size[2];
   const T *in = static_cast<const T*>(g.in), *grid = static_cast<const T*>(g.grid);
   T* out = static_cast<T*>(g.out);
   const double cost = static_cast<double>(g.batch * g.points) * (30 + 3.0 * static_cast<double>(g.channels));
-  each_chunk(g.batch * blocks, cost, [&](int64_t chunk) {
+  for_chunks(g.batch * blocks, cost, [&](int64_t chunk) {
     const int64_t image = chunk / blocks, first = chunk % blocks * kBlock, n = least(kBlock, g.points - first);
     Table<T> table;
     fill<T, false>(g, grid + (image * g.points + first) * g.dims, n, table, nullptr);
@@ -251,7 +246,7 @@ void gradient_of_group(const GridArgs& g, Table<T>* tables, T* gin, T* ggrid, in
           *grad = static_cast<const T*>(g.grad);
   const double points = static_cast<double>(images * least(g.points, blocks * kBlock));
   const double channels = static_cast<double>(g.channels);
-  each_chunk(images * blocks, points * (40 + (ggrid ? 4 * channels : 0)), [&](int64_t chunk) {
+  for_chunks(images * blocks, points * (40 + (ggrid ? 4 * channels : 0)), [&](int64_t chunk) {
     const int64_t image = first_image + chunk / blocks, first = (first_block + chunk % blocks) * kBlock;
     const int64_t n = least(kBlock, g.points - first), at = (image * g.points + first) * g.dims;
     Table<T> own;
@@ -263,7 +258,7 @@ void gradient_of_group(const GridArgs& g, Table<T>* tables, T* gin, T* ggrid, in
     grid_gradient(g, table, slopes, in + channel * plane, grad + channel * g.points + first, plane, n, ggrid + at);
   });
   if (!gin) return;
-  each_chunk(images * g.channels, points * channels * 4, [&](int64_t chunk) {
+  for_chunks(images * g.channels, points * channels * 4, [&](int64_t chunk) {
     const int64_t image = chunk / g.channels, channel = first_image * g.channels + chunk;
     T* to = gin + channel * plane;
     for (int64_t i = 0; first_block == 0 && i < plane; ++i) to[i] = T(0);

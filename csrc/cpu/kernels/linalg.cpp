@@ -123,16 +123,11 @@ template <class T> void solve_columns(const Triangle<T>& t, int64_t n, T* b, int
   }
 }
 
-template <class F> void each_chunk(int64_t chunks, double cost, const F& f) {
-  const auto call = [](void* context, int64_t chunk) { (*static_cast<const F*>(context))(chunk); };
-  parallel_for(chunks, static_cast<int64_t>(cost), call, const_cast<F*>(&f));
-}
-
 template <class T> void solve(const Triangle<T>& t, int64_t n, T* b, int64_t ldb, int64_t k) {
   if (n == 0 || k == 0) return;
   if (k < 2 * kStrip) return solve_columns(t, n, b, ldb, k);
   const double cost = static_cast<double>(n) * static_cast<double>(n) * static_cast<double>(k) / (kLanes<T> * 2);
-  each_chunk(ceil_div(k, kStrip), cost,
+  for_chunks(ceil_div(k, kStrip), cost,
              [&](int64_t strip) { solve_columns(t, n, b + strip * kStrip, ldb, least(kStrip, k - strip * kStrip)); });
 }
 
@@ -320,7 +315,7 @@ template <class T> void batch_of(const LinalgArgs& g) {
   if (g.batch == 1 || (g.batch < 8 && work > 1e6)) return group_of(0, g.batch);
   const int64_t group = most(1, static_cast<int64_t>(20000 / (work + 100)));
   const double cost = static_cast<double>(g.batch) * (work / 4 + 100);
-  each_chunk(ceil_div(g.batch, group), cost,
+  for_chunks(ceil_div(g.batch, group), cost,
              [&](int64_t chunk) { group_of(chunk * group, least(g.batch, (chunk + 1) * group)); });
 }
 
