@@ -266,3 +266,18 @@ def same_as_torch(torch, call, tolerance=None):
     else:
         assert error is None, repr(error)
         assert_same(actual, expected, tolerance)
+
+
+def square(lib):
+    """A Function of either library that squares."""
+    class Square(lib.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            ctx.save_for_backward(x)
+            return x * x
+
+        @staticmethod
+        def backward(ctx, g):
+            x, = ctx.saved_tensors
+            return g * 2 * x
+    return Square

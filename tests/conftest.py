@@ -47,6 +47,15 @@ def torch():
     return torch
 
 
+@pytest.fixture(params=["fastgrad", "torch"])
+def lib(request):
+    """Each library in turn: what a test expects is known to be what torch does."""
+    if request.param == "torch":
+        return request.getfixturevalue("torch")
+    import fastgrad
+    return fastgrad
+
+
 @pytest.fixture
 def optional_torch():
     """torch, or None where it is not installed: for tests that have a NumPy reference as well."""

@@ -7,11 +7,6 @@ import pytest
 import fastgrad as fg
 
 
-@pytest.fixture(params=["fastgrad", "torch"])
-def lib(request):
-    return fg if request.param == "fastgrad" else request.getfixturevalue("torch")
-
-
 def caught(run):
     with warnings.catch_warnings(record=True) as found:
         warnings.simplefilter("always")

@@ -8,26 +8,7 @@ import weakref
 import pytest
 
 import fastgrad as fg
-from checks import no_collector
-
-
-@pytest.fixture(params=["fastgrad", "torch"])
-def lib(request):
-    return fg if request.param == "fastgrad" else request.getfixturevalue("torch")
-
-
-def square(lib):
-    class Square(lib.autograd.Function):
-        @staticmethod
-        def forward(ctx, x):
-            ctx.save_for_backward(x)
-            return x * x
-
-        @staticmethod
-        def backward(ctx, g):
-            x, = ctx.saved_tensors
-            return g * 2 * x
-    return Square
+from checks import no_collector, square
 
 
 def test_function(lib):

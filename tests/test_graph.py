@@ -6,12 +6,6 @@ import pytest
 
 import fastgrad as fg
 
-
-@pytest.fixture(params=["fastgrad", "torch"])
-def lib(request):
-    return fg if request.param == "fastgrad" else request.getfixturevalue("torch")
-
-
 # ---- changing saved tensors
 
 def test_saved_tensors_may_be_changed(lib):

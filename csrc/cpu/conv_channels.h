@@ -32,7 +32,7 @@ template <class T> struct ChannelProduct {
       return zero_run(to + count, N - count);
     }
     for (int64_t first = 0; first < kernel; first += L) {
-      const int n = static_cast<int>(least(L, kernel - first));
+      const int n = static_cast<int>(smaller(L, kernel - first));
       for (int64_t i = 0; i < count; i += L) {
         Vec<T, L> rows[L];
 #pragma GCC unroll 16
@@ -54,7 +54,7 @@ template <class T> struct ChannelProduct {
     return packed + (group * q.steps + p.first_step) * panels * N + panel * p.steps * N;
   }
   void pack(int64_t group, const Pass<T>& p, int64_t panel, int64_t begin, int64_t end) const {  // channels summed over
-    const int64_t row = panel * N, count = least(N, q.rows - row);
+    const int64_t row = panel * N, count = smaller(N, q.rows - row);
     T* to = const_cast<T*>(packed_of(group, p, panel)) + begin * p.taps * N;
     if (!q.transposed) {
       pack_b<T, T>(to, q.weights + (group * q.rows + row) * p.steps + begin * p.taps, 1, p.steps,
@@ -69,7 +69,7 @@ template <class T> struct ChannelProduct {
   void task(const Pass<T>& p, int64_t group, int64_t first_image, int64_t n_images, int64_t block,
             int64_t panel) const {
     const int64_t per_image = p.count[0] * p.count[1] * p.count[2], begin = block * block_places;
-    const int64_t n = least(block_places, n_images * per_image - begin);
+    const int64_t n = smaller(block_places, n_images * per_image - begin);
     const T* at[kBlockPlaces + kRows];
     int64_t to[kBlockPlaces];
     alignas(64) T sums[kBlockPlaces * N];
@@ -78,7 +78,7 @@ template <class T> struct ChannelProduct {
     const int64_t row = panel * N;
     alignas(64) T first[N] = {};
     WindowTile<T> t;
-    t.columns = static_cast<int>(least(N, q.rows - row));
+    t.columns = static_cast<int>(smaller(N, q.rows - row));
     t.first = nullptr;
     if (q.bias) {
       for (int i = 0; i < t.columns; ++i) first[i] = q.bias[group * q.rows + row + i];
@@ -87,20 +87,20 @@ template <class T> struct ChannelProduct {
     const int vectors = (t.columns + L - 1) / L;
     const int64_t pieces = most(1, ceil_div(p.steps, kPieceSteps)), length = ceil_div(p.steps, pieces);
     for (int64_t step = 0; step == 0 || step < p.steps; step += length) {
-      t.k = least(length, p.steps - step);
+      t.k = smaller(length, p.steps - step);
       t.fresh = step == 0;
       t.offsets = p.offsets + step;
       t.b = packed_of(group, p, panel) + step * N;
       for (int64_t i = 0; i < n; i += kRows) {
         for (int r = 0; r < kRows; ++r) t.a[r] = at[i + r];
         t.c = sums + i * N;
-        kernel_for<WindowKernels<T>>(static_cast<int>(least(kRows, n - i)), vectors, false)(t);
+        kernel_for<WindowKernels<T>>(static_cast<int>(smaller(kRows, n - i)), vectors, false)(t);
       }
       if (length == 0) break;
     }
     for (int64_t i = 0; i < n; i += L)
       for (int j = 0; j < t.columns; j += L)
-        put(sums + i * N + j, static_cast<int>(least(L, n - i)), to + i, static_cast<int>(least(L, t.columns - j)),
+        put(sums + i * N + j, static_cast<int>(smaller(L, n - i)), to + i, static_cast<int>(smaller(L, t.columns - j)),
             q.out + (row + j) * q.out_plane);
   }
 
@@ -148,19 +148,19 @@ template <class T> struct ChannelProduct {
     panels = ceil_div(q.rows, N);
     const size_t weight_bytes = static_cast<size_t>(a.groups * panels * q.steps * N) * sizeof(T);
     packed = static_cast<T*>(scratch(weight_bytes));
-    const int64_t few = most(1, least(q.channels, kPackSteps / q.kernel)), parts = ceil_div(q.channels, few);
+    const int64_t few = most(1, smaller(q.channels, kPackSteps / q.kernel)), parts = ceil_div(q.channels, few);
     Product<T>::loop(q.n_passes * a.groups * panels * parts, a.groups * panels * q.steps * N / 3, [&](int64_t i) {
       const int64_t part = i % parts, panel = i / parts % panels, group = i / parts / panels % a.groups;
-      pack(group, q.passes[i / parts / panels / a.groups], panel, part * few, least(q.channels, (part + 1) * few));
+      pack(group, q.passes[i / parts / panels / a.groups], panel, part * few, smaller(q.channels, (part + 1) * few));
     });
 
     const int64_t image_bytes = a.groups * q.channels * q.padded.volume * static_cast<int64_t>(sizeof(T));
-    images = most(1, least(a.batch, kImageBytes / image_bytes));
+    images = most(1, smaller(a.batch, kImageBytes / image_bytes));
     const size_t bytes = q.padded.plain ? 0 : static_cast<size_t>(images * image_bytes);
     space = bytes ? static_cast<T*>(scratch(bytes)) : nullptr;
     const double cost = q.channel_cost() * static_cast<double>(a.groups) / (2 * L);
     for (int64_t first = 0; first < a.batch; first += images) {
-      const int64_t count = least(images, a.batch - first), planes = count * a.groups * q.channels;
+      const int64_t count = smaller(images, a.batch - first), planes = count * a.groups * q.channels;
       if (space) {
         const T* from = q.source + first * a.groups * q.channels * q.source_plane;
         Product<T>::loop(planes, planes * q.padded.volume / 3, [&](int64_t i) {
@@ -172,7 +172,7 @@ template <class T> struct ChannelProduct {
         // Blocks of even size, whole tiles but the last.
         const int64_t all = count * p.count[0] * p.count[1] * p.count[2];
         const int64_t wanted = ceil_div(kTasks, a.groups * panels);
-        int64_t blocks = most(ceil_div(all, kBlockPlaces), least(wanted, ceil_div(all, 4 * kRows)));
+        int64_t blocks = most(ceil_div(all, kBlockPlaces), smaller(wanted, ceil_div(all, 4 * kRows)));
         block_places = ceil_div(ceil_div(all, blocks), kRows) * kRows;
         blocks = ceil_div(all, block_places);
         Product<T>::loop(

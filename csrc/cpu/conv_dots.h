@@ -57,7 +57,7 @@ template <class T> void weight_of_planes(const ConvArgs& a) {
   for (int d = 0; d < 3; ++d) {
     const int64_t reach = (a.kernel[d] - 1) * a.dilation[d];
     p.size[d] = a.in[d], p.stride[d] = a.stride[d], p.low[d] = a.padding[d];
-    p.phases[d] = least(a.stride[d], reach + 1);
+    p.phases[d] = smaller(a.stride[d], reach + 1);
     p.extent[d] = a.out_size[d] + reach / a.stride[d];
   }
   p.finish();

@@ -60,11 +60,11 @@ struct Inside {
 FG_INLINE Inside inside_of(const Padded& p, int d, int64_t phase) {
   const int64_t shift = phase - p.low[d], stride = p.stride[d], extent = p.extent[d];
   if (stride == 1) {
-    const int64_t begin = least(most(-shift, 0), extent);
-    return {begin, most(begin, least(p.size[d] - shift, extent)), shift};
+    const int64_t begin = smaller(most(-shift, 0), extent);
+    return {begin, most(begin, smaller(p.size[d] - shift, extent)), shift};
   }
-  const int64_t begin = shift < 0 ? least(ceil_div(-shift, stride), extent) : 0;
-  const int64_t end = p.size[d] > shift ? least(ceil_div(p.size[d] - shift, stride), extent) : 0;
+  const int64_t begin = shift < 0 ? smaller(ceil_div(-shift, stride), extent) : 0;
+  const int64_t end = p.size[d] > shift ? smaller(ceil_div(p.size[d] - shift, stride), extent) : 0;
   return {begin, most(begin, end), shift};
 }
 

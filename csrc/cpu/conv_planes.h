@@ -116,7 +116,7 @@ __attribute__((noinline)) void interleave_rows(T* to, const T* rows, int64_t pit
     if (n % 2) to[n - 1] = rows[n / 2];
     return;
   }
-  for (int64_t f = 0; f < least(stride, n); ++f)
+  for (int64_t f = 0; f < smaller(stride, n); ++f)
     for (int64_t i = 0; f + i * stride < n; ++i) to[f + i * stride] = rows[f * pitch + i];
 }
 
@@ -174,7 +174,7 @@ template <class T> struct PlaneProduct {
       const Pass<T>& p = q.passes[i];
       for (int64_t z = 0; z < p.count[0]; ++z) {
         for (int64_t y = 0; y < p.count[1]; y += heights[i]) {
-          const int64_t n = least(heights[i], p.count[1] - y);
+          const int64_t n = smaller(heights[i], p.count[1] - y);
           T* to = out + p.start + z * p.step[0] + y * p.step[1];
           int64_t width = 0;
           for (int64_t f = 0; f < row_phases; ++f) {
@@ -214,7 +214,7 @@ template <class T> struct PlaneProduct {
           static_cast<T*>(space.get((volume + slack + weights_size + rows_size) * static_cast<int64_t>(sizeof(T))));
       T *weights = padded + volume + slack, *rows = weights + weights_size;
       zero_run(padded, volume + slack);  // what surrounds the planes stays
-      for (int64_t pair = chunk * group; pair < least(pairs, (chunk + 1) * group); ++pair) {
+      for (int64_t pair = chunk * group; pair < smaller(pairs, (chunk + 1) * group); ++pair) {
         for (int64_t c = 0; c < q.channels; ++c)
           copy_plane<T, true>(padded + c * q.padded.volume, q.plane_of(pair) + c * q.source_plane, q.padded);
         gather_weights(weights, pair % q.args.groups);

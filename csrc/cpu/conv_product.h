@@ -52,7 +52,7 @@ template <class T> struct Product {
   void pack(int64_t index) const {  // index: (pass, group, panel)
     const Pass<T>& p = passes[index / (args.groups * panels)];
     const int64_t group = index / panels % args.groups, panel = index % panels;
-    const int64_t row = panel * kRows, count = least(kRows, rows - row);
+    const int64_t row = panel * kRows, count = smaller(kRows, rows - row);
     T* to = const_cast<T*>(packed_of(p, group, panel));
     if (!transposed) {
       pack_a<T, T>(to, weights + (group * rows + row) * p.steps, p.steps, 1, count, p.steps);
@@ -76,14 +76,14 @@ template <class T> struct Product {
     TapTile<T> t;
     t.k = p.steps;
     t.offsets = p.offsets;
-    t.columns = static_cast<int>(least(N, places(p) - begin));
+    t.columns = static_cast<int>(smaller(N, places(p) - begin));
     t.b = image + p.base + z * slab + begin;
     to += p.start + z * p.step[0];
     const bool straight = p.step[2] == 1 && (p.count[1] == 1 || (pitch == p.count[2] && p.step[1] == pitch));
-    const int64_t first = band * kBandRows, last = least(panels, first + kBandRows);
+    const int64_t first = band * kBandRows, last = smaller(panels, first + kBandRows);
     for (int64_t panel = first; panel < last; ++panel) {
       const int64_t row = panel * kRows;
-      const int count = static_cast<int>(least(kRows, rows - row));
+      const int count = static_cast<int>(smaller(kRows, rows - row));
       t.a = packed_of(p, group, panel);
       t.first = bias ? bias + group * rows + row : nullptr;
       t.c = straight ? to + row * out_plane + begin : local;
@@ -103,7 +103,7 @@ template <class T> struct Product {
     int64_t y = begin / pitch, x = begin % pitch;
     for (int64_t i = 0; i < n; ++y, x = 0) {
       if (x < p.count[2])
-        place_row(sums + i, least(n - i, p.count[2] - x), to + y * p.step[1] + x * p.step[2], p.step[2]);
+        place_row(sums + i, smaller(n - i, p.count[2] - x), to + y * p.step[1] + x * p.step[2], p.step[2]);
       i += pitch - x;
     }
   }
@@ -148,11 +148,11 @@ template <class T> struct Product {
     const size_t bytes = padded.plain ? 0 : static_cast<size_t>(channels * padded.volume) * sizeof(T);
     if (pairs > 1 && weight_bytes() > kManyWeights && pairs * bytes_of_copy() <= kManyCopies) return run_by_rows(pairs);
     if (pairs >= kFewPairs) {
-      const int64_t group = most(1, least(pairs / kFewPairs, static_cast<int64_t>(20000 / cost())));
+      const int64_t group = most(1, smaller(pairs / kFewPairs, static_cast<int64_t>(20000 / cost())));
       loop(ceil_div(pairs, group), static_cast<int64_t>(cost() * static_cast<double>(pairs)), [&](int64_t chunk) {
         Buffer<16384> memory;
         T* space = bytes ? static_cast<T*>(memory.get(static_cast<int64_t>(bytes))) : nullptr;
-        for (int64_t i = chunk * group; i < least(pairs, (chunk + 1) * group); ++i) whole_pair(i, space);
+        for (int64_t i = chunk * group; i < smaller(pairs, (chunk + 1) * group); ++i) whole_pair(i, space);
         memory.done();
       });
       return;

@@ -83,15 +83,15 @@ void pack_pair_chunk(void* context, int64_t chunk) {
   const PairBlock& t = *static_cast<const PairBlock*>(context);
   const Problem<BF16, float>& q = *t.q;
   if (chunk < t.a_chunks) {
-    const int64_t begin = chunk * kPairTileRows, end = least(begin + kPairTileRows, t.m);
+    const int64_t begin = chunk * kPairTileRows, end = smaller(begin + kPairTileRows, t.m);
     for (int64_t i = begin; i < end; i += kPairRows) {
       pack_pairs<kPairRows>(t.a + i * t.pairs, q.a + (t.i + i) * q.a_rs + t.p * q.a_cs, q.a_rs, q.a_cs,
-                            least(kPairRows, t.m - i), t.k);
+                            smaller(kPairRows, t.m - i), t.k);
     }
   } else {
     const int64_t j = (chunk - t.a_chunks) * kPairPanel;
     pack_pairs<kPairPanel>(t.b + j * t.pairs, q.b + t.p * q.b_rs + (t.j + j) * q.b_cs, q.b_cs, q.b_rs,
-                           least(kPairPanel, t.n - j), t.k);
+                           smaller(kPairPanel, t.n - j), t.k);
   }
 }
 
@@ -164,8 +164,8 @@ __attribute__((noinline, target("avx512bf16"))) void multiply_pairs(const PairRo
 void multiply_pair_chunk(void* context, int64_t chunk) {
   const PairBlock& t = *static_cast<const PairBlock*>(context);
   const Problem<BF16, float>& q = *t.q;
-  const int64_t i0 = chunk % t.tiles_m * kPairTileRows, i1 = least(i0 + kPairTileRows, t.m);
-  const int64_t j0 = chunk / t.tiles_m * t.columns, j1 = least(j0 + t.columns, t.n);
+  const int64_t i0 = chunk % t.tiles_m * kPairTileRows, i1 = smaller(i0 + kPairTileRows, t.m);
+  const int64_t j0 = chunk / t.tiles_m * t.columns, j1 = smaller(j0 + t.columns, t.n);
   const bool at_once = t.first && t.final && q.finish.plain;
   PairRows rows{nullptr, 4, 4 * kPairRows, t.pairs, false};
   if (!t.a) rows = {nullptr, 2 * q.a_rs, 4, t.k / 2, t.k % 2 != 0};
@@ -175,8 +175,8 @@ void multiply_pair_chunk(void* context, int64_t chunk) {
       rows.a = t.a ? reinterpret_cast<const char*>(t.a + i * t.pairs)
                    : reinterpret_cast<const char*>(q.a + (t.i + i) * q.a_rs + t.p);
       multiply_pairs(rows, t.b + j * t.pairs, t.sums + i * t.pitch + j, t.pitch, t.first,
-                     static_cast<int>(least(kPairRows, t.m - i)), direct ? q.c + (t.i + i) * q.c_rs + t.j + j : nullptr,
-                     q.c_rs);
+                     static_cast<int>(smaller(kPairRows, t.m - i)),
+                     direct ? q.c + (t.i + i) * q.c_rs + t.j + j : nullptr, q.c_rs);
     }
   }
   if (!t.final) return;
@@ -192,8 +192,8 @@ void multiply_pair_chunk(void* context, int64_t chunk) {
 bool bf16_product(const Problem<BF16, float>& q, bool serial) {
   if (q.m < 4 || q.n < 16 || q.k < 16 || !__builtin_cpu_supports("avx512bf16")) return false;
   constexpr int64_t kHeight = 768, kWidth = 2048;
-  const int64_t height = least(kHeight, q.m), width = least(kWidth, ceil_div(q.n, kPairPanel) * kPairPanel);
-  const int64_t depth = least(kPairDepth, ceil_div(q.k, 2));
+  const int64_t height = smaller(kHeight, q.m), width = smaller(kWidth, ceil_div(q.n, kPairPanel) * kPairPanel);
+  const int64_t depth = smaller(kPairDepth, ceil_div(q.k, 2));
   const bool in_place = q.a_cs == 1;
   const int64_t a_size = in_place ? 0 : ceil_div(height, kPairRows) * kPairRows * depth, b_size = width * depth;
   Buffer<16384> memory;
@@ -205,11 +205,11 @@ bool bf16_product(const Problem<BF16, float>& q, bool serial) {
   t.a = in_place ? nullptr : reinterpret_cast<Pair*>(space + (b_size + height * width) * 4);
   t.pitch = width;
   for (t.j = 0; t.j < q.n; t.j += width) {
-    t.n = least(width, q.n - t.j);
+    t.n = smaller(width, q.n - t.j);
     for (t.i = 0; t.i < q.m; t.i += height) {
-      t.m = least(height, q.m - t.i);
+      t.m = smaller(height, q.m - t.i);
       for (t.p = 0; t.p < q.k; t.p += 2 * depth) {
-        t.k = least(2 * depth, q.k - t.p);
+        t.k = smaller(2 * depth, q.k - t.p);
         t.pairs = ceil_div(t.k, 2);
         t.first = t.p == 0, t.final = t.p + t.k == q.k;
         t.tiles_m = ceil_div(t.m, kPairTileRows);

@@ -50,18 +50,18 @@ struct Block {
     constexpr int64_t N = kPanel<T>;
     if (index < t.b_chunks) {
       const int64_t j = index * N;
-      pack_b<S, T>(t.packed_b + j * t.k, t.b + j * t.b_cs, t.b_rs, t.b_cs, t.k, least(N, t.n - j));
+      pack_b<S, T>(t.packed_b + j * t.k, t.b + j * t.b_cs, t.b_rs, t.b_cs, t.k, smaller(N, t.n - j));
     } else {
       const int64_t i = (index - t.b_chunks) * t.a_rows;
-      pack_a<S, T>(t.packed_a + i * t.k, t.a + i * t.a_rs, t.a_rs, t.a_cs, least(t.a_rows, t.m - i), t.k);
+      pack_a<S, T>(t.packed_a + i * t.k, t.a + i * t.a_rs, t.a_rs, t.a_cs, smaller(t.a_rows, t.m - i), t.k);
     }
   }
 
   static void tile(void* context, int64_t index) {
     const Block& t = *static_cast<const Block*>(context);
     const int64_t i0 = index % t.tiles_m * t.rows, j = index / t.tiles_m * t.columns;
-    const int64_t end = least(i0 + t.rows, t.m), band = t.k <= kShallow ? rows_of(kPanelVecs) : t.rows;
-    for (int64_t i = i0; i < end; i += band) t.multiply_tile(i, least(i + band, end), j, least(j + t.columns, t.n));
+    const int64_t end = smaller(i0 + t.rows, t.m), band = t.k <= kShallow ? rows_of(kPanelVecs) : t.rows;
+    for (int64_t i = i0; i < end; i += band) t.multiply_tile(i, smaller(i + band, end), j, smaller(j + t.columns, t.n));
   }
 
   __attribute__((noinline)) void multiply_tile(int64_t i0, int64_t i1, int64_t j0, int64_t j1) const {
@@ -72,14 +72,14 @@ struct Block {
     tile.c_rs = c_rs;
     tile.finish = &finish;
     for (int64_t j = j0; j < j1; j += N) {
-      const int width = static_cast<int>(least(N, j1 - j));
+      const int width = static_cast<int>(smaller(N, j1 - j));
       const int vectors = (width + kLanes<T> - 1) / kLanes<T>;
       const int64_t step = packed_a ? kRows : rows_of(vectors);
       tile.columns = width;
       tile.b = packed_b ? packed_b + j * k : reinterpret_cast<const T*>(b) + j;
       tile.b_rs = packed_b ? N : b_rs;
       for (int64_t i = i0; i < i1; i += step) {
-        const int count = static_cast<int>(least(step, i1 - i));
+        const int count = static_cast<int>(smaller(step, i1 - i));
         tile.a = packed_a ? packed_a + i * k : reinterpret_cast<const T*>(a) + i * a_rs;
         tile.a_rs = packed_a ? 1 : a_rs;
         tile.a_cs = packed_a ? kRows : a_cs;
@@ -102,19 +102,19 @@ struct Block {
 template <class S, class T>
 void cut(Block<S, T>& t) {
   const int64_t total = t.m * t.n * t.k;
-  const int64_t target = most(1, least(total / 131072, 1 << 20));
+  const int64_t target = most(1, smaller(total / 131072, 1 << 20));
   t.rows = kTileRows;
   t.columns = kTilePanels * kPanel<T>;
-  if (ceil_div(t.m, t.rows) * ceil_div(t.n, t.columns) < least(target, 64)) {
-    const int64_t wanted = least(target, 64);
-    const int64_t down = least(wanted, ceil_div(t.m, 4 * kRows));
-    t.rows = least(kTileRows, ceil_div(t.m, down));
-    const int64_t across = least(ceil_div(wanted, ceil_div(t.m, t.rows)), ceil_div(t.n, kPanel<T>));
-    t.columns = least(t.columns, ceil_div(ceil_div(t.n, across), kPanel<T>) * kPanel<T>);
+  if (ceil_div(t.m, t.rows) * ceil_div(t.n, t.columns) < smaller(target, 64)) {
+    const int64_t wanted = smaller(target, 64);
+    const int64_t down = smaller(wanted, ceil_div(t.m, 4 * kRows));
+    t.rows = smaller(kTileRows, ceil_div(t.m, down));
+    const int64_t across = smaller(ceil_div(wanted, ceil_div(t.m, t.rows)), ceil_div(t.n, kPanel<T>));
+    t.columns = smaller(t.columns, ceil_div(ceil_div(t.n, across), kPanel<T>) * kPanel<T>);
   }
   if (t.k <= kShallow && t.n > t.columns) {  // bound by writing C: whole rows, in order
     t.columns = t.n;
-    t.rows = most(rows_of(kPanelVecs), least(kTileRows, 65536 / t.n));
+    t.rows = most(rows_of(kPanelVecs), smaller(kTileRows, 65536 / t.n));
   }
   t.rows = ceil_div(t.m, ceil_div(t.m, t.rows));  // of equal size
   if (t.packed_a) t.rows = ceil_div(t.rows, kRows) * kRows;
@@ -125,7 +125,7 @@ void cut(Block<S, T>& t) {
 // Even pieces of at most `limit`, rounded up to `unit`.
 FG_INLINE int64_t piece(int64_t total, int64_t limit, int64_t unit) {
   int64_t even = ceil_div(total, ceil_div(total, limit));
-  return least(ceil_div(even, unit) * unit, most(total, 1));
+  return smaller(ceil_div(even, unit) * unit, most(total, 1));
 }
 
 template <class T>
@@ -164,12 +164,12 @@ __attribute__((noinline)) void blocked(const Problem<S, T>& q, bool serial) {
   t.a_rs = q.a_rs, t.a_cs = q.a_cs, t.b_rs = q.b_rs, t.b_cs = q.b_cs;
   t.last = q.finish;
   for (int64_t j = 0; j < q.n; j += width) {
-    t.n = least(width, q.n - j);
+    t.n = smaller(width, q.n - j);
     for (int64_t i = 0; i < q.m; i += height) {
-      t.m = least(height, q.m - i);
+      t.m = smaller(height, q.m - i);
       const S* bias = q.finish.bias ? q.finish.bias + i * q.finish.bias_rs + j * q.finish.bias_cs : nullptr;
       for (int64_t p = 0; p < q.k; p += depth) {
-        t.k = least(depth, q.k - p);
+        t.k = smaller(depth, q.k - p);
         t.a = q.a + i * q.a_rs + p * q.a_cs;
         t.b = q.b + p * q.b_rs + j * q.b_cs;
         const bool first = p == 0, final = p + t.k == q.k;
@@ -217,7 +217,7 @@ struct Split {
     const Split& t = *static_cast<const Split*>(context);
     Problem<T, T> part = t.q;
     const int64_t p = index * t.step;
-    part.k = least(t.step, t.q.k - p);
+    part.k = smaller(t.step, t.q.k - p);
     part.a += p * part.a_cs;
     part.b += p * part.b_rs;
     part.c = t.sums + index * part.m * part.n;
@@ -246,7 +246,7 @@ __attribute__((noinline)) void split(const Problem<T, T>& q, int64_t pieces, boo
 
 template <class S, class T>
 __attribute__((noinline)) void one(const Problem<S, T>& q, bool serial) {
-  const int64_t total = q.m * q.n * q.k, side = least(q.m, q.n);
+  const int64_t total = q.m * q.n * q.k, side = smaller(q.m, q.n);
   if constexpr (kSame<S, T>) {
     if (total <= 16384 && q.b_cs == 1 && (q.n > 1 || q.k < 16)) {  // small and in place
       Block<S, T> t;
@@ -269,7 +269,7 @@ __attribute__((noinline)) void one(const Problem<S, T>& q, bool serial) {
   }
 #endif
   if constexpr (kSame<S, T>) {
-    const int64_t pieces = least(32, q.k / 512);
+    const int64_t pieces = smaller(32, q.k / 512);
     if (!serial && pieces >= 8 && q.m * q.n <= 16384) return split<T>(q, pieces, serial);
   }
   blocked<S, T>(q, serial);
@@ -287,7 +287,7 @@ struct Batch {
   static void chunk(void* context, int64_t index) {
     const Batch& t = *static_cast<const Batch*>(context);
     Problem<S, T> part = t.q;
-    const int64_t end = least(t.batch, (index + 1) * t.group);
+    const int64_t end = smaller(t.batch, (index + 1) * t.group);
     for (int64_t i = index * t.group; i < end; ++i) {
       t.step(part, i);
       one<S, T>(part, true);
@@ -325,7 +325,7 @@ void gemm(const GemmArgs& g) {
     for (int64_t i = 0; i < t.batch; ++i) {
       for (int64_t j = 0; j < q.n; j += 64) {
         const S* bias = g.bias ? q.finish.bias + j * q.finish.bias_cs : nullptr;
-        finish_rows<T, S>(zeros, 0, q.m, least(64, q.n - j), q.c + i * t.c_bs + j, q.c_rs, 1, bias, q.finish);
+        finish_rows<T, S>(zeros, 0, q.m, smaller(64, q.n - j), q.c + i * t.c_bs + j, q.c_rs, 1, bias, q.finish);
       }
     }
     return;

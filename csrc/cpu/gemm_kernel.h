@@ -54,7 +54,7 @@ __attribute__((noinline)) void finish_rows(const T* sums, int64_t pitch, int64_t
   for (int64_t i = 0; i < rows; ++i) {
     for (int64_t j0 = 0; j0 < columns; j0 += kStrip) {
       alignas(64) T strip[kStrip];
-      const int64_t count = least(kStrip, columns - j0);
+      const int64_t count = smaller(kStrip, columns - j0);
       const T* from = sums + i * pitch + j0;
       S* to = c + i * c_rs + j0 * c_cs;
       for (int64_t j = 0; j < count; ++j) strip[j] = alpha * from[j];

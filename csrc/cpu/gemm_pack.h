@@ -73,7 +73,7 @@ __attribute__((noinline)) void pack_a(T* out, const S* in, int64_t rs, int64_t c
     return;
   }
   for (int64_t i = 0; i < rows; i += kRows, out += kRows * k, in += kRows * rs) {
-    const int count = static_cast<int>(least(kRows, rows - i));
+    const int count = static_cast<int>(smaller(kRows, rows - i));
     int64_t p = 0;
     if (cs == 1) {
       for (; p + L + kRows <= k; p += L) {

@@ -155,7 +155,7 @@ struct Thin {
   static void chunk(void* context, int64_t index) {
     const Thin& t = *static_cast<const Thin*>(context);
     const int64_t piece = index / t.columns, j = index % t.columns * t.width, p = piece * t.step;
-    const int64_t count = least(t.width, t.n - j), k = least(t.step, t.k - p);
+    const int64_t count = smaller(t.width, t.n - j), k = smaller(t.step, t.k - p);
     if (count <= 0) return;
     T* out = t.sums + piece * t.m * t.n + j;
     const S* w = t.w + j * t.w_rs + p * t.w_cs;
@@ -202,13 +202,13 @@ __attribute__((noinline)) void thin(const Problem<S, T>& q, bool serial) {
     for (int64_t p = 0; p < t.k; ++p) to[p] = t.x[p * x_cs];
     t.x = to;
   }
-  const int64_t total = t.m * t.n * t.k, target = most(1, least(64, total / 32768));
+  const int64_t total = t.m * t.n * t.k, target = most(1, smaller(64, total / 32768));
   const bool sweeping = t.w_cs != 1 && t.w_rs == 1;
   const int64_t most_columns = sweeping ? ceil_div(t.n, kSweep) : ceil_div(t.n, 4);
-  t.columns = sweeping ? most_columns : least(most_columns, target);
+  t.columns = sweeping ? most_columns : smaller(most_columns, target);
   t.width = ceil_div(t.n, t.columns);
   if (!sweeping) t.width = ceil_div(t.width, 4) * 4;
-  t.pieces = most(1, least(target / t.columns, t.k / (sweeping ? 64 : 4096)));
+  t.pieces = most(1, smaller(target / t.columns, t.k / (sweeping ? 64 : 4096)));
   t.step = ceil_div(t.k, t.pieces);
   t.pieces = ceil_div(t.k, t.step);
   t.sums = static_cast<T*>(sums.get(t.pieces * t.m * t.n * static_cast<int64_t>(sizeof(T))));

@@ -10,6 +10,8 @@
 #include <immintrin.h>
 #endif
 
+#include "cpu/parallel.h"
+
 #define FG_INLINE inline __attribute__((always_inline))
 
 namespace fg::cpu::FG_ISA {
@@ -54,7 +56,6 @@ using Vec = typename Simd<T, N>::type;
 template <class T>
 constexpr int kLanes = kVecBytes / static_cast<int>(sizeof(T));
 
-FG_INLINE int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 FG_INLINE int64_t most(int64_t a, int64_t b) { return a > b ? a : b; }
 FG_INLINE int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 

@@ -18,7 +18,6 @@ constexpr int64_t kSerial = 32768;  // below this many elements threads do not p
 constexpr int64_t kAhead = 4;       // rows between a prefetch and its use
 constexpr int64_t kRun = 1024;      // indices that are still in L1 when they are used after the check
 
-inline int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 inline int64_t most(int64_t a, int64_t b) { return a < b ? b : a; }
 inline int64_t pieces(int64_t n, int64_t piece) { return (n + piece - 1) / piece; }
 
@@ -84,7 +83,7 @@ bool advance(const Task& task, int first, int last, int64_t* at, int64_t* offset
 
 void run_chunk(void* context, int64_t chunk) {
   Task& task = *static_cast<Task*>(context);
-  const int64_t first = chunk * task.units_per_chunk, last = least(first + task.units_per_chunk, task.units);
+  const int64_t first = chunk * task.units_per_chunk, last = smaller(first + task.units_per_chunk, task.units);
   int64_t at[kMaxDims + 2], offset[kSides] = {0, 0, 0}, rest = first;
   for (int dim = 0; dim < task.ndim; ++dim) {
     at[dim] = 0;
@@ -94,8 +93,8 @@ void run_chunk(void* context, int64_t chunk) {
     for (int s = 0; s < kSides; ++s) offset[s] += at[dim] * task.hops[s][dim];
   }
   for (int64_t unit = first; unit < last; ++unit) {
-    const int64_t n0 = least(task.cut[0], task.sizes[0] - at[0] * task.cut[0]);
-    const int64_t n1 = least(task.cut[1], task.sizes[1] - at[1] * task.cut[1]);
+    const int64_t n0 = smaller(task.cut[0], task.sizes[0] - at[0] * task.cut[0]);
+    const int64_t n1 = smaller(task.cut[1], task.sizes[1] - at[1] * task.cut[1]);
     do {
       if (!task.tile(task, offset, n0, n1)) return __atomic_store_n(&task.bad, 1, __ATOMIC_RELAXED);
     } while (advance(task, 2, task.ordered, at, offset));
@@ -156,8 +155,8 @@ inline void prefetch(const T* base, int64_t offset, int64_t i, const Task& task)
 
 inline void plan_tiles(Task& task) {
   task.ordered = 2;
-  task.cut[0] = least(task.sizes[0], kGrain);
-  task.cut[1] = least(task.sizes[1], most(kGrain / task.cut[0], 1));
+  task.cut[0] = smaller(task.sizes[0], kGrain);
+  task.cut[1] = smaller(task.sizes[1], most(kGrain / task.cut[0], 1));
 }
 
 // The first one out of range in row-major order, for the error message.

@@ -7,6 +7,7 @@
 #include "core/backend.h"
 #include "cpu/backend_cpu.h"
 #include "cpu/parallel.h"
+#include "cpu/stream.h"
 #include "cpu/vec.h"
 
 namespace fg::cpu::FG_ISA {
@@ -22,7 +23,6 @@ template <> constexpr DType kStored<double> = DType::Float64;
 template <> constexpr DType kStored<int32_t> = DType::Int32;
 template <> constexpr DType kStored<int64_t> = DType::Int64;
 
-FG_INLINE int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 FG_INLINE int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
 FG_INLINE int64_t ceil_divide(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
@@ -211,17 +211,7 @@ template <class T> FG_INLINE void store_part(T* to, int64_t n, Vec<T> x) {
 
 // ---- streaming stores -----------------------------------------------------------------------------------------------
 // The line ends up in memory without passing through the cache when its address allows it.
-template <class T> FG_INLINE void stream_store(T* to, Vec<T> x) {
-#if defined(__AVX512F__)
-  _mm512_stream_si512(reinterpret_cast<__m512i*>(to), (__m512i)x.v);
-#elif defined(__AVX2__)
-  _mm256_stream_si256(reinterpret_cast<__m256i*>(to), (__m256i)x.v);
-#elif defined(__SSE2__)
-  _mm_stream_si128(reinterpret_cast<__m128i*>(to), (__m128i)x.v);
-#else
-  x.store(to);
-#endif
-}
+template <class T> FG_INLINE void stream_store(T* to, Vec<T> x) { stream_register(to, x.v); }
 FG_INLINE void stream_fence() {
 #if defined(__SSE2__)
   _mm_sfence();

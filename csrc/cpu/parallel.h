@@ -22,6 +22,8 @@ __attribute__((always_inline)) inline void for_chunks(int64_t chunks, double cos
       [](void* context, int64_t chunk) { (*static_cast<const F*>(context))(chunk); }, const_cast<F*>(&body));
 }
 
+__attribute__((always_inline)) inline int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
+
 int num_threads();
 void set_num_threads(int n);  // n >= 1
 

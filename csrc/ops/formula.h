@@ -62,12 +62,13 @@ template <class V> FG_HD V silu_slope(V x) {
 template <class V> FG_HD V log1p_exp(V x) { return log1p(exp(x)); }
 template <class V> FG_HD V softplus(V x) { return max(x, 0) + log1p_exp(-abs(x)); }
 // tanh(softplus(x)) = n / (n + 2) with n = w (w + 2), w = exp(x); 1 from 20 on
-template <class V> FG_HD V mish(V x) {
-  V w = exp(min(x, 20)), n = w * (w + 2);
-  return x * (n / (n + 2));
+template <class V> FG_HD V tanh_softplus(V w) {
+  V n = w * (w + 2);
+  return n / (n + 2);
 }
+template <class V> FG_HD V mish(V x) { return x * tanh_softplus(exp(min(x, 20))); }
 template <class V> FG_HD V mish_slope(V x) {
-  V w = exp(min(x, 20)), n = w * (w + 2), t = n / (n + 2);
+  V w = exp(min(x, 20)), t = tanh_softplus(w);
   return t + x * (w / (w + 1) * (1 - t * t));
 }
 // In the slope of acosh; of complex numbers the branch of acosh, which sqrt(x * x - 1) leaves left of 0.

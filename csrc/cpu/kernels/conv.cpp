@@ -104,12 +104,12 @@ template <class T> void conv(const ConvArgs& a) {
       p.size[d] = a.in[d];
       p.stride[d] = a.stride[d];
       p.low[d] = a.padding[d];
-      p.phases[d] = least(a.stride[d], reach + 1);
+      p.phases[d] = smaller(a.stride[d], reach + 1);
       p.extent[d] = a.out_size[d] + reach / a.stride[d];
       continue;
     }
     // one copy that serves every phase of the input
-    phases[d] = least(a.stride[d], a.in[d]);
+    phases[d] = smaller(a.stride[d], a.in[d]);
     int64_t low = 0, high = 1;
     for (int64_t first = 0; first < phases[d]; ++first) {
       const InputPhase f = input_phase(a, d, first);

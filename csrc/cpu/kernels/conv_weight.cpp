@@ -45,14 +45,14 @@ template <class T>
 __attribute__((noinline)) void interleave(T* out, int64_t pitch, const T* in, int64_t rs, int64_t rows, int64_t n) {
   constexpr int L = kLanes<T>;
   for (int64_t i = 0; i < rows; i += L) {
-    const int tall = static_cast<int>(least(L, rows - i));
+    const int tall = static_cast<int>(smaller(L, rows - i));
     if (tall < L / 4) {
       for (int64_t j = 0; j < n; ++j)
         for (int r = 0; r < tall; ++r) out[j * pitch + i + r] = in[(i + r) * rs + j];
       continue;
     }
     for (int64_t j = 0; j < n; j += L) {
-      const int wide = static_cast<int>(least(L, n - j));
+      const int wide = static_cast<int>(smaller(L, n - j));
       if (tall == L && wide == L) turn_block<T, false>(out + j * pitch + i, pitch, in + i * rs + j, rs, tall, wide);
       else turn_block<T, true>(out + j * pitch + i, pitch, in + i * rs + j, rs, tall, wide);
     }
@@ -83,7 +83,7 @@ template <class T> struct WeightProduct {
   }
   void copy_row(T* to, const T* x, int64_t z, int64_t y) const {  // width places, zeros outside the image
     if (z < 0 || z >= a.in[0] || y < 0 || y >= a.in[1]) return zero_run(to, width * place);
-    const int64_t front = least(a.padding[2], width), n = most(0, least(a.in[2], width - front));
+    const int64_t front = smaller(a.padding[2], width), n = most(0, smaller(a.in[2], width - front));
     zero_run(to, front * place);
     copy_places(to + front * place, x, z, y, 0, n);
     zero_run(to + (front + n) * place, (width - front - n) * place);
@@ -124,24 +124,24 @@ template <class T> struct WeightProduct {
     t.images = n_images;
     t.a_image = a.groups * a.out_channels * plane;
     t.b_image = copy_size();
-    const int64_t rows = wide >= kPlaces ? 1 : least(count, kPlaces / wide);
-    const int64_t length = least(wide, kPlaces);
+    const int64_t rows = wide >= kPlaces ? 1 : smaller(count, kPlaces / wide);
+    const int64_t length = smaller(wide, kPlaces);
     const int64_t step = ceil_div(last - first, ceil_div(last - first, kRows));
     for (int64_t y = 0; y < count; y += rows)
       for (int64_t x = 0; x < wide; x += length) {
-        t.rows = least(rows, count - y);
-        t.length = least(length, wide - x);
+        t.rows = smaller(rows, count - y);
+        t.length = smaller(length, wide - x);
         t.fresh = fresh && y == 0 && x == 0;
         const T* places = g + (z * a.out_size[1] + y0 + y) * wide + x;
         for (int64_t line = 0; line < runs; ++line) {
           const T* b = copy + y * t.b_row + x * t.b_step + (windows ? 0 : run_offset(line));
           for (int64_t j = 0; j < run_length; j += N) {
-            t.columns = static_cast<int>(least(N, run_length - j));
+            t.columns = static_cast<int>(smaller(N, run_length - j));
             t.b = b + j;
             for (int64_t i = first; i < last; i += step) {
               t.a = places + i * plane;
               t.c = to + i * columns + line * run_length + j;
-              run_tile<PlaceKernels<T>>(t, static_cast<int>(least(step, last - i)));
+              run_tile<PlaceKernels<T>>(t, static_cast<int>(smaller(step, last - i)));
             }
           }
         }
@@ -158,16 +158,16 @@ template <class T> struct WeightProduct {
   // index: (piece, group, block of output channels)
   void task(int64_t index) const {
     const int64_t block = index % blocks, group = index / blocks % a.groups, piece = index / blocks / a.groups;
-    const int64_t first = block * block_rows, last = least(a.out_channels, first + block_rows);
+    const int64_t first = block * block_rows, last = smaller(a.out_channels, first + block_rows);
     const int64_t in_plane = a.in[0] * a.in[1] * a.in[2], out_plane = a.out_size[0] * a.out_size[1] * a.out_size[2];
-    const int64_t total = unit_count(), begin = piece * units, end = least(total, begin + units);
+    const int64_t total = unit_count(), begin = piece * units, end = smaller(total, begin + units);
     T* to = sums + (piece * a.groups + group) * a.out_channels * columns;
     Buffer<16384> memory;
     T* copy = static_cast<T*>(memory.get(images * copy_size() * static_cast<int64_t>(sizeof(T))));
     for (int64_t unit = begin; unit < end; ++unit) {
       const int64_t band = unit % bands, z = unit / bands % a.out_size[0];
-      const int64_t image = unit / bands / a.out_size[0] * images, n_images = least(images, a.batch - image);
-      const int64_t y0 = band * rows_of_band, count = least(rows_of_band, a.out_size[1] - y0);
+      const int64_t image = unit / bands / a.out_size[0] * images, n_images = smaller(images, a.batch - image);
+      const int64_t y0 = band * rows_of_band, count = smaller(rows_of_band, a.out_size[1] - y0);
       const T* x = static_cast<const T*>(a.x) + (image * a.groups + group) * a.in_channels * in_plane;
       const T* g = static_cast<const T*>(a.g) + (image * a.groups + group) * a.out_channels * out_plane;
       for (int64_t i = 0; i < n_images; ++i) {
@@ -211,24 +211,24 @@ template <class T> struct WeightProduct {
     const int64_t halo = (a.kernel[1] - 1) * a.dilation[1] + 1;
     const int64_t line = static_cast<int64_t>(sizeof(T)) *
                          (windows ? a.out_size[2] * columns : a.kernel[0] * width * place * a.stride[1]);
-    rows_of_band = most(1, least(a.out_size[1], kBandBytes / line));
+    rows_of_band = most(1, smaller(a.out_size[1], kBandBytes / line));
     bands = ceil_div(a.out_size[1], rows_of_band);
     rows_of_band = ceil_div(a.out_size[1], bands);
     bands = ceil_div(a.out_size[1], rows_of_band);
     height = (rows_of_band - 1) * a.stride[1] + halo;
     images = 1;
     if (bands == 1 && a.out_size[0] == 1 && a.out_size[1] * a.out_size[2] <= kPlaces)
-      images = most(1, least(least(a.batch, 2 * kPlaces / (a.out_size[1] * a.out_size[2])),
-                             kImageBytes / (copy_size() * static_cast<int64_t>(sizeof(T)))));
+      images = most(1, smaller(smaller(a.batch, 2 * kPlaces / (a.out_size[1] * a.out_size[2])),
+                               kImageBytes / (copy_size() * static_cast<int64_t>(sizeof(T)))));
 
     const int64_t total = a.groups * a.out_channels * columns;
     const int64_t limit = most(1, kSumBytes / (total * static_cast<int64_t>(sizeof(T))));
-    units = ceil_div(unit_count(), least(unit_count(), most(1, least(limit, ceil_div(16, a.groups)))));
+    units = ceil_div(unit_count(), smaller(unit_count(), most(1, smaller(limit, ceil_div(16, a.groups)))));
     pieces = ceil_div(unit_count(), units);
     blocks = 1;
     // A power of two: five blocks would be three for one of two threads.
     if (pieces * a.groups < 8)
-      while (blocks * 2 <= least(ceil_div(8, pieces * a.groups), a.out_channels / kBlockRows)) blocks *= 2;
+      while (blocks * 2 <= smaller(ceil_div(8, pieces * a.groups), a.out_channels / kBlockRows)) blocks *= 2;
     block_rows = ceil_div(ceil_div(a.out_channels, blocks), kRows) * kRows;
     blocks = ceil_div(a.out_channels, block_rows);
 

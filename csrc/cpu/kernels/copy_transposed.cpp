@@ -5,6 +5,7 @@
 #include "cpu/backend_cpu.h"
 #include "cpu/gemm_vec.h"
 #include "cpu/parallel.h"
+#include "cpu/stream.h"
 
 namespace fg::cpu::FG_ISA {
 namespace {
@@ -12,16 +13,6 @@ namespace {
 constexpr int64_t kTall = 512, kWide = 64;    // of a chunk: along the input's and the output's fastest dimension
 constexpr int64_t kShort = 256, kLong = 512;  // of the input's dimension when it is short; then along the output's
 constexpr int64_t kStreamFrom = int64_t{20} << 20;  // bytes of output
-
-template <class T> FG_INLINE void stream_store(T* to, Vec<T, kLanes<T>> x) {
-#if defined(__AVX512F__)
-  _mm512_stream_si512(reinterpret_cast<__m512i*>(to), (__m512i)x);
-#elif defined(__AVX2__)
-  _mm256_stream_si256(reinterpret_cast<__m256i*>(to), (__m256i)x);
-#else
-  store(to, x);
-#endif
-}
 
 template <class T> struct Turn {
   static constexpr int L = kLanes<T>;
@@ -40,7 +31,7 @@ template <class T> struct Turn {
     transpose<T, L>(lines);
 #pragma GCC unroll 16
     for (int i = 0; i < L; ++i) {
-      if (past) stream_store(to + i * out_rs, lines[i]);
+      if (past) stream_register(to + i * out_rs, lines[i]);
       else store(to + i * out_rs, lines[i]);
     }
   }
@@ -53,7 +44,7 @@ template <class T> struct Turn {
       T* square_to = to + j * out_rs + i;
       const T* square_from = from + i * in_cs + j;
       if (m - i >= L && n - j >= L) square<past>(square_to, square_from);
-      else edge(square_to, square_from, least(L, m - i), least(L, n - j));
+      else edge(square_to, square_from, smaller(L, m - i), smaller(L, n - j));
     };
     if (tall == kTall) {
       for (int64_t i = 0; i < m; i += L)
@@ -75,7 +66,7 @@ template <class T> struct Turn {
       to += at * t.iter.out.strides[d];
       from += at * t.iter.in[0].strides[d];
     }
-    const int64_t m = least(t.wide, t.columns - i), n = least(t.tall, t.rows - j);
+    const int64_t m = smaller(t.wide, t.columns - i), n = smaller(t.tall, t.rows - j);
     if (t.stream) {
       t.template block<true>(t.out + to, t.in + from, m, n);
 #if defined(__AVX2__)

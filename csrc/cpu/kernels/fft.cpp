@@ -134,8 +134,8 @@ struct Transform {
     const int64_t groups = ceil_div(lines, N), grain = most(1, 2048 / (n * N));
     for_groups(ceil_div(groups, grain), static_cast<double>(lines * n), n, [&](int64_t chunk) {
       with_buffers<T>(n + 1, [&](T* x, T* y) {
-        for (int64_t g = chunk * grain; g < least(groups, (chunk + 1) * grain); ++g) {
-          const int lanes = static_cast<int>(least(N, lines - g * N));
+        for (int64_t g = chunk * grain; g < smaller(groups, (chunk + 1) * grain); ++g) {
+          const int lanes = static_cast<int>(smaller(N, lines - g * N));
           load_lanes(in, places(g * N, lanes, from_real), to_real ? whole : n, x);
           const Line<V, T> line{x + (swapped ? N : 0), x + (swapped ? 0 : N), 2 * N};
           if (to_real && pairs) to_pairs(line, n, roots);
@@ -193,7 +193,7 @@ struct Transform {
     }
     for_groups(ceil_div(columns, N), static_cast<double>(n), rows, [&](int64_t g) {
       with_buffers<T>(rows, [&](T* buffer, T* other) {
-        const int lanes = static_cast<int>(least(N, columns - g * N));
+        const int lanes = static_cast<int>(smaller(N, columns - g * N));
         load_lanes(x, pairs_at(g * N, 1, columns, lanes, swapped), rows, buffer);
         T* done = transform_lanes(buffer, other, rows, Roots<T>{own.roots, own.step * columns});
         for (int64_t k = 1; k < rows; ++k) {
@@ -208,7 +208,7 @@ struct Transform {
   void rows_of(const T* x, T* y, int64_t rows, int64_t columns) const {
     for_groups(ceil_div(rows, N), static_cast<double>(n), columns, [&](int64_t g) {
       with_buffers<T>(columns, [&](T* buffer, T* other) {
-        const int lanes = static_cast<int>(least(N, rows - g * N));
+        const int lanes = static_cast<int>(smaller(N, rows - g * N));
         load_lanes(x, pairs_at(g * N * columns, columns, 1, lanes, false), columns, buffer);
         T* done = transform_lanes(buffer, other, columns, Roots<T>{own.roots, own.step * rows});
         store_lanes(done, pairs_at(g * N, 1, rows, lanes, swapped), columns, scale, y);

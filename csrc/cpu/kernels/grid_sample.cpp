@@ -204,7 +204,7 @@ template <class T> void sample(const GridArgs& g) {
   T* out = static_cast<T*>(g.out);
   const double cost = static_cast<double>(g.batch * g.points) * (30 + 3.0 * static_cast<double>(g.channels));
   for_chunks(g.batch * blocks, cost, [&](int64_t chunk) {
-    const int64_t image = chunk / blocks, first = chunk % blocks * kBlock, n = least(kBlock, g.points - first);
+    const int64_t image = chunk / blocks, first = chunk % blocks * kBlock, n = smaller(kBlock, g.points - first);
     Table<T> table;
     fill<T, false>(g, grid + (image * g.points + first) * g.dims, n, table, nullptr);
     for (int64_t c = image * g.channels; c < (image + 1) * g.channels; ++c) {
@@ -244,11 +244,11 @@ void gradient_of_group(const GridArgs& g, Table<T>* tables, T* gin, T* ggrid, in
   const int64_t plane = g.size[0] * g.size[1] * g.size[2];
   const T *in = static_cast<const T*>(g.in), *grid = static_cast<const T*>(g.grid),
           *grad = static_cast<const T*>(g.grad);
-  const double points = static_cast<double>(images * least(g.points, blocks * kBlock));
+  const double points = static_cast<double>(images * smaller(g.points, blocks * kBlock));
   const double channels = static_cast<double>(g.channels);
   for_chunks(images * blocks, points * (40 + (ggrid ? 4 * channels : 0)), [&](int64_t chunk) {
     const int64_t image = first_image + chunk / blocks, first = (first_block + chunk % blocks) * kBlock;
-    const int64_t n = least(kBlock, g.points - first), at = (image * g.points + first) * g.dims;
+    const int64_t n = smaller(kBlock, g.points - first), at = (image * g.points + first) * g.dims;
     Table<T> own;
     Table<T>& table = tables ? tables[chunk] : own;
     if (!ggrid) return fill<T, false>(g, grid + at, n, table, nullptr);
@@ -264,7 +264,7 @@ void gradient_of_group(const GridArgs& g, Table<T>* tables, T* gin, T* ggrid, in
     for (int64_t i = 0; first_block == 0 && i < plane; ++i) to[i] = T(0);
     for (int64_t block = 0; block < blocks; ++block) {
       const Table<T>& table = tables[image * blocks + block];
-      const int64_t first = (first_block + block) * kBlock, n = least(kBlock, g.points - first);
+      const int64_t first = (first_block + block) * kBlock, n = smaller(kBlock, g.points - first);
       const T* from = grad + channel * g.points + first;
       for (int64_t i = 0; i < n; ++i)
         for (int k = 0; k < table.corners; ++k) {  // without a branch: a zero goes to the first pixel
@@ -285,13 +285,13 @@ template <class T> void gradient(const GridArgs& g) {
   }
   if (!gin && !ggrid) return;
   // The tables of some images, or of a part of one, are kept for the channels: no more, whatever the size of the grid.
-  const int64_t group = gin ? least(blocks, kGroup) : blocks;
-  const int64_t images = most(1, least(g.batch, kGroup / most(1, blocks)));
+  const int64_t group = gin ? smaller(blocks, kGroup) : blocks;
+  const int64_t images = most(1, smaller(g.batch, kGroup / most(1, blocks)));
   const size_t bytes = static_cast<size_t>(gin ? images * group : 0) * sizeof(Table<T>);
   Table<T>* const tables = bytes ? static_cast<Table<T>*>(scratch(bytes)) : nullptr;
   for (int64_t first_image = 0; first_image < g.batch; first_image += images)
     for (int64_t first_block = 0; first_block < blocks; first_block += group) {
-      const int64_t count = least(images, g.batch - first_image), some = least(group, blocks - first_block);
+      const int64_t count = smaller(images, g.batch - first_image), some = smaller(group, blocks - first_block);
       gradient_of_group(g, tables, gin, ggrid, first_image, count, first_block, some);
     }
   if (tables) release_scratch(tables, bytes);

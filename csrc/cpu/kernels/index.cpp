@@ -53,7 +53,7 @@ bool gather_tile(const Task& task, const int64_t* offset, int64_t n0, int64_t n1
       continue;
     }
     for (int64_t i = 0; i < n0; i += kRun) {
-      const int64_t n = least(kRun, n0 - i);
+      const int64_t n = smaller(kRun, n0 - i);
       if (any_outside(index + i * index_step, n, index_step, task)) return false;
       gather_run(task, to + i * to_step, index + i * index_step, from + i * from_step, n);
     }
@@ -82,7 +82,7 @@ int64_t gather(IndexArgs& args) {
 // ---- offsets of several indices ------------------------------------------------------------------------------------
 void offsets_chunk(void* context, int64_t chunk) {
   OffsetArgs& a = *static_cast<OffsetArgs*>(context);
-  const int64_t begin = chunk * kGrain, n = least(kGrain, a.n - begin);
+  const int64_t begin = chunk * kGrain, n = smaller(kGrain, a.n - begin);
   int64_t* __restrict out = a.out + begin;
   for (int64_t d = 0; d < a.count; ++d) {
     const int64_t* index = a.indices[d] + begin;

@@ -77,7 +77,7 @@ __attribute__((noinline)) void solve_edge_with(const Edge<T, N>& e, const Triang
   const int64_t step = t.upper ? -ldb : ldb;
   T* const first = t.upper ? b + (n - 1) * ldb : b;
   for (int64_t j = 0; j < k; j += L) {
-    const int part = static_cast<int>(least(L, k - j));
+    const int part = static_cast<int>(smaller(L, k - j));
     V x[N];
 #pragma GCC unroll 16
     for (int p = 0; p < N; ++p) {
@@ -128,7 +128,7 @@ template <class T> void solve(const Triangle<T>& t, int64_t n, T* b, int64_t ldb
   if (k < 2 * kStrip) return solve_columns(t, n, b, ldb, k);
   const double cost = static_cast<double>(n) * static_cast<double>(n) * static_cast<double>(k) / (kLanes<T> * 2);
   for_chunks(ceil_div(k, kStrip), cost,
-             [&](int64_t strip) { solve_columns(t, n, b + strip * kStrip, ldb, least(kStrip, k - strip * kStrip)); });
+             [&](int64_t strip) { solve_columns(t, n, b + strip * kStrip, ldb, smaller(kStrip, k - strip * kStrip)); });
 }
 
 // ---- LU -------------------------------------------------------------------------------------------------------------
@@ -168,7 +168,7 @@ template <class T> int32_t factor_panel(T* a, int64_t lda, int64_t m, int64_t w,
   const auto copy = [&](T* to, int64_t to_rs, const T* from, int64_t from_rs) {
     for (int64_t i = 0; i < m; ++i)
       for (int64_t j = 0; j < w; j += L) {
-        const int part = static_cast<int>(least(L, w - j));
+        const int part = static_cast<int>(smaller(L, w - j));
         store_part(to + i * to_rs + j, load_part(from + i * from_rs + j, part), part);
       }
   };
@@ -183,7 +183,7 @@ template <class T> int32_t factor_panel(T* a, int64_t lda, int64_t m, int64_t w,
     if (i == best || size > largest) largest = size, best = i;
   };
   for (int64_t i = 0; i < m; ++i) consider(i, 0);
-  for (int64_t k = 0; k < least(m, w); ++k) {
+  for (int64_t k = 0; k < smaller(m, w); ++k) {
     pivots[k] = static_cast<int32_t>(best + 1);
     T *row = panel + k * kEdge, *other = panel + best * kEdge;
     if (best != k) {
@@ -196,7 +196,7 @@ template <class T> int32_t factor_panel(T* a, int64_t lda, int64_t m, int64_t w,
     const T pivot = row[k] == 0 ? T(1) : row[k];  // below a zero: zeros, or NaN, which has to reach the other columns
     const R top(row);
     const Vec<T, L> at = lane - static_cast<T>(k);
-    const int64_t next = least(k + 1, kEdge - 1);
+    const int64_t next = smaller(k + 1, kEdge - 1);
     for (int64_t i = k + 1; i < m; ++i) {
       R r(panel + i * kEdge);
       const T f = panel[i * kEdge + k] / pivot;
@@ -215,7 +215,7 @@ template <class T> int32_t factor_panel(T* a, int64_t lda, int64_t m, int64_t w,
 
 template <class T> int32_t factor(T* a, int64_t lda, int64_t m, int64_t n, int32_t* pivots, T* panel) {
   if (n <= kEdge) return factor_panel(a, lda, m, n, pivots, panel);
-  const int64_t depth = least(m, n), left = most(kEdge, half_of(depth)), done = least(m, left), rest = n - left;
+  const int64_t depth = smaller(m, n), left = most(kEdge, half_of(depth)), done = smaller(m, left), rest = n - left;
   int32_t info = factor(a, lda, m, left, pivots, panel);
   T *right = a + left, *below = a + done * lda;
   swap_rows(right, lda, rest, pivots, done);
@@ -237,7 +237,7 @@ template <class T> int32_t cholesky_edge(T* a, int64_t lda, int64_t n) {
   alignas(64) T rows[kEdge * kEdge] = {};
   for (int64_t i = 0; i < n; ++i)
     for (int64_t j = 0; j < n; j += L) {
-      const int part = static_cast<int>(least(L, n - j));
+      const int part = static_cast<int>(smaller(L, n - j));
       store_part(rows + i * kEdge + j, load_part(a + i * lda + j, part), part);
     }
   int32_t info = 0;
@@ -286,7 +286,7 @@ template <class T> int32_t cholesky(T* a, int64_t lda, int64_t n) {
 template <class T> void one(const LinalgArgs& g, int64_t index, T* panel) {
   T* a = static_cast<T*>(g.a) + index * g.m * g.n;
   T* b = static_cast<T*>(g.b) + (g.b ? index * g.n * g.k : 0);
-  int32_t* pivots = g.pivots ? g.pivots + index * least(g.m, g.n) : nullptr;
+  int32_t* pivots = g.pivots ? g.pivots + index * smaller(g.m, g.n) : nullptr;
   switch (g.kind) {
     case Linalg::lu: g.info[index] = factor(a, g.n, g.m, g.n, pivots, panel); return;
     case Linalg::solve:
@@ -316,7 +316,7 @@ template <class T> void batch_of(const LinalgArgs& g) {
   const int64_t group = most(1, static_cast<int64_t>(20000 / (work + 100)));
   const double cost = static_cast<double>(g.batch) * (work / 4 + 100);
   for_chunks(ceil_div(g.batch, group), cost,
-             [&](int64_t chunk) { group_of(chunk * group, least(g.batch, (chunk + 1) * group)); });
+             [&](int64_t chunk) { group_of(chunk * group, smaller(g.batch, (chunk + 1) * group)); });
 }
 
 void linalg(const LinalgArgs& g) {

@@ -13,7 +13,6 @@ namespace {
 constexpr int64_t kBlock = 4096;   // positions of one partial sum
 constexpr int64_t kGrain = 32768;  // elements of gx written by one chunk
 
-inline int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 inline int64_t most(int64_t a, int64_t b) { return a < b ? b : a; }
 inline int64_t pieces(int64_t n, int64_t piece) { return (n + piece - 1) / piece; }
 
@@ -49,7 +48,7 @@ template <class Kind>
 Sums loss_of_block(const NllArgs& args, int64_t block) {
   using Stored = typename Kind::Stored;
   const Stored* in = static_cast<const Stored*>(args.in);
-  const int64_t first = block * kBlock, last = least(first + kBlock, args.batch * args.spatial);
+  const int64_t first = block * kBlock, last = smaller(first + kBlock, args.batch * args.spatial);
   int64_t image = first / args.spatial, at = first % args.spatial;
   Sums sums{0, 0};
   for (int64_t i = first; i < last; ++i) {
@@ -134,8 +133,8 @@ void grad_chunk(void* context, int64_t chunk) {
   const Stored* grad = static_cast<const Stored*>(args.grad);
   Stored* gx = static_cast<Stored*>(args.gx);
   const int64_t cuts = pieces(args.spatial, task.cut);
-  const int64_t from = chunk % cuts * task.cut, to = least(from + task.cut, args.spatial);
-  const int64_t first = chunk / cuts * task.group, last = least(first + task.group, args.batch);
+  const int64_t from = chunk % cuts * task.cut, to = smaller(from + task.cut, args.spatial);
+  const int64_t first = chunk / cuts * task.group, last = smaller(first + task.group, args.batch);
   const int64_t image = args.classes * args.spatial;
   if (cuts == 1) {
     memset(gx + first * image, 0, sizeof(Stored) * static_cast<size_t>((last - first) * image));
@@ -160,7 +159,7 @@ void loss_grad(const NllArgs& args) {
   const int64_t image = args.classes * args.spatial;
   if (image == 0 || args.batch == 0) return;
   Task task{&args, nullptr, most(kGrain / image, 1), args.spatial, 0};
-  if (image > 2 * kGrain) task.cut = least(most(kGrain / args.classes / 64 * 64, 64), args.spatial);
+  if (image > 2 * kGrain) task.cut = smaller(most(kGrain / args.classes / 64 * 64, 64), args.spatial);
   if (args.reduction != 0) {
     task.scale = Kind::load(*static_cast<const Stored*>(args.grad));
     if (args.reduction == 1) {

@@ -14,7 +14,6 @@
 namespace fg::cpu::FG_ISA {
 namespace {
 
-inline int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 inline int64_t most(int64_t a, int64_t b) { return a < b ? b : a; }
 
 // ---- nonzero -------------------------------------------------------------------------------------------------------
@@ -25,7 +24,7 @@ int64_t count_block(const uint8_t* mask, int64_t n) {
   int64_t count = 0, i = 0;
   while (i + 64 <= n) {
     // A lane counts up to 255 before the lanes are added.
-    const int64_t last = least(n - 63, i + 64 * 255);
+    const int64_t last = smaller(n - 63, i + 64 * 255);
     Bytes lanes = {};
     for (; i < last; i += 64) lanes -= reinterpret_cast<Bytes>(*reinterpret_cast<const Bytes*>(mask + i) != 0);
     for (int lane = 0; lane < 64; ++lane) count += lanes[lane];
@@ -72,13 +71,13 @@ struct Positions {
 
 void count_chunk(void* context, int64_t block) {
   const Positions& task = *static_cast<Positions*>(context);
-  task.starts[block] = count_block(task.mask + block * kBlock, least(kBlock, task.n - block * kBlock));
+  task.starts[block] = count_block(task.mask + block * kBlock, smaller(kBlock, task.n - block * kBlock));
 }
 
 void write_chunk(void* context, int64_t block) {
   const Positions& task = *static_cast<Positions*>(context);
   const int64_t first = block * kBlock, start = task.starts[block];
-  const int64_t n = least(kBlock, task.n - first), count = task.starts[block + 1] - start;
+  const int64_t n = smaller(kBlock, task.n - first), count = task.starts[block + 1] - start;
   write_block(task.mask + first, n, first, task.out + start, count);
 }
 
@@ -117,14 +116,14 @@ struct Triangle {
 
 void triangle_chunk(void* context, int64_t chunk) {
   const Triangle& task = *static_cast<Triangle*>(context);
-  const int64_t first = chunk * task.rows_per_chunk, last = least(first + task.rows_per_chunk, task.all_rows);
+  const int64_t first = chunk * task.rows_per_chunk, last = smaller(first + task.rows_per_chunk, task.all_rows);
   const size_t row_bytes = static_cast<size_t>(task.cols * task.bytes);
   int64_t row = first % task.rows;
   for (int64_t r = first; r < last; ++r) {
     char* out = task.out + r * task.cols * task.bytes;
     const char* in = task.in + r * task.cols * task.bytes;
     // Columns below `edge` are kept by the lower triangle and cleared by the upper one.
-    const int64_t edge = most(0, least(task.cols, row + task.diagonal + (task.upper ? 0 : 1)));
+    const int64_t edge = most(0, smaller(task.cols, row + task.diagonal + (task.upper ? 0 : 1)));
     const size_t split = static_cast<size_t>(edge * task.bytes);
     if (task.upper) {
       memset(out, 0, split);
@@ -140,7 +139,7 @@ void triangle_chunk(void* context, int64_t chunk) {
 void triangle(void* out, const void* in, int64_t bytes, int64_t batch, int64_t rows, int64_t cols, int64_t diagonal,
               int upper, Stream) {
   if (batch == 0 || rows == 0 || cols == 0) return;
-  diagonal = most(-rows - 1, least(cols + 1, diagonal));  // beyond that nothing changes, and no sum overflows
+  diagonal = most(-rows - 1, smaller(cols + 1, diagonal));  // beyond that nothing changes, and no sum overflows
   Triangle task{static_cast<char*>(out),
                 static_cast<const char*>(in),
                 bytes,

@@ -67,8 +67,8 @@ struct IntegerGemm {
   }
 
   void multiply_tile(int64_t matrix, int64_t i0, int64_t j0) const {
-    const int64_t rows = least(kTileRows, g.m - i0), columns = least(kPanel, g.n - j0);
-    const int64_t padded_rows = ceil_div(rows, 4) * 4, depth_limit = least(kDepth, g.k);
+    const int64_t rows = smaller(kTileRows, g.m - i0), columns = smaller(kPanel, g.n - j0);
+    const int64_t padded_rows = ceil_div(rows, 4) * 4, depth_limit = smaller(kDepth, g.k);
     const T* a = static_cast<const T*>(g.a) + matrix * g.a_bs + i0 * g.a_rs;
     const T* b = static_cast<const T*>(g.b) + matrix * g.b_bs + j0 * g.b_cs;
     const size_t a_bytes = sizeof(U) * static_cast<size_t>(padded_rows * kDepth);
@@ -81,7 +81,7 @@ struct IntegerGemm {
     U* b_panel = reinterpret_cast<U*>(memory + a_bytes);
     U* sums = reinterpret_cast<U*>(memory + a_bytes + b_bytes);
     for (int64_t p = 0; p < g.k; p += kDepth) {
-      const int64_t depth = least(kDepth, g.k - p);
+      const int64_t depth = smaller(kDepth, g.k - p);
       copy_block<T, U>(a_panel, kDepth, a + p * g.a_cs, g.a_rs, g.a_cs, rows, depth);
       copy_block<T, U>(b_panel, kPanel, b + p * g.b_rs, g.b_rs, g.b_cs, depth, columns);
       for (int64_t i = 0; i < rows; i += 4) {

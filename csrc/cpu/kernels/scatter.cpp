@@ -181,7 +181,7 @@ int64_t slice_length(const Task& task, int64_t numel, int64_t bytes) {
   const int64_t lines = 512 / bytes;
   if (numel < kSerial || others >= units) return task.sizes[0];
   const int64_t length = pieces(task.sizes[0], pieces(units, others));
-  return least(pieces(length, lines) * lines, task.sizes[0]);
+  return smaller(pieces(length, lines) * lines, task.sizes[0]);
 }
 
 // ---- sums and products of half types -------------------------------------------------------------------------------
@@ -196,14 +196,14 @@ struct Widening {
 template <class Half>
 void widen_chunk(void* context, int64_t chunk) {
   const Widening& job = *static_cast<Widening*>(context);
-  const int64_t last = least((chunk + 1) * kGrain, job.n);
+  const int64_t last = smaller((chunk + 1) * kGrain, job.n);
   for (int64_t i = chunk * kGrain; i < last; ++i) job.floats[i] = half_to_float<Half>(job.halves[i]);
 }
 
 template <class Half>
 void narrow_chunk(void* context, int64_t chunk) {
   const Widening& job = *static_cast<Widening*>(context);
-  const int64_t last = least((chunk + 1) * kGrain, job.n);
+  const int64_t last = smaller((chunk + 1) * kGrain, job.n);
   for (int64_t i = chunk * kGrain; i < last; ++i) job.halves[i] = float_to_half<Half>(job.floats[i]);
 }
 
@@ -266,7 +266,7 @@ int64_t scatter(IndexArgs& args) {
   const int64_t numel = count_elements(task);
   const bool revisits0 = task.strides[kTo][0] == 0, revisits1 = task.strides[kTo][1] == 0;
   task.cut[0] = revisits0 ? task.sizes[0] : slice_length(task, numel, bytes);
-  task.cut[1] = revisits1 ? task.sizes[1] : least(task.sizes[1], most(kGrain / task.cut[0], 1));
+  task.cut[1] = revisits1 ? task.sizes[1] : smaller(task.sizes[1], most(kGrain / task.cut[0], 1));
   if (args.mode == Scatter::add || args.mode == Scatter::mul) {
     if (dtype == DType::Float16 && scatter_wide<Float16>(task, args.mode, numel)) return -1;
     if (dtype == DType::BFloat16 && scatter_wide<BFloat16>(task, args.mode, numel)) return -1;

@@ -9,8 +9,6 @@ namespace {
 
 constexpr int64_t kTogether = 64, kChunk = 4096;
 
-inline int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
-
 // A place as wide as the values, so that both fill vectors of the same length.
 template <class T> struct PlaceOf {
   typedef int64_t type;
@@ -73,8 +71,8 @@ template <class T, class I> void search_values(const SearchArgs& args, int64_t b
   Search<T, I> search;
   for (int64_t i = begin; i < end;) {
     const int64_t row = args.sorted_rows == 1 ? 0 : i / args.count;
-    const int64_t row_end = args.sorted_rows == 1 ? end : least(end, (row + 1) * args.count);
-    const int64_t count = least(kTogether, row_end - i);
+    const int64_t row_end = args.sorted_rows == 1 ? end : smaller(end, (row + 1) * args.count);
+    const int64_t count = smaller(kTogether, row_end - i);
     search.sorted = static_cast<const T*>(args.sorted) + row * args.size;
     search.sorter = args.sorter ? args.sorter + row * args.size : nullptr;
     const T* values = static_cast<const T*>(args.values) + i;
@@ -88,7 +86,7 @@ template <class T> void search_all(const SearchArgs& args) {
   const int64_t total = args.rows * args.count, chunks = (total + kChunk - 1) / kChunk;
   const auto chunk_of = [](void* context, int64_t chunk) {
     const SearchArgs& a = *static_cast<const SearchArgs*>(context);
-    const int64_t begin = chunk * kChunk, end = least(a.rows * a.count, begin + kChunk);
+    const int64_t begin = chunk * kChunk, end = smaller(a.rows * a.count, begin + kChunk);
     if (a.size < int64_t{1} << 31) search_values<T, typename PlaceOf<T>::type>(a, begin, end);
     else search_values<T, int64_t>(a, begin, end);
   };
