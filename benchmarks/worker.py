@@ -39,7 +39,7 @@ def synchronizer(m, library, device):
 
 
 def measure(run, wait, budget):
-    """Seconds for one call: the best and the median of several rounds; a round is at least 2 ms or one call."""
+    """Seconds for one call: best, median and mean of several rounds; a round is at least 2 ms or one call."""
     clock = time.perf_counter
     run()
     wait()
@@ -60,7 +60,8 @@ def measure(run, wait, budget):
         rounds.append(took / repeat)
     gc.enable()
     rounds.sort()
-    return {"best": rounds[0], "median": rounds[len(rounds) // 2], "rounds": len(rounds), "calls": repeat}
+    mean = sum(rounds) / len(rounds)
+    return {"best": rounds[0], "median": rounds[len(rounds) // 2], "mean": mean, "rounds": len(rounds), "calls": repeat}
 
 
 def tensors_of(result):
