@@ -18,26 +18,35 @@ namespace {
 
 constexpr int64_t kPanel = 64, kDepth = 128, kTileRows = 64;
 
-// sums (4, kPanel) += a (4, depth) @ b (depth, kPanel), two vectors of columns at a time.
+// sums (4, kPanel) += a (4, depth) @ b (depth, kPanel), two vectors of columns at a time. Each vector has a load of its
+// own: one copy of the whole array would keep the array in memory instead of in registers.
 template <class U>
 __attribute__((noinline)) void add_rows(U* sums, const U* a, const U* b, int64_t depth, int64_t columns) {
   constexpr int L = kLanes<U>;
+  using V = Vec<U, L>;
   for (int64_t j = 0; j < columns; j += 2 * L) {
-    Vec<U, L> sum[4][2];
+    V sum[4][2];
 #pragma GCC unroll 4
-    for (int i = 0; i < 4; ++i) memcpy(sum[i], sums + i * kPanel + j, sizeof sum[i]);
+    for (int i = 0; i < 4; ++i) {
+      memcpy(&sum[i][0], sums + i * kPanel + j, sizeof(V));
+      memcpy(&sum[i][1], sums + i * kPanel + j + L, sizeof(V));
+    }
 #pragma GCC unroll 1
     for (int64_t p = 0; p < depth; ++p) {
-      Vec<U, L> row[2];
-      memcpy(row, b + p * kPanel + j, sizeof row);
+      V left, right;
+      memcpy(&left, b + p * kPanel + j, sizeof(V));
+      memcpy(&right, b + p * kPanel + j + L, sizeof(V));
 #pragma GCC unroll 4
       for (int i = 0; i < 4; ++i) {
-        sum[i][0] += a[i * kDepth + p] * row[0];
-        sum[i][1] += a[i * kDepth + p] * row[1];
+        sum[i][0] += a[i * kDepth + p] * left;
+        sum[i][1] += a[i * kDepth + p] * right;
       }
     }
 #pragma GCC unroll 4
-    for (int i = 0; i < 4; ++i) memcpy(sums + i * kPanel + j, sum[i], sizeof sum[i]);
+    for (int i = 0; i < 4; ++i) {
+      memcpy(sums + i * kPanel + j, &sum[i][0], sizeof(V));
+      memcpy(sums + i * kPanel + j + L, &sum[i][1], sizeof(V));
+    }
   }
 }
 
