@@ -11,11 +11,11 @@ namespace fg::cpu::FG_ISA {
 namespace {
 
 #if defined(__AVX512F__)
-constexpr int kPanelVecs = 4, kRows = 6, kNarrowRows = 8;
+constexpr int kPanelVecs = 4, kRows = 6, kNarrowRows = 8, kDotColumns = 4;
 #elif defined(__AVX2__)
-constexpr int kPanelVecs = 2, kRows = 6, kNarrowRows = 8;
+constexpr int kPanelVecs = 2, kRows = 6, kNarrowRows = 8, kDotColumns = 2;
 #else
-constexpr int kPanelVecs = 2, kRows = 4, kNarrowRows = 4;
+constexpr int kPanelVecs = 2, kRows = 4, kNarrowRows = 4, kDotColumns = 2;
 #endif
 template <class T>
 constexpr int kPanel = kPanelVecs * kLanes<T>;

@@ -99,8 +99,9 @@ __attribute__((noinline)) void dot_block(int64_t k, const S* x, int64_t x_rs, co
 
 template <class S, class T, int R>
 void dot_rows(int64_t n, int64_t k, const S* x, int64_t x_rs, const S* w, int64_t w_rs, T* out, int64_t out_i) {
+  constexpr int C = kDotColumns;  // R * C sums and R + 1 operands fit the registers
   int64_t j = 0;
-  for (; j + 4 <= n; j += 4) dot_block<S, T, R, 4>(k, x, x_rs, w + j * w_rs, w_rs, out + j, out_i);
+  for (; j + C <= n; j += C) dot_block<S, T, R, C>(k, x, x_rs, w + j * w_rs, w_rs, out + j, out_i);
   for (; j < n; ++j) dot_block<S, T, R, 1>(k, x, x_rs, w + j * w_rs, w_rs, out + j, out_i);
 }
 

@@ -208,22 +208,7 @@ FG_INLINE Vec<float, kLanes<float>> load_part_of(const S* p, int n) {
 FG_INLINE Vec<float, kLanes<float>> load_part(const F16* p, int n) { return load_part_of(p, n); }
 FG_INLINE Vec<float, kLanes<float>> load_part(const BF16* p, int n) { return load_part_of(p, n); }
 
-// Sum of the lanes as a fixed tree.
-template <int N, class V>
-FG_INLINE auto sum_lanes(V v) {
-  using T = decltype(+v[0]);
-  if constexpr (N == 1) {
-    return v[0];
-  } else {
-    Vec<T, N / 2> low, high;
-    memcpy(&low, &v, sizeof low);
-    memcpy(&high, reinterpret_cast<const char*>(&v) + sizeof low, sizeof high);
-    return sum_lanes<N / 2>(low + high);
-  }
-}
-
-// ---- transposes -----------------------------------------------------------------------------------------------------
-// In place, in log2(N) steps: each exchanges the blocks of `step` lanes that lie across the diagonal of a pair of rows.
+// The integer as wide as a lane, for the indices of shuffles.
 template <class T>
 struct LaneIndex;
 template <>
@@ -235,6 +220,28 @@ struct LaneIndex<double> {
   typedef int64_t type;
 };
 
+// Sum of the lanes as a tree of halves, by shuffles: reading half of a vector through memory would keep the sums that
+// the caller adds up in memory, too.
+template <int half, class V>
+FG_INLINE auto sum_halves(V v) {
+  using T = decltype(+v[0]);
+  constexpr int N = sizeof(V) / sizeof(T);
+  if constexpr (half == 0) {
+    return T(v[0]);
+  } else {
+    Vec<typename LaneIndex<T>::type, N> from = {};
+#pragma GCC unroll 16
+    for (int i = 0; i < N; ++i) from[i] = (i + half) % N;
+    return sum_halves<half / 2>(v + __builtin_shuffle(v, from));
+  }
+}
+template <int N, class V>
+FG_INLINE auto sum_lanes(V v) {
+  return sum_halves<N / 2>(v);
+}
+
+// ---- transposes -----------------------------------------------------------------------------------------------------
+// In place, in log2(N) steps: each exchanges the blocks of `step` lanes that lie across the diagonal of a pair of rows.
 template <class T, int N>
 FG_INLINE void transpose(Vec<T, N> (&rows)[N]) {
   using I = Vec<typename LaneIndex<T>::type, N>;

@@ -1,7 +1,7 @@
 // Vec<T>: the widest register of the instruction set as a value, for T = float, double, int32_t, int64_t; Mask<T> is
 // what a comparison gives. Written with GCC vector extensions, so that one text serves SSE, AVX2, AVX-512 and other
 // machines; intrinsics appear only where the compiler falls back to scalar code. Arithmetic, comparison, where,
-// rounding, integer words, horizontal reductions and half types are here; transcendental functions are in math.h.
+// rounding, integer words and half types are here; transcendental functions are in math.h.
 //
 // For files in kernels/ only: everything lives in the unnamed namespace of the instruction set, and words are friends
 // of Vec, found by argument-dependent lookup, so that a row of ops/*.def may put number literals on either side.
@@ -265,41 +265,74 @@ FG_ROUND(trunc)
 #undef FG_ROUND
 
 // ---- between lane widths: a vector of 32-bit lanes is two of 64-bit lanes ----
-template <class T> using Half = typename Raw<T, kVecBytes / 2>::type;
-template <class T> FG_INLINE Half<T> low_half(Vec<T> a) {
-  Half<T> out;
-  memcpy(&out, &a.v, sizeof(out));
-  return out;
-}
-template <class T> FG_INLINE Half<T> high_half(Vec<T> a) {
-  Half<T> out;
-  memcpy(&out, reinterpret_cast<const char*>(&a.v) + sizeof(out), sizeof(out));
-  return out;
-}
-template <class T> FG_INLINE Vec<T> join(Half<T> low, Half<T> high) {
-  Vec<T> out;
-  memcpy(&out.v, &low, sizeof(low));
-  memcpy(reinterpret_cast<char*>(&out.v) + sizeof(low), &high, sizeof(high));
-  return out;
-}
+// By intrinsics where there are registers of two halves: taken apart through memory, a vector is stored and loaded
+// again, and one put together from two stores makes the load wait for both.
 struct VD2 {
   VD low, high;
 };
+#if defined(__AVX512F__)
 FG_INLINE VD2 widen(VF a) {
-  return {__builtin_convertvector(low_half(a), VD::V), __builtin_convertvector(high_half(a), VD::V)};
+  const __m512 x = (__m512)a.v;
+  return {(VD::V)_mm512_cvtps_pd(_mm512_castps512_ps256(x)), (VD::V)_mm512_cvtps_pd(_mm512_extractf32x8_ps(x, 1))};
 }
 FG_INLINE VD2 widen(VI a) {
-  return {__builtin_convertvector(low_half(a), VD::V), __builtin_convertvector(high_half(a), VD::V)};
+  const __m512i x = (__m512i)a.v;
+  return {(VD::V)_mm512_cvtepi32_pd(_mm512_castsi512_si256(x)),
+          (VD::V)_mm512_cvtepi32_pd(_mm512_extracti32x8_epi32(x, 1))};
 }
 FG_INLINE VF narrow(VD2 a) {
-  return join<float>(__builtin_convertvector(a.low.v, Half<float>), __builtin_convertvector(a.high.v, Half<float>));
+  const __m256 low = _mm512_cvtpd_ps((__m512d)a.low.v), high = _mm512_cvtpd_ps((__m512d)a.high.v);
+  return (VF::V)_mm512_insertf32x8(_mm512_castps256_ps512(low), high, 1);
 }
+FG_INLINE VI truncate(VD2 a) {
+  const __m256i low = _mm512_cvttpd_epi32((__m512d)a.low.v), high = _mm512_cvttpd_epi32((__m512d)a.high.v);
+  return (VI::V)_mm512_inserti32x8(_mm512_castsi256_si512(low), high, 1);
+}
+#elif defined(__AVX2__)
+FG_INLINE VD2 widen(VF a) {
+  const __m256 x = (__m256)a.v;
+  return {(VD::V)_mm256_cvtps_pd(_mm256_castps256_ps128(x)), (VD::V)_mm256_cvtps_pd(_mm256_extractf128_ps(x, 1))};
+}
+FG_INLINE VD2 widen(VI a) {
+  const __m256i x = (__m256i)a.v;
+  return {(VD::V)_mm256_cvtepi32_pd(_mm256_castsi256_si128(x)),
+          (VD::V)_mm256_cvtepi32_pd(_mm256_extracti128_si256(x, 1))};
+}
+FG_INLINE VF narrow(VD2 a) {
+  return (VF::V)_mm256_set_m128(_mm256_cvtpd_ps((__m256d)a.high.v), _mm256_cvtpd_ps((__m256d)a.low.v));
+}
+FG_INLINE VI truncate(VD2 a) {
+  return (VI::V)_mm256_set_m128i(_mm256_cvttpd_epi32((__m256d)a.high.v), _mm256_cvttpd_epi32((__m256d)a.low.v));
+}
+#else
+template <class T> using Half = typename Raw<T, kVecBytes / 2>::type;
+template <class T> FG_INLINE VD2 widen_lanes(Vec<T> a) {
+  Half<T> halves[2];
+  memcpy(halves, &a.v, sizeof(halves));
+  return {__builtin_convertvector(halves[0], VD::V), __builtin_convertvector(halves[1], VD::V)};
+}
+template <class T> FG_INLINE Vec<T> narrow_lanes(VD2 a) {
+  const Half<T> halves[2] = {__builtin_convertvector(a.low.v, Half<T>), __builtin_convertvector(a.high.v, Half<T>)};
+  Vec<T> out;
+  memcpy(&out.v, halves, sizeof(halves));
+  return out;
+}
+FG_INLINE VD2 widen(VF a) { return widen_lanes(a); }
+FG_INLINE VD2 widen(VI a) { return widen_lanes(a); }
+FG_INLINE VF narrow(VD2 a) { return narrow_lanes<float>(a); }
+FG_INLINE VI truncate(VD2 a) { return narrow_lanes<int32_t>(a); }
+#endif
 // Applies f on doubles to float lanes, or to int32 lanes (f's results must then be in range).
 template <class F> FG_INLINE VF in_double(VF a, F f) {
   VD2 wide = widen(a);
   return narrow({f(wide.low), f(wide.high)});
 }
 FG_INLINE VF to_float(VI a) { return __builtin_convertvector(a.v, VF::V); }
+
+template <class T> FG_INLINE T add_wrapping(T a, T b) {
+  if constexpr (kIsFloat<T>) return a + b;
+  else return static_cast<T>(static_cast<typename Lane<T>::Unsigned>(a) + static_cast<typename Lane<T>::Unsigned>(b));
+}
 
 // ---- integer division: truncating; by zero gives 0, lowest / -1 wraps ----
 FG_INLINE VI trunc_divide(VI a, VI b) {
@@ -308,9 +341,7 @@ FG_INLINE VI trunc_divide(VI a, VI b) {
   VI::M wraps = (a == INT32_MIN) & (b == -1);
   VI divisor = where(is_zero | wraps, 1, b);
   VD2 x = widen(a), y = widen(divisor);
-  VI out = join<int32_t>(__builtin_convertvector((x.low / y.low).v, Half<int32_t>),
-                         __builtin_convertvector((x.high / y.high).v, Half<int32_t>));
-  return where(is_zero, 0, out);
+  return where(is_zero, 0, truncate({x.low / y.low, x.high / y.high}));
 }
 FG_NOINLINE VL trunc_divide(VL a, VL b) {
   return each(a, b, [](int64_t x, int64_t y) {
@@ -354,29 +385,6 @@ FG_INLINE VI floor_divide(VI a, VI b) { return int_floor_divide(a, b); }
 FG_INLINE VL floor_divide(VL a, VL b) { return int_floor_divide(a, b); }
 FG_INLINE VI pow(VI a, VI b) { return int_pow(a, b); }
 FG_INLINE VL pow(VL a, VL b) { return int_pow(a, b); }
-
-// ---- horizontal: a tree of halves, the same for every caller ----
-template <class T, class F> FG_INLINE T fold(Vec<T> a, F f) {
-  T lanes[Vec<T>::N];
-  a.store(lanes);
-  for (int width = Vec<T>::N / 2; width > 0; width /= 2)
-    for (int i = 0; i < width; ++i) lanes[i] = f(lanes[i], lanes[i + width]);
-  return lanes[0];
-}
-template <class T> FG_INLINE T add_wrapping(T a, T b) {
-  if constexpr (kIsFloat<T>) return a + b;
-  else return static_cast<T>(static_cast<typename Lane<T>::Unsigned>(a) + static_cast<typename Lane<T>::Unsigned>(b));
-}
-template <class T> FG_INLINE T horizontal_sum(Vec<T> a) {
-  return fold(a, [](T x, T y) { return add_wrapping(x, y); });
-}
-// NaN wins, as in max and min.
-template <class T> FG_INLINE T horizontal_max(Vec<T> a) {
-  return fold(a, [](T x, T y) { return x > y || x != x ? x : y; });
-}
-template <class T> FG_INLINE T horizontal_min(Vec<T> a) {
-  return fold(a, [](T x, T y) { return x < y || x != x ? x : y; });
-}
 
 // ---- half types: N of them in 16 bits each, to and from a vector of float ----
 using HalfBits = Raw<uint16_t, kVecBytes / 2>::type;
