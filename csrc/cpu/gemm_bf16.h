@@ -8,9 +8,7 @@
 #pragma once
 #include "cpu/gemm_thin.h"
 
-#if defined(__AVX512F__)
-#include <immintrin.h>
-#define FG_BF16_PAIRS 1
+#if FG_BF16_PAIRS
 
 namespace fg::cpu::FG_ISA {
 namespace {
@@ -190,7 +188,7 @@ void multiply_pair_chunk(void* context, int64_t chunk) {
 
 // False: not done, for the machine or the sizes.
 bool bf16_product(const Problem<BF16, float>& q, bool serial) {
-  if (q.m < 4 || q.n < 16 || q.k < 16 || !__builtin_cpu_supports("avx512bf16")) return false;
+  if (q.m < 4 || q.n < 16 || q.k < 16 || !multiplies_pairs()) return false;
   constexpr int64_t kHeight = 768, kWidth = 2048;
   const int64_t height = smaller(kHeight, q.m), width = smaller(kWidth, ceil_div(q.n, kPairPanel) * kPairPanel);
   const int64_t depth = smaller(kPairDepth, ceil_div(q.k, 2));

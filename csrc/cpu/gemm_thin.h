@@ -97,10 +97,53 @@ __attribute__((noinline)) void dot_block(int64_t k, const S* x, int64_t x_rs, co
   }
 }
 
+#if defined(__AVX512F__)
+#define FG_BF16_PAIRS 1
+FG_INLINE bool multiplies_pairs() { return __builtin_cpu_supports("avx512bf16"); }
+
+// dot_block with the instruction that multiplies pairs of bfloat16 and adds in float.
+template <int R, int C>
+__attribute__((noinline, target("avx512bf16"))) void dot_pairs(int64_t k, const BF16* x, int64_t x_rs, const BF16* w,
+                                                               int64_t w_rs, float* out, int64_t out_i) {
+  __m512 sums[R][C];
+#pragma GCC unroll 4
+  for (int i = 0; i < R; ++i) {
+#pragma GCC unroll 4
+    for (int j = 0; j < C; ++j) sums[i][j] = _mm512_setzero_ps();
+  }
+  for (int64_t p = 0; p < k; p += 32) {
+    const __mmask32 which = k - p >= 32 ? ~__mmask32(0) : (__mmask32(1) << (k - p)) - 1;
+    __m512bh left[R];
+#pragma GCC unroll 4
+    for (int i = 0; i < R; ++i) left[i] = (__m512bh)_mm512_maskz_loadu_epi16(which, x + i * x_rs + p);
+#pragma GCC unroll 4
+    for (int j = 0; j < C; ++j) {
+      const __m512bh right = (__m512bh)_mm512_maskz_loadu_epi16(which, w + j * w_rs + p);
+#pragma GCC unroll 4
+      for (int i = 0; i < R; ++i) sums[i][j] = _mm512_dpbf16_ps(sums[i][j], left[i], right);
+    }
+  }
+#pragma GCC unroll 4
+  for (int i = 0; i < R; ++i) {
+#pragma GCC unroll 4
+    for (int j = 0; j < C; ++j) out[i * out_i + j] = sum_lanes<16>((Vec<float, 16>)sums[i][j]);
+  }
+}
+#endif
+
 template <class S, class T, int R>
 void dot_rows(int64_t n, int64_t k, const S* x, int64_t x_rs, const S* w, int64_t w_rs, T* out, int64_t out_i) {
   constexpr int C = kDotColumns;  // R * C sums and R + 1 operands fit the registers
   int64_t j = 0;
+#if FG_BF16_PAIRS
+  if constexpr (__is_same(S, BF16)) {
+    if (multiplies_pairs()) {
+      for (; j + C <= n; j += C) dot_pairs<R, C>(k, x, x_rs, w + j * w_rs, w_rs, out + j, out_i);
+      for (; j < n; ++j) dot_pairs<R, 1>(k, x, x_rs, w + j * w_rs, w_rs, out + j, out_i);
+      return;
+    }
+  }
+#endif
   for (; j + C <= n; j += C) dot_block<S, T, R, C>(k, x, x_rs, w + j * w_rs, w_rs, out + j, out_i);
   for (; j < n; ++j) dot_block<S, T, R, 1>(k, x, x_rs, w + j * w_rs, w_rs, out + j, out_i);
 }

@@ -4,9 +4,8 @@
 #pragma once
 #include <cstdint>
 #include <cstring>
-#if defined(__F16C__)
-#include <immintrin.h>
-#endif
+
+#include "cpu/intrinsics.h"
 
 namespace fg::cpu::FG_ISA {
 namespace {

@@ -1,10 +1,9 @@
 // Stores of a whole register that do not pass through the cache. The address has to be a multiple of its size.
 // For kernel files only; everything is internal to the instruction set.
 #pragma once
-#if defined(__SSE2__)
-#include <immintrin.h>
-#endif
 #include <cstring>
+
+#include "cpu/intrinsics.h"
 
 namespace fg::cpu::FG_ISA {
 namespace {

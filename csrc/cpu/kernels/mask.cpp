@@ -6,10 +6,8 @@
 
 #include "core/backend.h"
 #include "cpu/backend_cpu.h"
+#include "cpu/intrinsics.h"
 #include "cpu/parallel.h"
-#if defined(__AVX512F__)
-#include <immintrin.h>
-#endif
 
 namespace fg::cpu::FG_ISA {
 namespace {
