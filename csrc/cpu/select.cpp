@@ -8,12 +8,50 @@
 #include "cpu/sort_keys.h"
 
 namespace fg::cpu {
+
+WordKernels word_kernels;
+
+void heap_sort_words(uint64_t* first, uint64_t* last, uint64_t ties) {
+  std::partial_sort(first, last, last, [ties](uint64_t a, uint64_t b) { return (a | ties) < (b | ties); });
+}
+// What std::nth_element does then: the smallest words become a heap, whose top is the last of them. Popping takes in
+// the word behind the heap.
+void heap_select_words(uint64_t* first, uint64_t* middle, uint64_t* last, uint64_t ties) {
+  const auto less = [ties](uint64_t a, uint64_t b) { return (a | ties) < (b | ties); };
+  std::make_heap(first, middle, less);
+  for (uint64_t* i = middle; i < last; ++i) {
+    if (!less(*i, *first)) continue;
+    std::swap(*middle, *i);
+    std::pop_heap(first, middle + 1, less);
+    std::swap(*middle, *i);
+  }
+}
+
 namespace {
 
 template <class Rule, class Record>
 void load(const typename Rule::Key* in, Record* records, int64_t n, typename Rule::Key flip = 0) {
   using Key = typename Rule::Key;
   for (int64_t i = 0; i < n; ++i) records[i] = Record::of(static_cast<Key>(Rule::key(in[i]) ^ flip), i);
+}
+// f(records of a line). Keys of 64 bits fit into words when they are integers that lie close together.
+template <class Rule, class Record, class F>
+void with_records(const typename Rule::Key* in, Record* room, int64_t n, typename Rule::Key flip, const F& f) {
+  using Key = typename Rule::Key;
+  if constexpr (sizeof(Key) == 8 && !Rule::kFloating) {
+    Key least = static_cast<Key>(~Key{0}), most = 0;
+    for (int64_t i = 0; i < n; ++i) {
+      const Key key = Rule::key(in[i]) ^ flip;
+      least = std::min(least, key), most = std::max(most, key);
+    }
+    if (most - least <= kPlaceBits && static_cast<uint64_t>(n) <= kPlaceBits) {
+      Packed* words = reinterpret_cast<Packed*>(room);
+      for (int64_t i = 0; i < n; ++i) words[i] = Packed::of((Rule::key(in[i]) ^ flip) - least, i);
+      return f(words);
+    }
+  }
+  load<Rule>(in, room, n, flip);
+  f(room);
 }
 
 // ---- topk -----------------------------------------------------------------------------------------------------------
@@ -92,21 +130,26 @@ template <class Rule, class Record> void topk_lines(const SortArgs& args) {
   const bool small = k * 64 <= n;
   const Key flip = args.descending ? static_cast<Key>(~Key{0}) : Key{0};
   for_lines(args.outer, n, small ? 0.5 : 8, [&](int64_t first, int64_t last) {
-    Scratch<Record> records(small ? k + 1 : n);
+    Scratch<Record> records(small ? k + 1 : n + kWordSlack);
     for (int64_t line = first; line < last; ++line) {
       const Key* in = static_cast<const Key*>(args.in) + line * n;
       Record* r = records.get();
+      const auto take = [&](const auto* from) {
+        for (int64_t i = 0; i < k; ++i) {
+          args.indices[line * k + i] = from[i].place();
+          static_cast<Key*>(args.values)[line * k + i] = in[from[i].place()];
+        }
+      };
       if (small) {
         few<Rule>(in, r, n, k, flip);
-      } else {
-        load<Rule>(in, r, n, flip);
-        std::nth_element(r, r + k - 1, r + n, key_less<Record>);
-        if (args.sorted) std::sort(r, r + k - 1, key_less<Record>);
+        take(r);
+        continue;
       }
-      for (int64_t i = 0; i < k; ++i) {
-        args.indices[line * k + i] = r[i].place();
-        static_cast<Key*>(args.values)[line * k + i] = in[r[i].place()];
-      }
+      with_records<Rule>(in, r, n, flip, [&](auto* all) {
+        nth_by_key(all, k - 1, n);
+        if (args.sorted) sort_by_key(all, k - 1);
+        take(all);
+      });
     }
   });
 }
@@ -114,7 +157,8 @@ template <class Rule, class Record> void topk_lines(const SortArgs& args) {
 // ---- one element of each line ---------------------------------------------------------------------------------------
 
 // Selection by partition around the median of three, which is left at its place.
-template <class Record> void select_kth(Record* r, int64_t n, int64_t k) {
+void select_kth(Packed* r, int64_t n, int64_t k) { word_kernels.select(&r->word, n, k); }
+void select_kth(Pair* r, int64_t n, int64_t k) {
   int64_t low = 0, high = n - 1;
   const auto order = [&](int64_t a, int64_t b) {
     if (key_less(r[b], r[a])) std::swap(r[a], r[b]);
@@ -125,7 +169,7 @@ template <class Record> void select_kth(Record* r, int64_t n, int64_t k) {
     order(low + 1, high);
     order(low, high);
     order(low + 1, low);
-    const Record pivot = r[low];
+    const Pair pivot = r[low];
     int64_t i = low + 1, j = high;
     for (;;) {
       do ++i;
@@ -150,7 +194,7 @@ template <class Rule, class Record> int64_t median_place(Record* r, int64_t n, b
       ++nans;
     }
   const int64_t middle = nans == n ? 0 : (n - nans - 1) / 2;
-  std::nth_element(r, r + middle, r + n);  // of equal elements the earlier is the smaller
+  nth_whole(r, middle, n);  // of equal elements the earlier is the smaller
   return r[middle].place();
 }
 
@@ -184,7 +228,7 @@ int64_t median_place_of_long(const typename Rule::Key* in, int64_t n, bool skip_
 
 // The smallest of the most frequent values; NaN differs from NaN.
 template <class Rule, class Record> int64_t mode_place(Record* r, int64_t n) {
-  std::sort(r, r + n, key_less<Record>);
+  sort_by_key(r, n);
   int64_t best = 0, most = 0, run = 0;
   for (int64_t i = 0; i < n; ++i) {
     ++run;
@@ -207,22 +251,24 @@ void pick(const SortArgs& args, Pick kind) {
   const bool counted = n >= kLongLine && (kind == Pick::median || kind == Pick::nanmedian);
   with_record(args.dtype, n, [&]<class Rule, class Record>(Rule, Record) {
     using Key = typename Rule::Key;
-    for_lines(args.outer, n, kind == Pick::mode ? 40 : 10, [&](int64_t first, int64_t last) {
-      Scratch<Record> records(counted ? 0 : n);
+    for_lines(args.outer, n, kind == Pick::mode ? 15 : 5, [&](int64_t first, int64_t last) {
+      Scratch<Record> records(counted ? 0 : n + kWordSlack);
       for (int64_t line = first; line < last; ++line) {
         const Key* in = static_cast<const Key*>(args.in) + line * n;
-        Record* r = records.get();
-        if (!counted) load<Rule>(in, r, n);
-        int64_t place;
+        int64_t place = 0;
         if (counted) {
           place = median_place_of_long<Rule, Record>(in, n, kind == Pick::nanmedian);
-        } else if (kind == Pick::mode) {
-          place = mode_place<Rule>(r, n);
-        } else if (kind == Pick::kth) {
-          select_kth(r, n, args.k);
-          place = r[args.k].place();
         } else {
-          place = median_place<Rule>(r, n, kind == Pick::nanmedian);
+          with_records<Rule>(in, records.get(), n, Key{0}, [&](auto* r) {
+            if (kind == Pick::mode) {
+              place = mode_place<Rule>(r, n);
+            } else if (kind == Pick::kth) {
+              select_kth(r, n, args.k);
+              place = r[args.k].place();
+            } else {
+              place = median_place<Rule>(r, n, kind == Pick::nanmedian);
+            }
+          });
         }
         if (args.indices) args.indices[line] = place;
         static_cast<Key*>(args.values)[line] = in[place];

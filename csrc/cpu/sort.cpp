@@ -169,14 +169,16 @@ template <class Rule, class Record> struct Sorter {
 
   void lines() const {
     const int64_t n = args.size;
-    for_lines(args.outer, n, n < kShort ? 10 : 12, [&](int64_t first, int64_t last) {
-      Scratch<Record> records(2 * n);
+    const bool is_short = n <= kShortLine && args.outer >= 8 && sizeof(Key) == 4;
+    for_lines(args.outer, n, is_short ? 3 : 12, [&](int64_t first, int64_t last) {
+      if (is_short) return word_kernels.sort_short_lines(args, first, last);
+      Scratch<Record> records(2 * n + kWordSlack);
       Scratch<int64_t> counts(digits.count * digits.buckets());
       for (int64_t line = first; line < last; ++line) {
         const Key* in = static_cast<const Key*>(args.in) + line * n;
         Record* sorted = records.get();
         load(in, sorted, 0, n);
-        if (n < kShort) std::sort(sorted, sorted + n);
+        if (n < kShort) sort_whole(sorted, n);
         else sorted = sort_by_digits(sorted, sorted + n, n, digits, counts.get());
         store(in, sorted, line, 0, n);
       }

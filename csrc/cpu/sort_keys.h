@@ -8,6 +8,7 @@
 #include "core/backend.h"
 #include "cpu/backend_cpu.h"
 #include "cpu/parallel.h"
+#include "cpu/words.h"
 #include "ops/key_rule.h"
 
 namespace fg::cpu {
@@ -30,6 +31,17 @@ struct Pair {
   }
 };
 template <class Record> bool key_less(const Record& a, const Record& b) { return a.key() < b.key(); }
+
+// The standard library's algorithms by key alone, or by key and place. After records of a word there is room for
+// kWordSlack more.
+inline void sort_by_key(Packed* r, int64_t n) { word_kernels.sort(&r->word, n, kPlaceBits); }
+inline void sort_by_key(Pair* r, int64_t n) { std::sort(r, r + n, key_less<Pair>); }
+inline void nth_by_key(Packed* r, int64_t nth, int64_t n) { word_kernels.nth_element(&r->word, nth, n, kPlaceBits); }
+inline void nth_by_key(Pair* r, int64_t nth, int64_t n) { std::nth_element(r, r + nth, r + n, key_less<Pair>); }
+inline void sort_whole(Packed* r, int64_t n) { word_kernels.sort(&r->word, n, 0); }
+inline void sort_whole(Pair* r, int64_t n) { std::sort(r, r + n); }
+inline void nth_whole(Packed* r, int64_t nth, int64_t n) { word_kernels.nth_element(&r->word, nth, n, 0); }
+inline void nth_whole(Pair* r, int64_t nth, int64_t n) { std::nth_element(r, r + nth, r + n); }
 
 // f(rule, record) with the record that fits the dtype and the size of a line.
 template <class F> void with_record(DType dtype, int64_t size, const F& f) {

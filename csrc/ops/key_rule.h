@@ -6,6 +6,11 @@
 #ifndef FG_HD
 #define FG_HD
 #endif
+#if defined(__CUDACC__)
+#define FG_ALWAYS
+#else
+#define FG_ALWAYS __attribute__((always_inline))  // the code of a file stays in it: its instruction set is its own
+#endif
 
 namespace fg {
 
@@ -17,7 +22,7 @@ template <class K, Order order, int mantissa_bits> struct KeyRule {
   static constexpr K kNan = static_cast<K>(~K{0});
   static constexpr bool kFloating = order == Order::floating;
   // bits: of the element. Smaller key: earlier in ascending order.
-  FG_HD static K key(K bits) {
+  FG_HD FG_ALWAYS static K key(K bits) {
     if constexpr (order == Order::natural) return bits;
     if constexpr (order == Order::with_sign) return static_cast<K>(bits ^ kTop);
     constexpr K magnitude_mask = static_cast<K>(kTop - 1);
@@ -29,8 +34,8 @@ template <class K, Order order, int mantissa_bits> struct KeyRule {
     return magnitude > infinity ? kNan : ordered;
   }
   // Whether one element only has this key, and that element.
-  FG_HD static bool one_element(K key) { return order != Order::floating || (key != kTop && key != kNan); }
-  FG_HD static K element(K key) {
+  FG_HD FG_ALWAYS static bool one_element(K key) { return order != Order::floating || (key != kTop && key != kNan); }
+  FG_HD FG_ALWAYS static K element(K key) {
     if constexpr (order == Order::natural) return key;
     if constexpr (order == Order::with_sign) return static_cast<K>(key ^ kTop);
     return static_cast<K>(key & kTop ? key ^ kTop : static_cast<K>(~key));

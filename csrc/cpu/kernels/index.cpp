@@ -10,6 +10,7 @@ void fill_scatter(Backend& table);
 void fill_mask(Backend& table);
 void fill_loss(Backend& table);
 void fill_search(Backend& table);
+void fill_words();
 
 namespace {
 
@@ -122,6 +123,7 @@ void fill_index(Backend& table) {
   fill_mask(table);
   fill_loss(table);
   fill_search(table);
+  fill_words();
 }
 
 }  // namespace fg::cpu::FG_ISA
