@@ -1,11 +1,15 @@
-// Copies within one dtype of 4 or 8 bytes whose fastest dimension is another one in the input than in the output:
-// squares of items are turned round in registers. A run along the input's dimension, a square wide, keeps as many
-// streams of reads as a square has rows, which the prefetchers follow; where that dimension is short, runs go along the
-// output's. Large outputs are written past the caches: their lines are whole, so none has to be read first.
+// Copies within one dtype of 2, 4 or 8 bytes whose fastest dimension is another one in the input than in the output:
+// blocks of items, a register wide in the output, are turned round in registers. A run along the input's dimension, a
+// block wide, keeps as many streams of reads as a block has rows, which the prefetchers follow; where that dimension is
+// short, runs go along the output's. Large outputs are written past the caches: their lines are whole, so none has to
+// be read first.
+#include <utility>
+
 #include "cpu/backend_cpu.h"
-#include "cpu/gemm_vec.h"
+#include "cpu/convert.h"
 #include "cpu/parallel.h"
 #include "cpu/stream.h"
+#include "cpu/vec.h"
 
 namespace fg::cpu::FG_ISA {
 namespace {
@@ -14,8 +18,32 @@ constexpr int64_t kTall = 512, kWide = 64;    // of a chunk: along the input's a
 constexpr int64_t kShort = 256, kLong = 512;  // of the input's dimension when it is short; then along the output's
 constexpr int64_t kStreamFrom = int64_t{20} << 20;  // bytes of output
 
+FG_INLINE int64_t pieces(int64_t n, int64_t piece) { return (n + piece - 1) / piece; }
+
+// Squares of kRows items that lie side by side in as many vectors.
+template <class T> struct Turned {
+  static constexpr int kLanes = kVecBytes / static_cast<int>(sizeof(T)), kRows = kLanes < 16 ? kLanes : 16;
+  using V = typename Raw<T, kVecBytes>::type;
+  template <int step, bool upper, int... i> static V order(std::integer_sequence<int, i...>) {
+    return V{static_cast<T>((i & step) ? kLanes + i - (upper ? 0 : step) : i + (upper ? step : 0))...};
+  }
+  template <int step> FG_INLINE static void exchange(V (&rows)[kRows]) {
+    if constexpr (step < kRows) {
+      using All = std::make_integer_sequence<int, kLanes>;
+#pragma GCC unroll 16
+      for (int i = 0; i < kRows; ++i) {
+        if (i & step) continue;
+        const V one = rows[i], two = rows[i + step];
+        rows[i] = __builtin_shuffle(one, two, order<step, false>(All()));
+        rows[i + step] = __builtin_shuffle(one, two, order<step, true>(All()));
+      }
+      exchange<2 * step>(rows);
+    }
+  }
+};
+
 template <class T> struct Turn {
-  static constexpr int L = kLanes<T>;
+  static constexpr int L = Turned<T>::kLanes, R = Turned<T>::kRows;  // of a block: along dimension 0, and along `other`
   const Iter& iter;
   int other;  // the dimension along which the input is contiguous
   T* out;
@@ -24,15 +52,19 @@ template <class T> struct Turn {
   int64_t wide, tall, strips, runs;      // of a chunk
   bool stream;
 
-  template <bool past> FG_INLINE void square(T* to, const T* from) const {
-    Vec<T, L> lines[L];
+  template <bool past> FG_INLINE void turn_block(T* to, const T* from) const {
+    typename Turned<T>::V lines[R];
 #pragma GCC unroll 16
-    for (int i = 0; i < L; ++i) lines[i] = load<L>(from + i * in_cs);
-    transpose<T, L>(lines);
+    for (int i = 0; i < R; ++i) {
+#pragma GCC unroll 4
+      for (int part = 0; part < L / R; ++part)
+        memcpy(reinterpret_cast<T*>(&lines[i]) + part * R, from + (part * R + i) * in_cs, R * sizeof(T));
+    }
+    Turned<T>::template exchange<1>(lines);
 #pragma GCC unroll 16
-    for (int i = 0; i < L; ++i) {
+    for (int i = 0; i < R; ++i) {
       if (past) stream_register(to + i * out_rs, lines[i]);
-      else store(to + i * out_rs, lines[i]);
+      else memcpy(to + i * out_rs, &lines[i], sizeof(lines[i]));
     }
   }
   __attribute__((noinline)) void edge(T* to, const T* from, int64_t m, int64_t n) const {  // m columns, n rows
@@ -41,16 +73,16 @@ template <class T> struct Turn {
   }
   template <bool past> void block(T* to, const T* from, int64_t m, int64_t n) const {
     const auto one = [&](int64_t i, int64_t j) {
-      T* square_to = to + j * out_rs + i;
-      const T* square_from = from + i * in_cs + j;
-      if (m - i >= L && n - j >= L) square<past>(square_to, square_from);
-      else edge(square_to, square_from, smaller(L, m - i), smaller(L, n - j));
+      T* block_to = to + j * out_rs + i;
+      const T* block_from = from + i * in_cs + j;
+      if (m - i >= L && n - j >= R) turn_block<past>(block_to, block_from);
+      else edge(block_to, block_from, smaller(L, m - i), smaller(R, n - j));
     };
     if (tall == kTall) {
       for (int64_t i = 0; i < m; i += L)
-        for (int64_t j = 0; j < n; j += L) one(i, j);
+        for (int64_t j = 0; j < n; j += R) one(i, j);
     } else {
-      for (int64_t j = 0; j < n; j += L)
+      for (int64_t j = 0; j < n; j += R)
         for (int64_t i = 0; i < m; i += L) one(i, j);
     }
   }
@@ -84,18 +116,18 @@ template <class T> struct Turn {
       stream = stream && iter.out.strides[d] * static_cast<int64_t>(sizeof(T)) % 64 == 0;
     const bool is_short = rows < kShort;
     wide = is_short ? kLong : kWide, tall = is_short ? kShort : kTall;
-    strips = ceil_div(columns, wide), runs = ceil_div(rows, tall);
+    strips = pieces(columns, wide), runs = pieces(rows, tall);
     const int64_t chunks = iter.numel / (rows * columns) * strips * runs;
     parallel_for(chunks, bytes / 8, chunk, this);
   }
 };
 
 template <class T> bool turn(const Iter& iter) {
-  if (iter.ndim < 2 || iter.out.strides[0] != 1 || iter.in[0].strides[0] == 0 || iter.sizes[0] < kLanes<T>)
+  if (iter.ndim < 2 || iter.out.strides[0] != 1 || iter.in[0].strides[0] == 0 || iter.sizes[0] < Turned<T>::kLanes)
     return false;
   int other = 1;
   while (other < iter.ndim && iter.in[0].strides[other] != 1) ++other;
-  if (other == iter.ndim || iter.sizes[other] < kLanes<T>) return false;
+  if (other == iter.ndim || iter.sizes[other] < Turned<T>::kRows) return false;
   Turn<T> t{iter,
             other,
             static_cast<T*>(iter.out.data),
@@ -117,11 +149,10 @@ template <class T> bool turn(const Iter& iter) {
 
 // False: not done, the copy is of another kind. Both operands have one dtype.
 bool copy_transposed(const Iter& iter) {
-  switch (iter.out.dtype) {
-    case DType::Int32:
-    case DType::Float32: return turn<float>(iter);
-    case DType::Int64:
-    case DType::Float64: return turn<double>(iter);
+  switch (item_bytes(iter.out.dtype)) {
+    case 2: return turn<uint16_t>(iter);
+    case 4: return turn<uint32_t>(iter);
+    case 8: return turn<uint64_t>(iter);
     default: return false;
   }
 }
