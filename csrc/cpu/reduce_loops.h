@@ -74,21 +74,41 @@ template <class T> void reduce_short_rows(const ReduceArgs& a, const RuleOf<T>& 
   }
 }
 
-// Rows of at most a cache line are turned into columns.
-template <class T> constexpr int64_t kTinyRow = 64 / static_cast<int64_t>(sizeof(T));
+// Rows of a few elements are turned into columns, as they are stored: items of up to 4 bytes in registers.
+template <class T> constexpr int64_t kTinyRow = 64 / static_cast<int64_t>(sizeof(T));  // of rows in the compute type
+constexpr int64_t kTinyStored = 16;                                                    // of rows of narrower types
+FG_INLINE int64_t bytes_of(DType dtype) {
+  constexpr int64_t bytes[] = {
+#define X(name, bytes, compute) bytes,
+      FG_DTYPES(X)
+#undef X
+  };
+  return bytes[static_cast<int>(dtype)];
+}
+template <class T> FG_INLINE bool is_tiny(const ReduceArgs& a) {
+  return a.size <= kTinyRow<T> || (a.size <= kTinyStored && bytes_of(a.in_dtype) <= 4);
+}
 template <class T>
 FG_NOINLINE void reduce_tiny_rows(const ReduceArgs& a, const RuleOf<T>& rule, int64_t begin, int64_t end) {
-  constexpr int64_t kRows = kBlock / kTinyRow<T>;
-  using Item = typename Lane<T>::Unsigned;
-  alignas(64) T buffer[kBlock], turned[kBlock];
+  constexpr int64_t kRows = kBlock / kTinyStored;
+  alignas(64) T buffer[kBlock];
+  alignas(64) char turned[kBlock * sizeof(T)];
   alignas(64) char state[kStateBytes];
   alignas(16) char acc[kRows * kAccBytes];
+  const int64_t item = bytes_of(a.in_dtype);
+  const int width = static_cast<int>(a.size);
   for (int64_t i = begin; i < end; i += kRows) {
-    const int64_t rows = smaller(kRows, end - i);
-    const T* x = load_line<T>(a.in, a.in_dtype, i * a.size, rows * a.size, buffer);
-    gather_tile_items<Item>(turned, kRows, x, a.size, 1, static_cast<int>(rows), static_cast<int>(a.size));
+    const int rows = static_cast<int>(smaller(kRows, end - i));
+    const char* x = static_cast<const char*>(a.in) + i * a.size * item;
+    switch (item) {
+      case 1: gather_tile_items<uint8_t>(turned, kRows, x, a.size, 1, rows, width); break;
+      case 2: gather_tile_items<uint16_t>(turned, kRows, x, a.size, 1, rows, width); break;
+      case 4: gather_tile_items<uint32_t>(turned, kRows, x, a.size, 1, rows, width); break;
+      default: gather_tile_items<uint64_t>(turned, kRows, x, a.size, 1, rows, width);
+    }
+    const T* columns = load_line<T>(turned, a.in_dtype, 0, (a.size - 1) * kRows + rows, buffer);
     rule.empty(acc, rows);
-    rule.rows(state, turned, kRows, a.size, rows, 0, a.params);
+    rule.rows(state, columns, kRows, a.size, rows, 0, a.params);
     rule.gather(acc, state, 0, rows, a.size, 0, 0, 1);
     rule.finish(acc, a, i, rows);
   }
@@ -100,7 +120,7 @@ template <class T> FG_NOINLINE void reduce_rows(const ReduceArgs& a, const RuleO
     const int64_t rows = larger(1, kSegment / a.size);
     for_chunks(ceil_divide(a.outer, rows), cost, [&](int64_t chunk) {
       const int64_t begin = chunk * rows, end = smaller(begin + rows, a.outer);
-      if (a.size <= kTinyRow<T>) return reduce_tiny_rows(a, rule, begin, end);
+      if (is_tiny<T>(a)) return reduce_tiny_rows(a, rule, begin, end);
       if (a.size <= kBlock) return reduce_short_rows(a, rule, begin, end);
       for (int64_t i = begin; i < end; ++i) {
         alignas(16) char acc[kAccBytes];
@@ -224,7 +244,7 @@ template <class T> FG_NOINLINE void reduce_any(const ReduceArgs& a, const RuleOf
     alignas(16) char acc[kAccBytes];
     rule.empty(acc, 1);
     for (int64_t i = 0; i < a.outer * a.inner; ++i) rule.finish(acc, a, i, 1);
-  } else if (a.inner == 1 && a.size <= kBlock && (a.outer == 1 || (a.size > kTinyRow<T> && a.outer < 8))) {
+  } else if (a.inner == 1 && a.size <= kBlock && (a.outer == 1 || (!is_tiny<T>(a) && a.outer < 8))) {
     reduce_short_rows(a, rule, 0, a.outer);  // small: nothing to cut
   } else if (a.inner == 1) {
     reduce_rows(a, rule);
@@ -273,6 +293,9 @@ template <class Rule> struct Erased {
     for (int64_t j = 0; j < n; ++j) Rule::merge(static_cast<Acc*>(acc)[j], static_cast<const Acc*>(later)[j]);
   }
   static void finish(const void* acc, const ReduceArgs& a, int64_t i, int64_t n) {
+    if constexpr (requires { Rule::finish_all; }) {
+      if (n > 1) return Rule::finish_all(static_cast<const Acc*>(acc), a, i, n);
+    }
     for (int64_t j = 0; j < n; ++j) Rule::finish(static_cast<const Acc*>(acc)[j], a, i + j);
   }
   static constexpr RuleOf<T> rule = {

@@ -44,6 +44,18 @@ template <class Row, class T_> struct Simple {
     if constexpr (kIsFloat<T>) store_one<double>(a.out, a.out_dtype, i, result);
     else store_one<int64_t>(a.out, a.out_dtype, i, result.value);
   }
+  // Many at a time, as a loop of vectors.
+  static void finish_all(const Acc* acc, const ReduceArgs& a, int64_t i, int64_t n) {
+    if constexpr (kIsFloat<T>) {
+      if (a.out_dtype == DType::Float32) {
+        float* out = static_cast<float*>(a.out) + i;
+        const Acc size = static_cast<Acc>(a.size);
+        for (int64_t j = 0; j < n; ++j) out[j] = static_cast<float>(Row::finish(acc[j], size));
+        return;
+      }
+    }
+    for (int64_t j = 0; j < n; ++j) finish(acc[j], a, i + j);
+  }
 
   struct State {
     T sum[kTile<T>];
