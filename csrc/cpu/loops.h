@@ -3,6 +3,7 @@
 // L1.
 //
 //   run            decides: contiguous and native -> the kernel itself, else blocks or tiles
+//   run_rows       short rows that are usable in place, or one value each: from row to row only pointers move
 //   run_blocks     linear ranges of elements; what is not usable in place is gathered and converted
 //   run_tiles      64 x 16 tiles over two dimensions, when an operand runs along another dimension than the output
 //
@@ -30,8 +31,9 @@ struct Kernel {
 constexpr int64_t kBufferBytes = 4096;
 constexpr int64_t kStreamBytes = int64_t{40} << 20;  // outputs from here on bypass the caches
 constexpr int64_t kTileWidth = 64;
-constexpr int64_t kTileRun = 512;   // elements of the other dimension in one chunk of tiles
-constexpr int64_t kShortRow = 256;  // shorter rows share a block
+constexpr int64_t kTileRun = 512;     // elements of the other dimension in one chunk of tiles
+constexpr int64_t kShortRow = 256;    // shorter rows share a block
+constexpr int64_t kShortestRow = 64;  // when nothing has to be gathered
 
 template <class S> FG_INLINE void pad(unsigned char* to, const char* from, int64_t n) {
   S items[64 / sizeof(S)];
@@ -253,6 +255,53 @@ FG_NOINLINE void run_blocks(void* context, int64_t chunk) {
   if (plan.stream) stream_end();
 }
 
+// Whether rows are short, and each operand is of the kernel's type and runs along them or has one value for each.
+FG_INLINE bool has_plain_rows(const Plan& plan) {
+  const Iter& iter = *plan.iter;
+  if (plan.kernel.fn == nullptr || plan.stream || iter.ndim < 2) return false;
+  if (iter.sizes[0] < kShortestRow || iter.sizes[0] > plan.block || iter.out.strides[0] != 1) return false;
+  for (int i = 0; i <= plan.inputs; ++i) {
+    if (!plan.used[i] || plan.constant[i]) continue;
+    if (!plan.native[i] || operand(plan, i).strides[0] < 0 || operand(plan, i).strides[0] > 1) return false;
+  }
+  return true;
+}
+FG_NOINLINE void run_rows(void* context, int64_t chunk) {
+  const Plan& plan = *static_cast<const Plan*>(context);
+  const Iter& iter = *plan.iter;
+  Buffers buffers;
+  fill_constants(plan, buffers);
+  const int64_t row = iter.sizes[0], rows = plan.chunk / row;
+  const int64_t first = chunk * rows, last = smaller(first + rows, iter.numel / row);
+  int64_t index[kMaxDims], offsets[kMaxInputs + 1] = {}, rest = first;
+  for (int d = 1; d < iter.ndim; ++d) {
+    index[d] = rest % iter.sizes[d];
+    rest /= iter.sizes[d];
+    for (int i = 0; i <= plan.inputs; ++i)
+      if (plan.used[i]) offsets[i] += index[d] * operand(plan, i).strides[d];
+  }
+  const void* pointers[kMaxInputs] = {};
+  for (int64_t r = first; r < last; ++r) {
+    for (int i = 0; i < plan.inputs; ++i) {
+      if (!plan.used[i]) continue;
+      const char* from = address(iter.in[i], offsets[i]);
+      pointers[i] = buffers.in[i];
+      if (plan.constant[i]) continue;
+      if (iter.in[i].strides[0] == 1) pointers[i] = from;
+      else gather_row(static_cast<int>(plan.item), buffers.in[i], from, 0, row);
+    }
+    apply(plan.kernel.fn, static_cast<int>(plan.item), static_cast<int>(plan.out_item), row,
+          address(iter.out, offsets[plan.inputs]), pointers, plan.inputs, iter.params);
+    for (int d = 1; d < iter.ndim; ++d) {
+      const bool stays = ++index[d] < iter.sizes[d];
+      for (int i = 0; i <= plan.inputs; ++i)
+        if (plan.used[i]) offsets[i] += operand(plan, i).strides[d] * (stays ? 1 : 1 - iter.sizes[d]);
+      if (stays) break;
+      index[d] = 0;
+    }
+  }
+}
+
 // A chunk is a strip kTileWidth wide along dimension 0 and kTileRun long along `other`.
 FG_NOINLINE void run_tiles(void* context, int64_t chunk) {
   const Plan& plan = *static_cast<const Plan*>(context);
@@ -386,6 +435,11 @@ FG_NOINLINE void run_general(const Iter& iter, const Kernel& kernel) {
   plan.other = direct ? 0 : tile_dimension(iter);
   void (*work)(void*, int64_t) = direct && !plan.stream ? run_direct : run_blocks;
   int64_t chunks = (iter.numel + plan.chunk - 1) / plan.chunk;
+  if (plan.other == 0 && !direct && has_plain_rows(plan)) {
+    work = run_rows;
+    const int64_t rows = plan.chunk / iter.sizes[0];
+    chunks = (iter.numel / iter.sizes[0] + rows - 1) / rows;
+  }
   if (plan.other > 0) {
     work = run_tiles;
     const int64_t plane = iter.sizes[0] * iter.sizes[plan.other];
