@@ -64,3 +64,16 @@ def test_gradients_of_places(torch):
             (y * y).sum().backward()
             results.append((y, x.grad, s.grad))
         assert_same(*results)
+
+
+def test_masked_scatter_gradients(torch):
+    for limit in (-9, 0, 9):  # all, some, none
+        grads = []
+        for m in (fg, torch):
+            x = m.arange(12.0).reshape(3, 4).sub(6).requires_grad_()
+            source = m.arange(20.0).requires_grad_()
+            y = x.masked_scatter(x.detach() > limit, source)
+            (y * m.arange(12.0).reshape(3, 4)).sum().backward()
+            grads.append((y.detach().numpy(), x.grad.numpy(), source.grad.numpy()))
+        for one, two in zip(*grads):
+            assert (one == two).all()

@@ -372,3 +372,15 @@ def test_median_of_long_lines(name, torch):
         else:  # of equal elements the earlier is the smaller
             count = np.count_nonzero(x[0] == x[0])
             assert index.item() == before[(count - 1) // 2 - np.count_nonzero(x[0] < value.numpy())]
+
+
+@pytest.mark.parametrize("dtype", ("uint8", "int8", "int32", "int64", "float32"))
+def test_isin_of_many(dtype, torch):
+    x = (random.integers(-500, 500, 3000) % (200 if dtype == "uint8" else 10**9)).astype(dtype)
+    for tests in (x[:40], x[:40] * 0, np.arange(30).astype(dtype), np.array([100, 101] * 9, dtype)):
+        assert_same(fg.isin(fg.tensor(x), fg.tensor(tests)), torch.isin(torch.tensor(x), torch.tensor(tests)))
+    if dtype == "int64":
+        ends = np.array([-(2**63), 2**63 - 1, 0, 2**40])
+        for tests in (np.repeat(ends, 5), np.repeat(ends[:1], 20), np.repeat(ends[1:2], 20), np.arange(20)):
+            assert_same(fg.isin(fg.tensor(ends), fg.tensor(tests)),
+                        torch.isin(torch.tensor(ends), torch.tensor(tests)))

@@ -66,11 +66,11 @@ def logit(input, eps=None, *, out=None):
     if not input.dtype.is_floating_point:
         input = input.to(_C.get_default_dtype())
     x = _wide(input)
-    if eps is None:
-        x = x * _C.where((x < 0) | (x > 1), math.nan, 1.0)  # outside the gradient is NaN as well
-    else:
+    if eps is not None:
         x = x.clamp(eps, 1 - eps)
-    return done((x.log() - (-x).log1p()).to(input.dtype), out)
+    elif x.requires_grad and _C.is_grad_enabled():
+        x = x * _C.where((x < 0) | (x > 1), math.nan, 1.0)  # outside the gradient is NaN as well
+    return done((x.log() - (-x).log1p_()).to(input.dtype), out)
 
 
 def sinc(input, *, out=None):

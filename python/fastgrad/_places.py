@@ -21,12 +21,11 @@ def masked_scatter(input, mask, source):
                            f"{source.dtype}")
     shape = broadcast_shapes(input.shape, mask.shape)
     input, mask = input.expand(shape).contiguous(), mask.expand(shape).contiguous()
-    order = mask.reshape(-1).cumsum(0).reshape(shape) - 1
-    if order.numel() == 0 or source.numel() == 0 and int(order.max()) < 0:
-        return input.clone()
-    if int(order.max()) >= source.numel():
+    places = mask.reshape(-1).nonzero().reshape(-1)
+    count = places.shape[0]
+    if count > source.numel():
         raise RuntimeError("masked_scatter: Number of elements of source < number of ones in mask")
-    return _C.where(mask, source.reshape(-1)[order.clamp(min=0)], input)
+    return input.reshape(-1).index_put((places,), source.reshape(-1)[:count]).reshape(shape)
 
 
 def put(input, index, source, accumulate=False):

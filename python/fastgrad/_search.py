@@ -111,6 +111,21 @@ def _row_order(rows):
     return _C.arange(rows.shape[0], device=rows.device) if order is None else order
 
 
+_WIDEST_TABLE = 1 << 16
+
+
+def _by_table(values, tests):
+    """Where integers are among `tests`, by a table of the range of these; None when it is wide, or on a device."""
+    if values.dtype.is_floating_point or values.dtype.is_complex or values.device.type != "cpu":
+        return None
+    low, high = (int(end) for end in tests.aminmax())
+    if high - low >= _WIDEST_TABLE or max(abs(low), abs(high)) >= 1 << 62:
+        return None
+    table = _C.zeros(high - low + 3, dtype=_C.bool)  # an end on either side for what is out of range
+    table[tests.to(_C.int64) - (low - 1)] = True
+    return table[values.to(_C.int64).clamp(low - 1, high + 1) - (low - 1)]
+
+
 def isin(elements, test_elements, *, assume_unique=False, invert=False, out=None):
     """Return where the elements are among `test_elements`."""
     if not isinstance(elements, Tensor) and not isinstance(test_elements, Tensor):
@@ -126,9 +141,12 @@ def isin(elements, test_elements, *, assume_unique=False, invert=False, out=None
         found = (elements.unsqueeze(-1) == tests).any(-1)
     else:
         dtype = _C.promote_types(elements.dtype, tests.dtype)
-        tests = tests.to(dtype).sort().values
-        place = _C.searchsorted(tests, elements.to(dtype)).clamp(max=tests.numel() - 1)
-        found = tests[place] == elements
+        tests, values = tests.to(dtype), elements.to(dtype)
+        found = _by_table(values, tests)
+        if found is None:
+            tests = tests.sort().values
+            place = _C.searchsorted(tests, values).clamp(max=tests.numel() - 1)
+            found = tests[place] == values
     return done(~found if invert else found, out)
 
 
