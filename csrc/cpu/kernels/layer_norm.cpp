@@ -1,11 +1,11 @@
 // Layer norm and rms norm over the last `size` elements of (outer, size), and its gradients. A row is gone over in
-// blocks that fit L1, so that its three passes read memory once when the row is not long.
+// blocks that fit L1, so that its three passes read memory once when the row is not long. Small rows stay in registers.
 //
 //   xh = (x - mean) * rstd        out = xh * weight + bias
 //   gx = rstd * (gw - mean(gw) - xh * mean(gw * xh))      gw = g * weight
 //   without a.mean, as rms norm: the mean is taken as 0, and mean(gw) falls away
 //   gweight = sum of g * xh over rows, gbias = sum of g   by blocks of rows, whose partial sums meet in their order
-#include "cpu/lines.h"
+#include "cpu/small_rows.h"
 
 namespace fg::cpu::FG_ISA {
 namespace {
@@ -70,10 +70,68 @@ template <class T> void norm_rows(const LayerNormArgs& a, int64_t begin, int64_t
   if (stream) stream_fence();
 }
 
+// The same of small rows.
+template <class Rows, class T>
+void norm_group(const LayerNormArgs& a, const T* x, const T* weight, const T* bias, T* y, T* mean, T* rstd,
+                int64_t rows) {
+  using V = Vec<T>;
+  Rows group(a.size, rows);
+  const double size = static_cast<double>(a.size);
+  V middles = 0;
+  if (a.mean) middles = group.sum_each([&](int k) { return group.row(x, k, 0).sum(); });
+  middles.store(mean);
+  for (int k = 0; k < V::N; ++k) mean[k] = static_cast<T>(static_cast<double>(mean[k]) / size);
+  group
+      .sum_each([&](int k) {
+        const V middle = mean[k];
+        const auto apart = group.row(x, k, middle).with([&](V p, int) { return p - middle; });
+        group.keep(k, apart);
+        return apart.with([](V p, int) { return p * p; }).sum();
+      })
+      .store(rstd);
+  for (int k = 0; k < V::N; ++k)
+    rstd[k] = static_cast<T>(1 / __builtin_sqrt(static_cast<double>(rstd[k]) / size + a.eps));
+  const Rows one(a.size, 1);
+  const auto factor = one.row(weight ? weight : x, 0, 0), shift = one.row(bias ? bias : x, 0, 0);
+  for (int k = 0; k < group.rows; ++k) {
+    auto out = group.kept_row(k).with([&](V p, int) { return p * V(rstd[k]); });
+    if (weight) out = out.with([&](V p, int i) { return p * factor.part[i]; });
+    if (bias) out = out.with([&](V p, int i) { return p + shift.part[i]; });
+    group.store(y, k, out);
+  }
+}
+template <class T> void norm_small_rows(const LayerNormArgs& a, int64_t begin, int64_t end) {
+  const bool stored = a.dtype == kStored<T>;
+  constexpr int N = Vec<T>::N;
+  const int64_t n = a.size, batch = kBlock / n / N * N;
+  Line<T> x, weight, bias;
+  x.data = a.in, weight.data = a.weight, bias.data = a.bias;
+  x.dtype = weight.dtype = bias.dtype = a.dtype;
+  const T *w = weight.at(0, n), *b = bias.at(0, n);
+  alignas(64) T y[kBlock], mean[kBlock], rstd[kBlock];
+  for (int64_t i = begin; i < end; i += batch) {
+    const int64_t rows = smaller(batch, end - i);
+    const T* from = x.at(i * n, rows * n);
+    T* to = stored ? static_cast<T*>(a.out) + i * n : y;
+    with_small_rows<T>(n, [&]<class Rows>(Kind<Rows>) {
+      for (int64_t k = 0; k < rows; k += N)
+        norm_group<Rows>(a, from + k * n, w, b, to + k * n, mean + k, rstd + k, rows - k);
+    });
+    if (!stored) store_line(a.out, a.dtype, i * n, rows * n, y);
+    if (a.mean) memcpy(static_cast<T*>(a.mean) + i, mean, static_cast<size_t>(rows) * sizeof(T));
+    memcpy(static_cast<T*>(a.rstd) + i, rstd, static_cast<size_t>(rows) * sizeof(T));
+  }
+}
+
 template <class T> void norm(const LayerNormArgs& a) {
   const int64_t rows = larger(1, kSegment / 2 / larger(1, a.size));
-  for_chunks(ceil_divide(a.outer, rows), 0.3 * static_cast<double>(a.outer * a.size),
-             [&](int64_t chunk) { norm_rows<T>(a, chunk * rows, smaller(a.outer, (chunk + 1) * rows)); });
+  const bool is_small = a.size > 0 && a.size <= kSmallRow<T>;
+  for_chunks(ceil_divide(a.outer, rows), (is_small ? 0.15 : 0.3) * static_cast<double>(a.outer * a.size),
+             [&](int64_t chunk) {
+               const int64_t begin = chunk * rows, end = smaller(a.outer, begin + rows);
+               if (is_small) norm_small_rows<T>(a, begin, end);
+               else norm_rows<T>(a, begin, end);
+             });
 }
 
 // Rows [begin, end): gx, and their sums for weight and bias (size each) unless null.
