@@ -21,45 +21,68 @@ FG_NOINLINE void mix_rows(const T* in, const int64_t* places, const double* weig
   }
 }
 
-// The table for a contiguous last dimension. Term j of all outputs lies side by side, so that a loop over outputs is a
-// gather; outputs with fewer terms have place -1 there. Where outputs have many terms, each is a dot product by itself.
+// The table for a contiguous last dimension. Term j of all outputs lies side by side, and a vector of outputs takes its
+// terms from one vector of the input, by a shuffle, when they are as close as they mostly are; outputs with fewer terms
+// have place -1 there. Where outputs have many terms, each is a dot product by itself.
 constexpr int64_t kFewTerms = 8;
 template <class T> struct LineTable {
+  using Place = typename Lane<T>::Int;
   int64_t most = 0, bytes = 0;
   bool by_terms;
-  int32_t* places;
   T* weights;
+  Place* places;
+  Place* bases;  // of each vector of outputs: where its input begins, -1 when it is wider than a vector
   void* memory;
 
   explicit LineTable(const ResampleArgs& a) {
     for (int64_t o = 0; o < a.out_size; ++o) most = larger(most, a.starts[o + 1] - a.starts[o]);
     by_terms = most <= kFewTerms;
     const int64_t n = by_terms ? most * a.out_size : a.starts[a.out_size];
-    bytes = n * static_cast<int64_t>(sizeof(T) + sizeof(int32_t)) + 64;
+    bytes = 3 * n * static_cast<int64_t>(sizeof(T)) + 64;
     memory = scratch(static_cast<size_t>(bytes));
     weights = static_cast<T*>(memory);
-    places = reinterpret_cast<int32_t*>(weights + n);
+    places = reinterpret_cast<Place*>(weights + n);
+    bases = places + n;
     for (int64_t o = 0; o < a.out_size; ++o) {
       const int64_t begin = a.starts[o], count = a.starts[o + 1] - begin;
       for (int64_t j = 0; j < (by_terms ? most : count); ++j) {
         const int64_t at = by_terms ? j * a.out_size + o : begin + j;
-        places[at] = j < count ? static_cast<int32_t>(a.places[begin + j]) : -1;
+        places[at] = j < count ? static_cast<Place>(a.places[begin + j]) : -1;
         weights[at] = j < count ? static_cast<T>(a.weights[begin + j]) : 0;
       }
     }
+    for (int64_t j = 0; by_terms && j < most; ++j)
+      for (int64_t o = 0; o < a.out_size; o += Vec<T>::N) bases[j * a.out_size + o] = base_of(a, j, o);
+  }
+  Place base_of(const ResampleArgs& a, int64_t j, int64_t o) const {
+    int64_t low = a.in_size, high = -1;
+    for (int64_t i = o; i < smaller(a.out_size, o + Vec<T>::N); ++i) {
+      const int64_t place = places[j * a.out_size + i];
+      if (place < 0) continue;
+      low = smaller(low, place), high = larger(high, place);
+    }
+    const int64_t base = smaller(low, a.in_size - Vec<T>::N);
+    return static_cast<Place>(base >= 0 && high - base < Vec<T>::N ? base : -1);
   }
   void done() { release_scratch(memory, static_cast<size_t>(bytes)); }
 };
 
 template <class T>
-FG_NOINLINE void first_terms(const T* in, const int32_t* places, const T* weights, int64_t n, T* out) {
-  for (int64_t o = 0; o < n; ++o) out[o] = places[o] >= 0 ? in[places[o]] * weights[o] : T(0);
+FG_INLINE Vec<T> term(const T* in, const LineTable<T>& table, int64_t at, int64_t m) {
+  using Place = typename LineTable<T>::Place;
+  const Vec<Place> places = load_part(table.places + at, m);
+  const Place base = table.bases[at];
+  Vec<T> x;
+  if (base >= 0) {
+    x = Vec<T>(__builtin_shuffle(Vec<T>::load(in + base).v, (places - base).v));
+  } else {
+    x = 0;
+    for (int64_t i = 0; i < m; ++i)
+      if (table.places[at + i] >= 0) x.v[i] = in[table.places[at + i]];
+  }
+  return where(Mask<T>{(places < 0).v}, 0, x * load_part(table.weights + at, m));
 }
-template <class T>
-FG_NOINLINE void more_terms(const T* in, const int32_t* places, const T* weights, int64_t n, T* out) {
-  for (int64_t o = 0; o < n; ++o) out[o] += places[o] >= 0 ? in[places[o]] * weights[o] : T(0);
-}
-template <class T> FG_NOINLINE T dot_terms(const T* in, const int32_t* places, const T* weights, int64_t n) {
+template <class T, class Place> FG_NOINLINE T dot_terms(const T* in, const Place* places, const T* weights, int64_t n) {
   using V = Vec<T>;
   if (places[n - 1] - places[0] == n - 1) {  // places of one output rise: these are a run
     V sum = 0;
@@ -80,14 +103,12 @@ template <class T> void mix_line(const T* in, const ResampleArgs& a, const LineT
     }
     return;
   }
-  for (int64_t o = 0; o < a.out_size; o += kBlock) {
-    const int64_t n = smaller(kBlock, a.out_size - o);
-    if (table.most == 0) memset(out + o, 0, static_cast<size_t>(n) * sizeof(T));
-    for (int64_t j = 0; j < table.most; ++j) {
-      const int64_t at = j * a.out_size + o;
-      (j ? more_terms<T> : first_terms<T>)(in, table.places + at, table.weights + at, n, out + o);
-    }
-  }
+  each_vector<T>(a.out_size, [&](int64_t o, int64_t m) {
+    Vec<T> sum = 0;
+    if (table.most > 0) sum = term(in, table, o, m);
+    for (int64_t j = 1; j < table.most; ++j) sum = sum + term(in, table, j * a.out_size + o, m);
+    store_part(out + o, m, sum);
+  });
 }
 
 template <class T> void resample(const ResampleArgs& a) {
@@ -97,7 +118,7 @@ template <class T> void resample(const ResampleArgs& a) {
   if (a.inner == 1) {
     const int64_t lines = larger(kLines, kSegment / larger(1, a.starts[a.out_size]));
     LineTable<T> table(a);
-    for_chunks(ceil_divide(a.outer, lines), terms * 0.5, [&](int64_t chunk) {
+    for_chunks(ceil_divide(a.outer, lines), terms * 0.2, [&](int64_t chunk) {
       for (int64_t i = chunk * lines; i < smaller(a.outer, (chunk + 1) * lines); ++i)
         mix_line(in + i * a.in_size, a, table, out + i * a.out_size);
     });
