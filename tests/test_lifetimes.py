@@ -274,8 +274,8 @@ signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job sta
 x = fg.ones(1, requires_grad=True)
 y = x
 for _ in range(300_000): y = y * 1.0
-threading.Timer(0.02, _thread.interrupt_main).start()
 try:
+    threading.Timer(0.02, _thread.interrupt_main).start()
     for _ in range(100): y.backward(retain_graph=True)
     raise SystemExit("not interrupted")
 except KeyboardInterrupt:

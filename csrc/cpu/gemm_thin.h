@@ -209,6 +209,9 @@ struct Thin {
       for (; i + 4 <= t.m; i += 4) {
         dot_rows<S, T, 4>(count, k, x + i * t.x_rs, t.x_rs, w, t.w_rs, out + i * t.n, t.n);
       }
+      for (; i + 2 <= t.m; i += 2) {
+        dot_rows<S, T, 2>(count, k, x + i * t.x_rs, t.x_rs, w, t.w_rs, out + i * t.n, t.n);
+      }
       for (; i < t.m; ++i) dot_rows<S, T, 1>(count, k, x + i * t.x_rs, t.x_rs, w, t.w_rs, out + i * t.n, t.n);
     } else if (t.w_rs == 1) {
       sweep<S, T>(count, k, x, w, t.w_cs, out);
