@@ -7,7 +7,9 @@
 #include <structmember.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstring>
+#include <iterator>
 #include <vector>
 
 #include "autograd/forward.h"
@@ -281,8 +283,9 @@ PyObject* wrap_list(const std::vector<Tensor>& list, bool tuple) {
   return out;
 }
 
-PyObject* wrap_sizes(Dims dims) {
-  auto* type = size_type ? reinterpret_cast<PyTypeObject*>(size_type) : &PyTuple_Type;
+namespace {
+
+PyObject* make_sizes(Dims dims, PyTypeObject* type) {
   PyObject* out = type->tp_alloc(type, static_cast<Py_ssize_t>(dims.size()));
   if (!out) raise_pending();
   for (size_t i = 0; i < dims.size(); ++i) {
@@ -293,6 +296,36 @@ PyObject* wrap_sizes(Dims dims) {
     }
     PyTuple_SET_ITEM(out, i, n);
   }
+  return out;
+}
+
+// The shapes that were asked for lately. A Size never changes, so one object may stand for all tensors of a shape.
+struct KnownSize {
+  PyObject* object = nullptr;  // owned
+  size_t n = 0;
+  int64_t dims[4];
+};
+constexpr int kKnownSizesLog = 6;
+KnownSize known_sizes[1 << kKnownSizesLog];
+
+KnownSize& known_size(Dims dims) {
+  uint64_t hash = dims.size();
+  for (int64_t d : dims) hash = (hash ^ static_cast<uint64_t>(d)) * 0x9E3779B97F4A7C15u;
+  return known_sizes[hash >> (64 - kKnownSizesLog)];
+}
+
+}  // namespace
+
+PyObject* wrap_sizes(Dims dims) {
+  auto* type = size_type ? reinterpret_cast<PyTypeObject*>(size_type) : &PyTuple_Type;
+  if (dims.size() > std::size(KnownSize().dims)) return make_sizes(dims, type);
+  KnownSize& known = known_size(dims);
+  if (known.object && Py_TYPE(known.object) == type && same({known.dims, known.n}, dims))
+    return Py_NewRef(known.object);
+  PyObject* out = make_sizes(dims, type);
+  known.n = dims.size();
+  std::copy(dims.begin(), dims.end(), known.dims);
+  Py_XSETREF(known.object, Py_NewRef(out));
   return out;
 }
 
