@@ -36,6 +36,7 @@ bool init_image_functions(PyObject* module);
 bool init_linalg_functions(PyObject* module);
 bool init_random_functions(PyObject* module);
 bool init_forward_functions(PyObject* module);
+bool init_grad_mode(PyObject* module);
 
 // anomaly.cpp
 void remember_call(Node* node, Node* cause);

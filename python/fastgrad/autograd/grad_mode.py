@@ -1,6 +1,7 @@
 """Whether operations are recorded: contexts that also decorate functions, generators and coroutines.
 
-The state is one thread-local byte in `_C`; a context remembers what it found and puts it back.
+The state is one thread-local byte in `_C`; a context remembers what it found and puts it back. Those that switch
+recording are native (csrc/python/grad_mode.cpp); what they make of a decorated function is here.
 """
 from .. import _C
 
@@ -9,10 +10,10 @@ __all__ = ["no_grad", "enable_grad", "set_grad_enabled", "inference_mode", "set_
 
 is_grad_enabled = _C.is_grad_enabled
 is_inference_mode_enabled = _C.is_inference_mode_enabled
-_new, _set = object.__new__, _C.set_grad_enabled_
+no_grad, enable_grad, set_grad_enabled = _C._no_grad, _C._enable_grad, _C._set_grad_enabled
 
 
-def _decorate(make, fn):
+def _decorate(make, fn, stacklevel=2):
     """`fn` run inside `make()`; a generator gives the mode back at each yield."""
     import functools
     import inspect
@@ -21,7 +22,7 @@ def _decorate(make, fn):
         warnings.warn(
             "Decorating classes is deprecated and will be disabled in future versions. You should only decorate "
             "functions or methods. To preserve the current behavior of class decoration, you can directly decorate "
-            "the `__init__` method and nothing else.", FutureWarning, stacklevel=3)
+            "the `__init__` method and nothing else.", FutureWarning, stacklevel=stacklevel)
 
         def create(*args, **kwargs):
             with make():
@@ -61,82 +62,6 @@ def _switching(make, generator):
                     value = generator.send(sent)
     except StopIteration as end:
         return end.value
-
-
-class _GradMode:
-    """Sets the grad mode on entry and what was there before on exit."""
-
-    prev = _mode = False
-
-    def __new__(cls, orig_func=None):
-        if orig_func is None:
-            return _new(cls)
-        return _new(cls)(orig_func)  # `@no_grad` without parentheses
-
-    def __call__(self, orig_func):
-        return _decorate(self.clone, orig_func)
-
-    def __enter__(self):
-        self.prev = is_grad_enabled()
-        _set(self._mode)
-
-    def __exit__(self, kind, error, traceback):
-        _set(self.prev)
-
-    def clone(self):
-        return type(self)()
-
-
-class no_grad(_GradMode):
-    """Context and decorator under which no operation is recorded.
-
-    >>> with no_grad():
-    ...     is_grad_enabled()
-    False
-    """
-
-
-class enable_grad(_GradMode):
-    """Context and decorator that records operations again inside `no_grad`.
-
-    >>> with no_grad(), enable_grad():
-    ...     is_grad_enabled()
-    True
-    """
-
-    _mode = True
-
-
-class set_grad_enabled:
-    """Switch recording on or off, at once, or as a context or decorator.
-
-    >>> with set_grad_enabled(False):
-    ...     is_grad_enabled()
-    False
-    """
-
-    def __init__(self, mode):
-        self.prev = _C.is_grad_enabled()
-        self.mode = bool(mode)
-        _C.set_grad_enabled_(self.mode)
-
-    def __call__(self, orig_func):
-        _C.set_grad_enabled_(self.prev)
-        return _decorate(self.clone, orig_func)
-
-    def __enter__(self):
-        _C.set_grad_enabled_(self.mode)
-
-    def __exit__(self, kind, error, traceback):
-        _C.set_grad_enabled_(self.prev)
-
-    def __repr__(self):
-        return f"set_grad_enabled(mode={self.mode})"
-
-    __str__ = __repr__
-
-    def clone(self):
-        return type(self)(self.mode)
 
 
 class inference_mode:
