@@ -37,6 +37,7 @@ bool init_linalg_functions(PyObject* module);
 bool init_random_functions(PyObject* module);
 bool init_forward_functions(PyObject* module);
 bool init_grad_mode(PyObject* module);
+bool init_module_call(PyObject* module);
 
 // anomaly.cpp
 void remember_call(Node* node, Node* cause);

@@ -145,7 +145,7 @@ PYBIND11_MODULE(_C, m) {
       init_convert,          init_arrays,
       init_dlpack,           init_autograd,
       init_autocast,         init_profile,
-      init_grad_mode,
+      init_grad_mode,        init_module_call,
   };
   bool ok = true;
   for (auto part : parts) ok = ok && part(module);

@@ -61,6 +61,9 @@ class Parameter(Tensor, metaclass=_ParameterMeta):
         return _rebuild_parameter, (self.data, self.requires_grad, OrderedDict())
 
 
+_C.set_types(Parameter=Parameter)  # from here on the native functions know that it overrides nothing
+
+
 class _BufferMeta(type(Tensor)):
     def __instancecheck__(cls, instance):
         if cls is Buffer and isinstance(instance, Tensor) and getattr(instance, "_is_buffer", False):

@@ -1,6 +1,6 @@
 """Hooks of modules: registration, the call of a module that has some, and full backward hooks.
 
-A module without hooks never comes here: `Module.__call__` tests one flag, `_hooked`, which is set on the instance when
+A module without hooks never comes here: the native call tests one flag, `_hooked`, which is set on the instance when
 one of its hook dicts is made, and on the class when a hook for all modules is registered.
 """
 import weakref
@@ -165,7 +165,7 @@ class Hooks:
             if old_style:
                 _register_on_grad_fn(self, old_style, result)
             return result
-        except Exception:
+        except Exception as failure:
             # A hook that must always run sees the exception pass; its own failure must not hide it.
             always = {**all_modules._forward_hooks_always_called, **own("_forward_hooks_always_called", _EMPTY)}
             for key, hook in after:
@@ -176,6 +176,8 @@ class Hooks:
                         import warnings
                         warnings.warn(f"module forward hook with ``always_call=True`` raised an exception that was "
                                       f"silenced as another error was raised in forward: {error}", stacklevel=2)
+            if kwargs and isinstance(failure, TypeError) and failure.__traceback__.tb_next is None:
+                self._refuse_keywords(kwargs)  # raised by the call of forward itself
             raise
 
 

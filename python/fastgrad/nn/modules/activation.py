@@ -328,7 +328,7 @@ class Softmax(Module):
         self.dim = dim
 
     def forward(self, input):
-        return self._function(input, self.dim, _stacklevel=5)
+        return self._function(input, self.dim, _stacklevel=4)
 
     def extra_repr(self):
         return f"dim={self.dim}"
@@ -352,4 +352,4 @@ class Softmax2d(Module):
     def forward(self, input):
         if input.dim() not in (3, 4):
             raise ValueError(f"Softmax2d: expected input to be 3D or 4D, got {input.dim()}D instead")
-        return F.softmax(input, -3, _stacklevel=5)
+        return F.softmax(input, -3, _stacklevel=4)

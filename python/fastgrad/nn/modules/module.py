@@ -1,8 +1,8 @@
 """Module, the base of all layers and models.
 
-Start at `__setattr__`, which sorts values into parameters, buffers, submodules and plain attributes, and at `__call__`.
-Registries are dicts whose entries are instance attributes too (`_registry.py`); hooks live in `_hooks.py`, loading and
-saving in `_state.py`, casts and moves in `_convert.py`.
+Start at `__setattr__`, which sorts values into parameters, buffers, submodules and plain attributes. The call is native
+(csrc/python/module_call.cpp). Registries are dicts whose entries are instance attributes too (`_registry.py`); hooks
+live in `_hooks.py`, loading and saving in `_state.py`, casts and moves in `_convert.py`.
 """
 import weakref
 
@@ -51,7 +51,7 @@ def typename(value):
     return f"{module}.{kind.__qualname__}"
 
 
-class Module(Hooks, StateDict, Convert, Spelled):
+class Module(Hooks, StateDict, Convert, Spelled, _C._Call):
     """Base class of all models: holds parameters, buffers and other modules.
 
     >>> import fastgrad
@@ -87,20 +87,14 @@ class Module(Hooks, StateDict, Convert, Spelled):
     def forward(self, *input):
         raise NotImplementedError(f'Module [{type(self).__name__}] is missing the required "forward" function')
 
-    def __call__(self, *args, **kwargs):
-        if self._hooked:
-            return self._call_with_hooks(args, kwargs)
-        try:
-            return self.forward(*args, **kwargs)
-        except TypeError as error:
-            if kwargs and error.__traceback__.tb_next is None:  # raised by the call of forward itself
-                text = misspelled(getattr(self.forward, "__func__", self.forward), kwargs)
-                if text:
-                    raise TypeError(f"{type(self).__name__}.{text}") from None
-            raise
-
     # Where programs reach for what stands between a call and forward.
-    _call_impl = _wrapped_call_impl = __call__
+    _call_impl = _wrapped_call_impl = _C._Call.__call__
+
+    def _refuse_keywords(self, keywords):
+        """Raises for a keyword that forward does not take; called after the call of forward itself failed."""
+        text = misspelled(getattr(self.forward, "__func__", self.forward), keywords)
+        if text:
+            raise TypeError(f"{type(self).__name__}.{text}") from None
 
     # ---- attributes
 
