@@ -110,7 +110,7 @@ def test_native_layer_is_the_composition(kind, reverse):
             assert (mine is None) == (reference is None)
             if mine is not None:
                 assert fg.allclose(mine, reference, rtol=1e-9, atol=1e-9)
-    assert _recurrent_layer.usable(leaves) and not _recurrent_layer.usable([x.float(), *weights])
+    assert fg._C._rnn_usable(leaves) and not fg._C._rnn_usable([x.float(), *weights])
 
 
 def test_output_may_be_changed_in_place():

@@ -98,6 +98,13 @@ PyObject* batch_normed(Call& c) {
                          c.tensor_or_none(4), c.boolean(5, false), c.number(6, 0.1), c.number(7, 1e-5)));
 }
 
+// Training on one value a channel is refused by the Python function.
+PyObject* usual_batch_norm(Call& c) {
+  const Tensor& x = c.tensor(0);
+  const bool one = x.dim() >= 2 && c.boolean(5, false) && x.numel() == x.size(1);
+  return one || x.dim() < 2 ? Py_NewRef(Py_NotImplemented) : batch_normed(c);
+}
+
 #define FG_MAX_POOL "input, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False"
 #define FG_AVG_POOL "input, kernel_size, stride=None, padding=0, ceil_mode=False, count_include_pad=True"
 constexpr FunctionDef defs[] = {
@@ -151,6 +158,8 @@ constexpr FunctionDef defs[] = {
     {"batch_norm", kFunction,
      "input, weight, bias, running_mean, running_var, training, momentum, eps, cudnn_enabled=False", batch_normed,
      "Each channel normalised to mean 0 and variance 1."},
+    {"_usual_batch_norm", kFunction, "input, weight, bias, running_mean, running_var, training, momentum, eps",
+     usual_batch_norm, "The native case of nn.functional.batch_norm."},
 };
 #undef FG_MAX_POOL
 #undef FG_AVG_POOL

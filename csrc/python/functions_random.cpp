@@ -470,6 +470,12 @@ constexpr FunctionDef defs[] = {
        return wrap(dropout(x, c.scalar(1).f, c.boolean(2, true)));
      },
      nullptr},
+    {"_usual_dropout", kFunction | kRandom, "input, p, train",
+     [](Call& c) {
+       const double p = c.scalar(1).f;
+       return p >= 0 && p <= 1 ? wrap(dropout(c.tensor(0), p, c.boolean(2, true))) : Py_NewRef(Py_NotImplemented);
+     },
+     "The native case of nn.functional.dropout."},
     {"dropout_", kFunction | kRandom, "input, p, train",
      [](Call& c) {
        dropout_(c.tensor(0), c.scalar(1).f, c.boolean(2, true));

@@ -8,6 +8,7 @@
 
 #include "ops/autocast.h"
 #include "python/args.h"
+#include "python/native_case.h"
 
 namespace fg::py {
 
@@ -202,8 +203,9 @@ struct Overridable {
   PyObject* reported;  // what overrides are told to be called, when that is not this object: Tensor.H.__get__
   PyObject* weakrefs;
   vectorcallfunc call;
-  bool spellings;  // NumPy's names of keywords are taken
-  bool float32;    // in an autocast region on the CPU it works in float32
+  NativeCase* usual;  // what most calls are, owned, or null
+  bool spellings;     // NumPy's names of keywords are taken
+  bool float32;       // in an autocast region on the CPU it works in float32
 };
 
 Overridable* overridable(PyObject* o) { return reinterpret_cast<Overridable*>(o); }
@@ -317,10 +319,15 @@ PyObject* overridable_call(PyObject* self, PyObject* const* args, size_t flagged
     for (Py_ssize_t i = 0; i < n; ++i) PyTuple_SET_ITEM(packed.o, i, Py_NewRef(args[i]));
     return dispatch(func, packed.o, kwargs.o);
   }
+  const bool in_float32 = f->float32 && mode & kAutocast;
+  if (f->usual && !in_float32 && !random_hook) {
+    PyObject* result = f->usual->call(args, n, keywords);
+    if (result || PyErr_Occurred()) return result;
+  }
   Ref plain(keywords && f->spellings && PyFunction_Check(f->fn) ? respelled(f->fn, keywords) : nullptr);
   if (plain.o) keywords = plain.o;
-  PyObject* result = f->float32 && mode & kAutocast ? call_in_float32(f->fn, args, n, all, keywords)
-                                                    : call_function(f->fn, args, flagged, keywords);
+  PyObject* result =
+      in_float32 ? call_in_float32(f->fn, args, n, all, keywords) : call_function(f->fn, args, flagged, keywords);
   if (!result && PyErr_ExceptionMatches(PyExc_AttributeError)) return junk_as_type_error(f->fn, args, all);
   if (!result && keywords && PyErr_ExceptionMatches(PyExc_TypeError)) return keyword_error(f->fn, keywords);
   return result;
@@ -361,6 +368,7 @@ void overridable_dealloc(PyObject* self) {
   Py_CLEAR(f->reported);
   Py_CLEAR(f->fn);
   Py_CLEAR(f->module);
+  delete f->usual;
   PyTypeObject* type = Py_TYPE(self);
   type->tp_free(self);
   Py_DECREF(type);
@@ -405,12 +413,21 @@ int set_float32(PyObject* self, PyObject* value, void*) {
   return 0;
 }
 
+int set_usual(PyObject* self, PyObject* value, void*) {
+  FG_TRY
+  FG_CHECK(value && PyTuple_Check(value), Type, "a native case is a tuple");
+  delete std::exchange(overridable(self)->usual, new NativeCase(value));
+  return 0;
+  FG_CATCH_INT
+}
+
 char doc_name[] = "__doc__";
 PyGetSetDef overridable_getset[] = {{"__module__", get_module, nullptr, nullptr, nullptr},
                                     {"__wrapped__", get_wrapped, nullptr, "The function itself.", nullptr},
                                     {"__doc__", from_function, refuse_change, nullptr, doc_name},
                                     {"reported", nullptr, set_reported, nullptr, nullptr},
                                     {"float32", nullptr, set_float32, nullptr, nullptr},
+                                    {"native_case", nullptr, set_usual, nullptr, nullptr},
                                     {nullptr, nullptr, nullptr, nullptr, nullptr}};
 PyMethodDef overridable_methods[] = {{"__reduce__", overridable_reduce, METH_NOARGS, nullptr},
                                      {nullptr, nullptr, 0, nullptr}};

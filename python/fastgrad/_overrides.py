@@ -12,8 +12,30 @@ from ._autocast import FLOAT32
 Tensor = _C.Tensor
 
 
+def native_case(native, takes, **usual):
+    """Decorator of a Python function: calls of a usual form go straight to a native function.
+
+    takes: names of the parameters that go to it, in its order, with a ! if they must not be None; usual: what the other
+    arguments are then, `...` for anything. The Python function must do the same for them.
+    """
+    def mark(function):
+        code, names = function.__code__, takes.replace("!", "").split()
+        parameters = code.co_varnames[:code.co_argcount]
+        if {*names, *usual} != {*parameters} or code.co_kwonlyargcount:
+            raise TypeError(f"native_case: {function.__name__} takes {parameters}")
+        required = len(parameters) - len(function.__defaults__ or ())
+        defaults = dict(zip(parameters[required:], function.__defaults__ or ()))
+        function.native_case = native, len(names), tuple([
+            (name, names.index(name) if name in names else None, usual.get(name, defaults.get(name)), i < required,
+             name + "!" in takes.split()) for i, name in enumerate(parameters)])
+        return function
+    return mark
+
+
 def _overridable(function, where):
     made = _C._Overridable(function, where)
+    if hasattr(function, "native_case"):
+        made.native_case = function.native_case
     if function.__name__ in FLOAT32:
         made.float32 = True
     return made

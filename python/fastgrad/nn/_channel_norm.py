@@ -1,10 +1,12 @@
 """Normalisation of channels: over the batch, over each image, and by neighbouring channels."""
 from fastgrad import _C
+from fastgrad._overrides import native_case
 
 from ._padding import pad
 from ._pooling import avg_pool2d, avg_pool3d
 
 
+@native_case(_C._usual_batch_norm, "input weight bias running_mean running_var training momentum eps")
 def batch_norm(input, running_mean, running_var, weight=None, bias=None, training=False, momentum=0.1, eps=1e-5):
     """Each channel of (N, C, ...) normalised over all other dimensions; when not training, by the running statistics.
 

@@ -3,6 +3,7 @@ import math
 
 import fastgrad
 from fastgrad import _C
+from fastgrad._overrides import native_case
 
 
 def _check_probability(p):
@@ -10,6 +11,7 @@ def _check_probability(p):
         raise ValueError(f"dropout probability has to be between 0 and 1, but got {p}")
 
 
+@native_case(_C._usual_dropout, "input p training", inplace=False)
 def dropout(input, p=0.5, training=True, inplace=False):
     """Elements set to 0 with probability `p`, the others scaled up."""
     _check_probability(p)

@@ -1,8 +1,11 @@
 """Lookups in tables: embedding and one_hot."""
 import fastgrad
 from fastgrad import _C
+from fastgrad._overrides import native_case
 
 
+@native_case(_C.embedding, "weight input", padding_idx=None, max_norm=None, norm_type=..., scale_grad_by_freq=False,
+             sparse=False)
 def embedding(input, weight, padding_idx=None, max_norm=None, norm_type=2.0, scale_grad_by_freq=False, sparse=False):
     """The rows of `weight` at the indices of `input`."""
     if sparse:

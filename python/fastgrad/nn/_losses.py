@@ -6,6 +6,7 @@ import math
 
 import fastgrad
 from fastgrad import _C
+from fastgrad._overrides import native_case
 
 from ._distance import pairwise_distance
 
@@ -58,6 +59,7 @@ def _weighted(loss, weight, input, reduction):
     return loss if reduction == "none" else loss.sum() if reduction == "sum" else loss.sum() / weight.sum()
 
 
+@native_case(_C._usual_mse_loss, "input target reduction", size_average=None, reduce=None, weight=None)
 def mse_loss(input, target, size_average=None, reduce=None, reduction="mean", weight=None):
     """The squared difference."""
     number = _number(reduction, size_average, reduce)
@@ -107,6 +109,8 @@ def nll_loss(input, target, weight=None, size_average=None, ignore_index=-100, r
     return _C.nll_loss(input, target, weight, _number(reduction, size_average, reduce), ignore_index)
 
 
+@native_case(_C._usual_cross_entropy, "input target weight ignore_index reduction", size_average=None, reduce=None,
+             label_smoothing=0.0)
 def cross_entropy(input, target, weight=None, size_average=None, ignore_index=-100, reduce=None, reduction="mean",
                   label_smoothing=0.0):
     """`nll_loss` of `log_softmax`; targets are class indices, or probabilities in the shape of the input."""

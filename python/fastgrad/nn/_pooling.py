@@ -1,6 +1,7 @@
 """Pooling: the largest element, the mean or the norm of windows, and unpooling. Native functions do the work."""
 import fastgrad
 from fastgrad import _C
+from fastgrad._overrides import native_case
 
 avg_pool1d, avg_pool2d, avg_pool3d = _C.avg_pool1d, _C.avg_pool2d, _C.avg_pool3d
 max_pool1d_with_indices = _C.max_pool1d_with_indices
@@ -12,6 +13,7 @@ def _each(value, n):
 
 # ---- the largest element
 
+@native_case(_C.max_pool1d, "input kernel_size stride padding dilation ceil_mode", return_indices=False)
 def max_pool1d(input, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False, return_indices=False):
     """The largest element of each window of (N, C, L) or (C, L), with `return_indices` also its place.
 
@@ -22,12 +24,14 @@ def max_pool1d(input, kernel_size, stride=None, padding=0, dilation=1, ceil_mode
     return native(input, kernel_size, stride, padding, dilation, ceil_mode)
 
 
+@native_case(_C.max_pool2d, "input kernel_size stride padding dilation ceil_mode", return_indices=False)
 def max_pool2d(input, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False, return_indices=False):
     """The largest element of each window of (N, C, H, W) or (C, H, W), with `return_indices` also its flat place."""
     native = _C._max_pool2d_with_indices if return_indices else _C.max_pool2d
     return native(input, kernel_size, stride, padding, dilation, ceil_mode)
 
 
+@native_case(_C.max_pool3d, "input kernel_size stride padding dilation ceil_mode", return_indices=False)
 def max_pool3d(input, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False, return_indices=False):
     """The largest element of each window of (N, C, D, H, W) or (C, D, H, W), with `return_indices` also its place."""
     native = _C._max_pool3d_with_indices if return_indices else _C.max_pool3d

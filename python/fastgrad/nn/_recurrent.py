@@ -144,16 +144,16 @@ def _composed(mode, reverse, input, h0, c0, w_ih, w_hh, b_ih, b_hh):
 
 def _layer(mode, input, sizes, state, weights, bias, reverse):
     """One layer in one direction: its output for all steps, and the state after."""
+    if sizes is None and len(weights) in (2, 4) and _C._rnn_usable([input, *state, *weights]):
+        b_ih, b_hh = weights[2:4] if bias else (None, None)
+        h0, c0 = state if mode == "LSTM" else (*state, None)
+        output, *end = _native.Layer.apply(_composed, mode, reverse, input, h0, c0, *weights[:2], b_ih, b_hh)
+        return output, tuple(end)
     w_ih, early, rest = _weights_of(mode, weights, bias)
     if sizes is not None:
         xs = _C.linear(input, w_ih, early).split(sizes)
         output, end = _over_packed(_STEPS[mode](*rest), xs, state, sizes, reverse)
         return fastgrad.cat(output), end
-    if rest[2] is None and _native.usable([input, *state, *weights]):
-        b_ih, b_hh = weights[2:4] if bias else (None, None)
-        h0, c0 = state if mode == "LSTM" else (*state, None)
-        output, *end = _native.Layer.apply(_composed, mode, reverse, input, h0, c0, w_ih, weights[1], b_ih, b_hh)
-        return output, tuple(end)
     output, end = _over_time(_STEPS[mode](*rest), _C.linear(input, w_ih, early).unbind(0), state, reverse)
     return fastgrad.stack(output), end
 

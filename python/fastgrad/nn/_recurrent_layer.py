@@ -3,20 +3,10 @@
 Gradients that are themselves recorded come from the composition in `_recurrent`, run again on the same inputs.
 """
 import fastgrad
-from fastgrad import _C, Tensor
+from fastgrad import _C
 from fastgrad.autograd import Function, grad
 
-from .parameter import Parameter
-
 _KINDS = {"RNN_TANH": 0, "RNN_RELU": 1, "GRU": 2, "LSTM": 3}
-_PLAIN = (Tensor, Parameter)
-
-
-def usable(tensors):
-    """Whether the native loops can take these: plain tensors of one dtype with a kernel, and no mode in the way."""
-    first = tensors[0]
-    return (_C._rnn_usable(first) and first.numel() > 0
-            and all(type(t) in _PLAIN and t.dtype == first.dtype and t.device == first.device for t in tensors))
 
 
 class Layer(Function):

@@ -114,6 +114,7 @@ def __getattr__(name):
 
 # ---- activations
 
+@_overrides.native_case(_C.relu, "input", inplace=False)
 def relu(input, inplace=False):
     """`max(x, 0)`."""
     return _C.relu_(input) if inplace else _C.relu(input)
@@ -129,6 +130,7 @@ def relu_(input):
     return _C.relu_(input)
 
 
+@_overrides.native_case(_C.leaky_relu, "input negative_slope", inplace=False)
 def leaky_relu(input, negative_slope=0.01, inplace=False):
     """`x` where positive, `negative_slope * x` elsewhere."""
     return _C.leaky_relu_(input, negative_slope) if inplace else _C.leaky_relu(input, negative_slope)
@@ -139,6 +141,7 @@ def leaky_relu_(input, negative_slope=0.01):
     return _C.leaky_relu_(input, negative_slope)
 
 
+@_overrides.native_case(_C.elu, "input alpha", inplace=False)
 def elu(input, alpha=1.0, inplace=False):
     """`x` where positive, `alpha * (exp(x) - 1)` elsewhere."""
     return _C.elu_(input, alpha) if inplace else _C.elu(input, alpha)
@@ -149,6 +152,7 @@ def elu_(input, alpha=1.0):
     return _C.elu_(input, alpha)
 
 
+@_overrides.native_case(_C.celu, "input alpha", inplace=False)
 def celu(input, alpha=1.0, inplace=False):
     """`max(0, x) + min(0, alpha * (exp(x / alpha) - 1))`."""
     return _C.celu_(input, alpha) if inplace else _C.celu(input, alpha)
@@ -159,6 +163,7 @@ def celu_(input, alpha=1.0):
     return _C.celu_(input, alpha)
 
 
+@_overrides.native_case(_C.selu, "input", inplace=False)
 def selu(input, inplace=False):
     """`elu` with the constants of self-normalising networks."""
     return _C.selu_(input) if inplace else _C.selu(input)
@@ -169,21 +174,25 @@ def selu_(input):
     return _C.selu_(input)
 
 
+@_overrides.native_case(_C.silu, "input", inplace=False)
 def silu(input, inplace=False):
     """`x * sigmoid(x)`."""
     return _C.silu_(input) if inplace else _C.silu(input)
 
 
+@_overrides.native_case(_C.mish, "input", inplace=False)
 def mish(input, inplace=False):
     """`x * tanh(softplus(x))`."""
     return _C.mish_(input) if inplace else _C.mish(input)
 
 
+@_overrides.native_case(_C.hardswish, "input", inplace=False)
 def hardswish(input, inplace=False):
     """`x * relu6(x + 3) / 6`."""
     return _C.hardswish_(input) if inplace else _C.hardswish(input)
 
 
+@_overrides.native_case(_C.hardsigmoid, "input", inplace=False)
 def hardsigmoid(input, inplace=False):
     """`relu6(x + 3) / 6`."""
     return _C.hardsigmoid_(input) if inplace else _C.hardsigmoid(input)
@@ -213,6 +222,7 @@ def threshold_(input, threshold, value):
     return _C.threshold_(input, threshold, value)
 
 
+@_overrides.native_case(_C.softplus, "input beta threshold")
 def softplus(input, beta=1, threshold=20):
     """`log(1 + exp(beta * x)) / beta`, linear above the threshold."""
     return _C.softplus(input, beta, threshold)
@@ -276,6 +286,7 @@ def _softmax_dim(name, ndim, stacklevel):
     return 0 if ndim in (0, 1, 3) else 1
 
 
+@_overrides.native_case(_C.softmax, "input dim!", _stacklevel=..., dtype=None)
 def softmax(input, dim=None, _stacklevel=3, dtype=None):
     """`exp(x) / sum(exp(x))` along a dimension."""
     if dim is None:
@@ -283,6 +294,7 @@ def softmax(input, dim=None, _stacklevel=3, dtype=None):
     return _C.softmax(input, dim) if dtype is None else _C.softmax(input, dim, dtype)
 
 
+@_overrides.native_case(_C.log_softmax, "input dim!", _stacklevel=..., dtype=None)
 def log_softmax(input, dim=None, _stacklevel=3, dtype=None):
     """The logarithm of `softmax`."""
     if dim is None:
@@ -347,12 +359,9 @@ def bilinear(input1, input2, weight, bias=None):
 
 # ---- normalisation
 
+@_overrides.native_case(_C.layer_norm, "input normalized_shape weight bias eps")
 def layer_norm(input, normalized_shape, weight=None, bias=None, eps=1e-5):
     """The last dimensions normalised to mean 0 and variance 1."""
-    parameters = [p for p in (weight, bias) if p is not None]
-    if input.dtype in (fastgrad.float16, fastgrad.bfloat16) and any(p.dtype == fastgrad.float32 for p in parameters):
-        # Half data with the parameters of a float model, as autocast leaves them: computed in float.
-        return _C.layer_norm(input.float(), normalized_shape, weight, bias, eps).to(input.dtype)
     return _C.layer_norm(input, normalized_shape, weight, bias, eps)
 
 
