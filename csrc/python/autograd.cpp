@@ -1,4 +1,4 @@
-// Backward, grad modes and custom functions as Python calls them.
+// Backward, grad modes and the history of tensors as Python calls them.
 #include <unordered_set>
 
 #include "core/streams.h"
@@ -124,48 +124,7 @@ PyObject* backward_method(Call& c) {
   Py_RETURN_NONE;
 }
 
-// ---- custom functions
-
-struct FunctionNode final : Node {
-  std::string name_;
-  PyObject* ctx = nullptr;
-  ~FunctionNode() override {
-    if (ctx) py_hooks.drop(ctx);
-  }
-  const char* name() const override { return name_.c_str(); }
-  PyObject* python() override { return ctx; }
-  void release_saved() override {
-    PyObject* r = PyObject_CallMethod(ctx, "_release", nullptr);
-    if (!r) PyErr_WriteUnraisable(ctx);
-    Py_XDECREF(r);
-  }
-  void apply(Tensor* g, Tensor* gx) override {
-    Owned grads(tuple_of(g, n_inputs));
-    PyObject* result = PyObject_CallMethod(ctx, "_apply", "ON", grads.o, wrap_node(Ptr<Node>(this)));
-    if (!result) raise_pending();
-    Owned held(result);
-    FG_CHECK(PyTuple_Check(result) && PyTuple_GET_SIZE(result) == n_edges, Runtime, name_, ": _apply must return ",
-             n_edges, " gradients");
-    for (int i = 0; i < n_edges; ++i) {
-      PyObject* o = PyTuple_GET_ITEM(result, i);
-      if (o == Py_None || !wants(i)) continue;
-      FG_CHECK(is_tensor(o), Type, name_, ": gradient ", i, " must be a Tensor or None, not ", Py_TYPE(o)->tp_name);
-      gx[i] = unwrap(o);
-    }
-  }
-};
-
-PyObject* function_node(Call& c) {
-  std::vector<Tensor> inputs = list_of(c, 2);
-  auto node = Ptr<FunctionNode>::adopt(new FunctionNode);
-  Py_INCREF(c.v[0]);
-  node->ctx = c.v[0];
-  node->name_ = c.text(1, "Function");
-  node->set_edges(static_cast<int>(inputs.size()));
-  for (size_t i = 0; i < inputs.size(); ++i)
-    if (inputs[i].defined() && inputs[i].requires_grad()) connect(*node, static_cast<int>(i), inputs[i]);
-  return wrap_node(node);
-}
+// ---- custom functions (function_call.cpp)
 
 Ptr<Node> node_arg(const Call& c, int i) {
   if (!c.v[i] || !is_node(c.v[i])) c.type_error(i, "a graph node");
@@ -211,7 +170,6 @@ constexpr FunctionDef defs[] = {
      [](Call&) { return PyBool_FromLong((mode & kInference) != 0); }, nullptr},
     {"set_inference_", kStatic | kSettled, "mode",
      NONE_AFTER(mode = static_cast<uint8_t>(c.boolean(0, true) ? mode | kInference : mode & ~kInference)), nullptr},
-    {"_FunctionNode", kStatic, "ctx, name, inputs", function_node, nullptr},
     {"_set_node_outputs", kStatic, "node, n",
      NONE_AFTER(
          int64_t n = c.integer(1); FG_CHECK(n >= 0 && n < 65536, Runtime, "a function has at most 65535 outputs");
@@ -248,8 +206,8 @@ Signature defs_signatures[sizeof(defs) / sizeof(defs[0])];
 }  // namespace
 
 bool init_autograd(PyObject* module) {
-  return init_nodes(module) && init_hooks(module) && FG_REGISTER(defs, module) && init_forward_functions(module) &&
-         init_anomaly(module);
+  return init_nodes(module) && init_hooks(module) && FG_REGISTER(defs, module) && init_function_call(module) &&
+         init_forward_functions(module) && init_anomaly(module);
 }
 
 }  // namespace fg::py

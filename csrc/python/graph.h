@@ -19,4 +19,12 @@ PyObject* register_node_hook(Node* node, PyObject* fn, bool before);  // a handl
 PyObject* tuple_of(const Tensor* g, int n);                           // of gradients, None for those not there
 bool init_hooks(PyObject* module);
 
+// saved_tensor.cpp
+PyObject* make_saved(PyObject* tensor, PyObject* output);       // output: its number among the results, or None
+void set_saved_parts(PyObject* stale, PyObject* with_history);  // what it calls, see fastgrad.autograd.function
+bool init_saved_tensor(PyObject* module);
+
+// function_call.cpp
+bool init_function_call(PyObject* module);
+
 }  // namespace fg::py

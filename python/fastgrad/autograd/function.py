@@ -1,7 +1,8 @@
 """Function: operations whose gradient is written in Python.
 
 `Function.apply` runs `forward` without recording, then gives the results a node whose gradient is `backward`. The node
-is native; it calls `FunctionCtx._apply` of the context it holds. Saved tensors are kept by the rules of native nodes:
+is native, and so is the usual case of the call and of its gradient (csrc/python/function_call.cpp); `_apply_in_full`,
+`_finish`, `_save`, `_apply` and `_checked` are the whole of it. Saved tensors are kept by the rules of native nodes:
 inputs as they are, results without their history (no cycle), each with the version it had.
 """
 from .. import _C
@@ -19,47 +20,40 @@ _FREED = (
     "after calling backward.")
 
 
-class _Saved:
-    """One tensor kept for backward."""
+class _Packed:
+    """One tensor kept for backward by hooks on saved tensors; without them it is a native `_SavedTensor`."""
 
-    __slots__ = ("tensor", "version", "output", "packed", "unpack", "edge")
+    __slots__ = ("output", "packed", "unpack", "edge")
 
-    def __init__(self, tensor, output):
+    def __init__(self, tensor, output, pack, unpack):
         self.output = output  # index among the results of forward, None for any other tensor
-        self.unpack = self.edge = None
-        hooks = current_hooks()
-        if hooks is not None:
-            pack, self.unpack = hooks
-            if output is None and tensor.requires_grad:
-                self.edge = edge_of(tensor)
-            with _C_no_grad():
-                self.packed = pack(tensor if tensor.is_leaf and output is None else tensor.detach())
-            return
-        self.tensor = tensor if output is None else tensor.detach()
-        self.version = tensor._version
+        self.unpack = unpack
+        self.edge = edge_of(tensor) if output is None and tensor.requires_grad else None
+        with _C_no_grad():
+            self.packed = pack(tensor if tensor.is_leaf and output is None else tensor.detach())
 
     def get(self, node):
-        if self.unpack is not None:
-            tensor = self.unpack(self.packed)
-            if not isinstance(tensor, Tensor):
-                raise TypeError(
-                    f"Output of saved tensor unpack_hook expected to be a Tensor but got result of type "
-                    f"{type(tensor).__name__}")
-        else:
-            tensor = self.tensor
-            if tensor._version != self.version:
-                made_by = node if self.output is not None else tensor.grad_fn
-                origin = "" if made_by is None else (
-                    f", which is output {self.output or tensor.output_nr} of {made_by.name()},")
-                raise RuntimeError(
-                    f"one of the variables needed for gradient computation has been modified by an inplace operation: "
-                    f"[{tensor.type()} {list(tensor.shape)}]{origin} is at version {tensor._version}; expected version "
-                    f"{self.version} instead. Hint: enable anomaly detection to find the operation that failed to "
-                    f"compute its gradient, with torch.autograd.set_detect_anomaly(True, check_nan=False).")
+        tensor = self.unpack(self.packed)
+        if not isinstance(tensor, Tensor):
+            raise TypeError(
+                f"Output of saved tensor unpack_hook expected to be a Tensor but got result of type "
+                f"{type(tensor).__name__}")
         edge = self.edge if self.output is None else node and (node, self.output)
         if edge is None or not _C.is_grad_enabled():
             return tensor
         return with_history(tensor, *edge)
+
+
+def _stale(saved, node):
+    """Raises for a saved tensor that was changed in place since."""
+    tensor = saved.tensor
+    made_by = node if saved.output is not None else tensor.grad_fn
+    origin = "" if made_by is None else f", which is output {saved.output or tensor.output_nr} of {made_by.name()},"
+    raise RuntimeError(
+        f"one of the variables needed for gradient computation has been modified by an inplace operation: "
+        f"[{tensor.type()} {list(tensor.shape)}]{origin} is at version {tensor._version}; expected version "
+        f"{saved.version} instead. Hint: enable anomaly detection to find the operation that failed to compute its "
+        f"gradient, with torch.autograd.set_detect_anomaly(True, check_nan=False).")
 
 
 class _C_no_grad:
@@ -214,7 +208,7 @@ class BackwardCFunction(FunctionCtx):
         return y
 
     def _save(self, outputs, results):
-        saved = []
+        saved, hooks = [], current_hooks()
         for i, t in enumerate(self.to_save):
             if t is None:
                 saved.append(None)
@@ -226,7 +220,7 @@ class BackwardCFunction(FunctionCtx):
             for j, y in enumerate(results):
                 if y is t:
                     output = j
-            saved.append(_Saved(t, output))
+            saved.append(_C._SavedTensor(t, output) if hooks is None else _Packed(t, output, *hooks))
         self._saved = tuple(saved)
 
     def _apply(self, grads, node=None):
@@ -361,9 +355,10 @@ class Function:
                 "implement one of them.")
         return cls.backward
 
+    apply = classmethod(_C._function_apply)  # native for most calls, the others come here:
+
     @classmethod
-    def apply(cls, *args, **kwargs):
-        """Run the function and record it."""
+    def _apply_in_full(cls, *args, **kwargs):
         if batched_apply is not None:
             output = batched_apply(cls, args)
             if output is not NotImplemented:
@@ -403,6 +398,9 @@ class Function:
         else:
             results = ctx._finish(args, outputs, tensors)
         return tuple(results) if isinstance(output, tuple) else results[0]
+
+
+_C._set_function_parts(Function, BackwardCFunction, _stale, with_history)
 
 
 def _with_defaults(forward, args, kwargs):
