@@ -113,11 +113,30 @@ void check_arguments(const Tensor& x, const Tensor& running_mean, const Tensor& 
     FG_CHECK(training || p.t.defined(), Runtime, "batch_norm: ", p.name, " must be defined in evaluation mode");
 }
 
-// running <- (1 - momentum) * running + momentum * value
-void update(const Tensor& running, const Tensor& value, double momentum) {
+template <class T> void mix(T* running, const T* value, int64_t n, double momentum, double factor) {
+  const T keep = static_cast<T>(1 - momentum), share = static_cast<T>(momentum), scale = static_cast<T>(factor);
+  for (int64_t i = 0; i < n; ++i) {
+    const T kept = running[i] * keep, scaled = value[i] * scale;
+    running[i] = kept + scaled * share;
+  }
+}
+
+// running <- (1 - momentum) * running + momentum * factor * value
+void update(const Tensor& running, const Tensor& value, double momentum, double factor) {
   if (!running.defined()) return;
-  Tensor next = binary(Op::add, binary(Op::mul, running, 1 - momentum), binary(Op::mul, value, momentum));
-  copy_(running, next);
+  const bool in_place = running.device().is_cpu() && running.is_contiguous() && running.dtype() == value.dtype();
+  if (in_place && running.dtype() == DType::Float32) {
+    check_inplace(running, "batch_norm");
+    mix(running.mutable_data<float>(), value.data<float>(), value.numel(), momentum, factor);
+    running.bump_version();
+  } else if (in_place && running.dtype() == DType::Float64) {
+    check_inplace(running, "batch_norm");
+    mix(running.mutable_data<double>(), value.data<double>(), value.numel(), momentum, factor);
+    running.bump_version();
+  } else {
+    const Tensor scaled = factor == 1 ? value : binary(Op::mul, value, factor);
+    copy_(running, binary(Op::add, binary(Op::mul, running, 1 - momentum), binary(Op::mul, scaled, momentum)));
+  }
 }
 
 }  // namespace
@@ -155,8 +174,8 @@ Tensor batch_norm(const Tensor& x_in, const Tensor& weight, const Tensor& bias, 
     }
     if (training && x.numel()) {
       const double count = static_cast<double>(x.numel() / x.size(1));
-      update(running_mean, m, momentum);
-      if (running_var.defined()) update(running_var, binary(Op::mul, v, count / (count - 1)), momentum);
+      update(running_mean, m, momentum, 1);
+      update(running_var, v, momentum, count / (count - 1));
     }
     out = to_dtype(out, x_in.dtype());
   }

@@ -43,9 +43,10 @@ def _fits_kernel(query, key, value, scale):
     """Whether one kernel does it: enough heads for the threads, and more work than a recorded Function costs."""
     if query.device.type != "cpu" or query.dtype not in (fastgrad.float32, fastgrad.float64) or not scale > 0:
         return False
-    *lead, rows, width = query.shape
-    heads = math.prod(lead)
-    if heads < 4 or heads * rows * key.size(-2) < 1 << 15 or not width or _C._autocast_any():
+    width = query.size(-1)
+    if not width or query.numel() // width * key.size(-2) < 1 << 15 or _C._autocast_any():
+        return False
+    if math.prod(query.shape[:-2]) < 4:
         return False
     return key.shape[:-2] == value.shape[:-2] == query.shape[:-2] and key.shape[-2] == value.shape[-2] and \
         key.shape[-1] == width
@@ -100,7 +101,7 @@ def _by_products(query, key, value, attn_mask, dropout_p, is_causal, scale):
         output = output.masked_fill(blind, 0.0)
     if query.dim() == 4 and not query.is_contiguous() and _fits_torch(query, key, value, attn_mask, dropout_p):
         strides = fastgrad.empty_like(query).stride()
-        order = sorted(range(4), key=lambda d: -strides[d])
+        order = sorted(range(4), key=strides.__getitem__, reverse=True)
         output = output.permute(order).contiguous().permute([order.index(d) for d in range(4)])
     return output
 
@@ -117,7 +118,8 @@ def _check(query, key, value, mask):
     if not (enabled["MATH"] or enabled["FLASH_ATTENTION"]):
         raise RuntimeError("No viable backend for scaled_dot_product_attention was found. This is likely due to "
                            "turning off both the math kernel and the fused kernels.")
-    for name, tensor in (("query", query), ("key", key), ("value", value)):
+    tensors = isinstance(query, Tensor) and isinstance(key, Tensor) and isinstance(value, Tensor)
+    for name, tensor in () if tensors else (("query", query), ("key", key), ("value", value)):
         if not isinstance(tensor, Tensor):
             raise TypeError(f"scaled_dot_product_attention(): argument '{name}' must be Tensor, not "
                             f"{type(tensor).__name__}")
@@ -182,25 +184,32 @@ def _separate_projections(query, key, value, weights, bias):
 
 
 def _assert(condition, text):
-    # torch raises AssertionError for wrong arguments here; `assert` would go away under -O.
+    # torch raises AssertionError for wrong arguments here; `assert` would go away under -O. Where every call passes,
+    # the text is put together only when it is needed.
     if not condition:
         raise AssertionError(text)
 
 
+def _expected(dims):
+    return f"For {'batched' if dims == 3 else 'unbatched'} ({dims}-D) `query`, expected"
+
+
 def _mha_shape_check(query, key, value, key_padding_mask, attn_mask, num_heads):
     """Whether the inputs have a batch dimension; raises where they do not fit together."""
-    _assert(query.dim() in (2, 3), "query should be unbatched 2D or batched 3D tensor but received "
-                                   f"{query.dim()}-D query tensor")
-    batched, dims = query.dim() == 3, query.dim()
-    what = f"For {'batched' if batched else 'unbatched'} ({dims}-D) `query`, expected"
-    _assert(key.dim() == value.dim() == dims, f"{what} `key` and `value` to be {dims}-D but found {key.dim()}-D and "
-                                              f"{value.dim()}-D tensors respectively")
+    dims = query.dim()
+    if dims not in (2, 3):
+        raise AssertionError(f"query should be unbatched 2D or batched 3D tensor but received {dims}-D query tensor")
+    batched = dims == 3
+    if not key.dim() == value.dim() == dims:
+        raise AssertionError(f"{_expected(dims)} `key` and `value` to be {dims}-D but found {key.dim()}-D and "
+                             f"{value.dim()}-D tensors respectively")
     if key_padding_mask is not None:
-        _assert(key_padding_mask.dim() == dims - 1, f"{what} `key_padding_mask` to be `None` or {dims - 1}-D but found "
-                                                    f"{key_padding_mask.dim()}-D tensor instead")
+        _assert(key_padding_mask.dim() == dims - 1,
+                f"{_expected(dims)} `key_padding_mask` to be `None` or {dims - 1}-D but found "
+                f"{key_padding_mask.dim()}-D tensor instead")
     if attn_mask is not None:
         _assert(attn_mask.dim() in (2, 3),
-                f"{what} `attn_mask` to be `None`, 2-D or 3-D but found {attn_mask.dim()}-D tensor instead")
+                f"{_expected(dims)} `attn_mask` to be `None`, 2-D or 3-D but found {attn_mask.dim()}-D tensor instead")
         if not batched and attn_mask.dim() == 3:
             expected = (num_heads, query.size(0), key.size(0))
             _assert(tuple(attn_mask.shape) == expected,
@@ -263,25 +272,29 @@ def multi_head_attention_forward(
             key_padding_mask = key_padding_mask.unsqueeze(0)
     target, batch, width = query.shape
     source = key.size(0)
-    key_padding_mask = _canonical_mask(key_padding_mask, "key_padding_mask", _none_or_dtype(attn_mask), "attn_mask",
-                                       query.dtype)
+    if key_padding_mask is not None:
+        key_padding_mask = _canonical_mask(key_padding_mask, "key_padding_mask", _none_or_dtype(attn_mask), "attn_mask",
+                                           query.dtype)
     if is_causal and attn_mask is None:
         raise RuntimeError("Need attn_mask if specifying the is_causal hint. You may use the Transformer module method "
                            "`generate_square_subsequent_mask` to create this mask.")
     if is_causal and key_padding_mask is None and not need_weights:
         attn_mask = None
-    else:
+    elif attn_mask is not None:
         attn_mask = _canonical_mask(attn_mask, "attn_mask", None, "", query.dtype, False)
         is_causal = is_causal and key_padding_mask is None
-    _assert(width == embed_dim_to_check, f"was expecting embedding dimension of {embed_dim_to_check}, but got {width}")
+    if width != embed_dim_to_check:
+        raise AssertionError(f"was expecting embedding dimension of {embed_dim_to_check}, but got {width}")
     head_dim = width // num_heads
-    _assert(head_dim * num_heads == width, f"embed_dim {width} not divisible by num_heads {num_heads}")
+    if head_dim * num_heads != width:
+        raise AssertionError(f"embed_dim {width} not divisible by num_heads {num_heads}")
     if use_separate_proj_weight:
         _assert(key.shape[:2] == value.shape[:2], f"key's sequence and batch dims {key.shape[:2]} do not match value's "
                                                   f"{value.shape[:2]}")
         q, k, v = _separate_projections(query, key, value, (q_proj_weight, k_proj_weight, v_proj_weight), in_proj_bias)
     else:
-        _assert(key.shape == value.shape, f"key shape {key.shape} does not match value shape {value.shape}")
+        if key.shape != value.shape:
+            raise AssertionError(f"key shape {key.shape} does not match value shape {value.shape}")
         _assert(in_proj_weight is not None, "use_separate_proj_weight is False but in_proj_weight is None")
         q, k, v = _packed_projections(query, key, value, in_proj_weight, in_proj_bias)
     if attn_mask is not None:

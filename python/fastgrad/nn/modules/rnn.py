@@ -168,13 +168,14 @@ class RNNBase(Module):
         if not batched:
             input = input.unsqueeze(batch_dim)
         if hx is None:
+            self.check_input(input, None)
             state = self._zero_state(input, None)
         else:
             state = self._from_user(hx)
             self._check_state_dims(state, batched)
             if not batched:
                 state = tuple([s.unsqueeze(1) for s in state])
-        self.check_forward_args(input, self._to_user(state), None)
+            self.check_forward_args(input, self._to_user(state), None)
         if self.batch_first:
             input = input.transpose(0, 1)
         output, state = self._run(input, None, state)
@@ -294,8 +295,11 @@ class LSTM(RNNBase):
                                f"{state[1].dim()}-D) tensors")
 
     def _zero_state(self, input, batch_sizes):
-        shapes = self.get_expected_hidden_size(input, batch_sizes), self.get_expected_cell_size(input, batch_sizes)
-        return tuple([fastgrad.zeros(shape, dtype=input.dtype, device=input.device) for shape in shapes])
+        h, = super()._zero_state(input, batch_sizes)
+        if not self.proj_size:
+            return h, h
+        shape = self.get_expected_cell_size(input, batch_sizes)
+        return h, fastgrad.zeros(shape, dtype=input.dtype, device=input.device)
 
 
 RNN.__init__._takes = _rnn_takes
