@@ -1,4 +1,6 @@
 // Ops that put tensors together or lay elements out anew: cat, stack, flip, repeat, roll.
+#include <cstring>
+
 #include "ops/ops.h"
 
 namespace fg {
@@ -97,6 +99,28 @@ bool any_records(Tensors tensors) {
   return false;
 }
 
+// Few elements that lie in order need no view of the result for each part.
+bool few_in_order(const Tensor& out, Tensors parts) {
+  constexpr int64_t kFewBytes = 4096;
+  if (!out.device().is_cpu() || out.numel() * out.item_bytes() > kFewBytes) return false;
+  for (const Tensor& t : parts)
+    if (!t.is_contiguous() || t.dtype() != out.dtype()) return false;
+  return true;
+}
+
+// The parts in turn, `outer` times a piece of each.
+void copy_in_turn(const Tensor& out, Tensors parts, int64_t outer) {
+  if (out.numel() == 0) return;
+  char* to = static_cast<char*>(out.mutable_data());
+  for (int64_t i = 0; i < outer; ++i) {
+    for (const Tensor& t : parts) {
+      const int64_t bytes = t.numel() / outer * t.item_bytes();
+      if (bytes) memcpy(to, static_cast<const char*>(t.data()) + i * bytes, bytes);
+      to += bytes;
+    }
+  }
+}
+
 }  // namespace
 
 Tensor cat(Tensors tensors, int64_t dim) {
@@ -129,9 +153,11 @@ Tensor cat(Tensors tensors, int64_t dim) {
       ++at;
     }
     out = Tensor::empty(sizes, dtype, first->device());
+    const bool in_turn = few_in_order(out, tensors);
+    if (in_turn) copy_in_turn(out, tensors, count_of(Dims(sizes).first(d)));
     int64_t start = 0;
     for (const Tensor& t : tensors) {
-      if (legacy_empty(t)) continue;
+      if (in_turn || legacy_empty(t)) continue;
       raw_copy(out.alias(t.sizes(), out.strides(), start * out.stride(d)), t);
       start += t.size(d);
     }
@@ -154,7 +180,7 @@ Tensor stack(Tensors tensors, int64_t dim) {
   DType dtype = joined_dtype(tensors, "stack");
   const Tensor& first = tensors[0];
   int d = wrap_dim(dim, first.dim() + 1, "stack");
-  DimArray sizes, inner;
+  DimArray sizes;
   for (int i = 0; i <= first.dim(); ++i) {
     if (i == d) sizes.push(static_cast<int64_t>(tensors.size()));
     if (i < first.dim()) sizes.push(first.size(i));
@@ -166,10 +192,12 @@ Tensor stack(Tensors tensors, int64_t dim) {
     ++at;
   }
   Tensor out = Tensor::empty(sizes, dtype, first.device());
+  const bool in_turn = few_in_order(out, tensors);
+  if (in_turn) copy_in_turn(out, tensors, count_of(Dims(sizes).first(d)));
   DimArray strides;
   for (int i = 0; i <= first.dim(); ++i)
     if (i != d) strides.push(out.stride(i));
-  for (size_t i = 0; i < tensors.size(); ++i)
+  for (size_t i = 0; i < tensors.size() && !in_turn; ++i)
     raw_copy(out.alias(first.sizes(), strides, static_cast<int64_t>(i) * out.stride(d)), tensors[i]);
   if (is_inexact(dtype) && any_records(tensors)) {
     auto node = Ptr<StackBackward0>::adopt(new StackBackward0);

@@ -124,7 +124,7 @@ bool has_buffer(PyObject* o) { return PyObject_CheckBuffer(o) && !PyBytes_Check(
 
 namespace {
 
-// ---- to NumPy: the array is made over our memory through __array_struct__ and keeps the tensor alive.
+// ---- to NumPy: an array over our memory that keeps the tensor alive.
 
 const char* type_string(DType t) {
   switch (t) {
@@ -143,27 +143,35 @@ const char* type_string(DType t) {
   }
 }
 
-// NumPy's array interface, version 3 of its protocol.
-struct ArrayInterface {
-  int two, ndim;
-  char kind;
-  int item_bytes, flags;
-  Py_ssize_t *shape, *strides;
-  void* data;
-  PyObject* descr;
-};
-constexpr int kAligned = 0x100, kNativeOrder = 0x200, kWriteable = 0x400, kHasDescr = 0x800;
+constexpr int kAligned = 0x100, kWriteable = 0x400;
 
-// What is asked of NumPy once: numpy.asarray, and the dtypes as they are needed.
+// What is asked of NumPy once: two functions of its C interface, at the places that its ABI gives them, and the dtypes
+// as they are needed.
 struct Numpy {
-  PyObject *asarray = nullptr, *dtype = nullptr, *dtypes[kDTypes] = {};
+  PyTypeObject* array_type = nullptr;
+  PyObject* (*new_from_descr)(PyTypeObject*, PyObject* descr, int ndim, const Py_ssize_t* shape,
+                              const Py_ssize_t* strides, void* data, int flags, PyObject*) = nullptr;
+  int (*set_base)(PyObject* array, PyObject* owner) = nullptr;
+  PyObject *dtype = nullptr, *dtypes[kDTypes] = {};
+
   bool find() {
     if (dtype) return true;
-    Owned numpy(PyImport_ImportModule("numpy"));
-    if (!numpy.o) return false;
-    asarray = PyObject_GetAttrString(numpy.o, "asarray");
-    if (asarray) dtype = PyObject_GetAttrString(numpy.o, "dtype");
-    return dtype != nullptr;
+    Ref numpy(PyImport_ImportModule("numpy"));
+    Ref found(numpy.o ? PyObject_GetAttrString(numpy.o, "dtype") : nullptr);
+    if (!found.o) return false;
+    Ref native(PyImport_ImportModule("numpy._core._multiarray_umath"));  // since NumPy 2
+    if (!native.o) {
+      PyErr_Clear();
+      native.o = PyImport_ImportModule("numpy.core._multiarray_umath");
+    }
+    Ref capsule(native.o ? PyObject_GetAttrString(native.o, "_ARRAY_API") : nullptr);
+    auto* table = capsule.o ? static_cast<void**>(PyCapsule_GetPointer(capsule.o, nullptr)) : nullptr;
+    if (!table) return false;
+    array_type = static_cast<PyTypeObject*>(table[2]);
+    new_from_descr = reinterpret_cast<decltype(new_from_descr)>(table[94]);
+    set_base = reinterpret_cast<decltype(set_base)>(table[282]);
+    dtype = found.give();
+    return true;
   }
   PyObject* dtype_of(DType t) {  // borrowed
     PyObject*& found = dtypes[static_cast<int>(t)];
@@ -173,29 +181,20 @@ struct Numpy {
 };
 Numpy numpy;
 
-// An object that owns the tensor and shows its memory to NumPy.
-PyTypeObject* exporter_type = nullptr;
-struct Exporter {
+// What an array holds on to.
+PyTypeObject* memory_type = nullptr;
+struct Memory {
   PyObject_HEAD TensorImpl* impl;
-  ArrayInterface interface;
-  Py_ssize_t shape[kMaxDims], strides[kMaxDims];
 };
-void exporter_dealloc(PyObject* o) {
-  auto* e = reinterpret_cast<Exporter*>(o);
-  if (e->impl) e->impl->release();
+void memory_dealloc(PyObject* o) {
+  if (TensorImpl* impl = reinterpret_cast<Memory*>(o)->impl) impl->release();
   PyTypeObject* type = Py_TYPE(o);
   type->tp_free(o);
   Py_DECREF(type);
 }
-PyObject* exporter_interface(PyObject* o, void*) {
-  return PyCapsule_New(&reinterpret_cast<Exporter*>(o)->interface, nullptr, nullptr);
-}
-PyGetSetDef exporter_getset[] = {{"__array_struct__", exporter_interface, nullptr, nullptr, nullptr},
-                                 {nullptr, nullptr, nullptr, nullptr, nullptr}};
-PyType_Slot exporter_slots[] = {
-    {Py_tp_dealloc, reinterpret_cast<void*>(exporter_dealloc)}, {Py_tp_getset, exporter_getset}, {0, nullptr}};
-PyType_Spec exporter_spec = {"fastgrad._Memory", sizeof(Exporter), 0,
-                             Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION, exporter_slots};
+PyType_Slot memory_slots[] = {{Py_tp_dealloc, reinterpret_cast<void*>(memory_dealloc)}, {0, nullptr}};
+PyType_Spec memory_spec = {"fastgrad._Memory", sizeof(Memory), 0,
+                           Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION, memory_slots};
 
 PyObject* to_array(const Tensor& t) {
   FG_CHECK(type_string(t.dtype()), Type, "Got unsupported ScalarType BFloat16");
@@ -203,17 +202,16 @@ PyObject* to_array(const Tensor& t) {
            " device type tensor to numpy. Use Tensor.cpu() to copy the tensor to host memory first.");
   if (!numpy.find()) return nullptr;
   PyObject* descr = numpy.dtype_of(t.dtype());
-  PyObject* memory = descr ? exporter_type->tp_alloc(exporter_type, 0) : nullptr;
-  if (!memory) return nullptr;
-  auto* e = reinterpret_cast<Exporter*>(memory);
-  e->impl = t.alias().detach_ptr();
-  const int flags = kAligned | kNativeOrder | kHasDescr | (t.storage().writable() ? kWriteable : 0);
-  e->interface = {2,          t.dim(),          0,    static_cast<int>(t.item_bytes()), flags, e->shape,
-                  e->strides, t.mutable_data(), descr};
-  for (int i = 0; i < t.dim(); ++i) e->shape[i] = t.size(i), e->strides[i] = t.stride(i) * t.item_bytes();
-  PyObject* out = PyObject_CallOneArg(numpy.asarray, memory);
-  Py_DECREF(memory);
-  return out;
+  Ref memory(descr ? memory_type->tp_alloc(memory_type, 0) : nullptr);
+  if (!memory.o) return nullptr;
+  reinterpret_cast<Memory*>(memory.o)->impl = t.alias().detach_ptr();
+  Py_ssize_t shape[kMaxDims], strides[kMaxDims];
+  for (int i = 0; i < t.dim(); ++i) shape[i] = t.size(i), strides[i] = t.stride(i) * t.item_bytes();
+  const int flags = kAligned | (t.storage().writable() ? kWriteable : 0);
+  void* data = t.mutable_data();
+  Ref out(numpy.new_from_descr(numpy.array_type, Py_NewRef(descr), t.dim(), shape, strides, data, flags, nullptr));
+  if (!out.o || (data && numpy.set_base(out.o, memory.give()) < 0)) return nullptr;
+  return out.give();
 }
 
 PyObject* numpy_method(Call& c) {
@@ -285,8 +283,8 @@ Signature defs_signatures[sizeof(defs) / sizeof(defs[0])];
 }  // namespace
 
 bool init_arrays(PyObject* module) {
-  exporter_type = reinterpret_cast<PyTypeObject*>(PyType_FromSpec(&exporter_spec));
-  return exporter_type && FG_REGISTER(defs, module);
+  memory_type = reinterpret_cast<PyTypeObject*>(PyType_FromSpec(&memory_spec));
+  return memory_type && FG_REGISTER(defs, module);
 }
 
 }  // namespace fg::py

@@ -252,15 +252,17 @@ PyObject* scalar_at(const char* p, DType t) {
 }
 
 PyObject* list_at(const Tensor& t, int d, const char* p) {
-  if (d == t.dim()) return scalar_at(p, t.dtype());
-  Owned out(PyList_New(t.size(d)));
-  for (int64_t i = 0; i < t.size(d); ++i) {
-    PyObject* item = list_at(t, d + 1, p + i * t.stride(d) * t.item_bytes());
+  const DType dtype = t.dtype();
+  if (d == t.dim()) return scalar_at(p, dtype);
+  const int64_t n = t.size(d), step = t.stride(d) * t.item_bytes();
+  const bool innermost = d + 1 == t.dim();
+  Owned out(PyList_New(n));
+  for (int64_t i = 0; i < n; ++i, p += step) {
+    PyObject* item = innermost ? scalar_at(p, dtype) : list_at(t, d + 1, p);
     if (!item) raise_pending();
     PyList_SET_ITEM(out.o, i, item);
   }
-  Py_INCREF(out.o);
-  return out.o;
+  return out.give();
 }
 
 PyObject* tolist(Call& c) {

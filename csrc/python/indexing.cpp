@@ -75,6 +75,10 @@ bool stands_for_tuple(PyObject* key) {
 
 Parsed parse(const Tensor& self, PyObject* key) {
   Parsed p;
+  if (PySlice_Check(key) && self.dim() > 0) {
+    p.view = slice_with(self, 0, key);
+    return p;
+  }
   p.view = self;
   PyObject* single[] = {key};
   PyObject* const* items = single;

@@ -32,9 +32,14 @@ def info_tensor(codes, shape):
     return _C.tensor(codes, dtype=_C.int32).reshape(shape)
 
 
+_kinds = {}  # by dtype
+
+
 def kind_of(t):
     """The dtype as torch's errors call it: Float, Long, Half."""
-    return t.type().rpartition(".")[2].removesuffix("Tensor")
+    if t.dtype not in _kinds:
+        _kinds[t.dtype] = t.type().rpartition(".")[2].removesuffix("Tensor")
+    return _kinds[t.dtype]
 
 
 def check_tensor(name, *tensors):
