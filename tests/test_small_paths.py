@@ -71,3 +71,28 @@ def test_running_statistics_in_place_are_those_of_recorded_steps(dtype):
     assert fg.equal(var, twin) and mean._version == 1
     wanted = x.mean((0, 2)) * 0.3 + fg.full((3,), 0.3, dtype=dtype) * 0.7
     assert fg.allclose(mean, wanted) and fg.allclose(var, x.var((0, 2)) * 0.3 + 1.7 * 0.7)
+
+
+def test_size_is_a_tuple_of_its_own(torch):
+    for m in (fg, torch):
+        s = m.Size([2, 3, 4])
+        assert s[0] == 2 and s[-1] == 4 and s[1:] == (3, 4) and s[::-1] == (4, 3, 2) and s[5:] == ()
+        assert type(s[:]) is type(s[1:1]) is type(s + ()) is type(() + s) is type(s * 0) is type(2 * s) is m.Size
+        assert [*s] == list(s) == [2, 3, 4] and isinstance(s, tuple) and len(s) == 3 and 3 in s and s.index(4) == 2
+        assert sum([s, s], ()) == (2, 3, 4, 2, 3, 4) and s != (2, 3) and s < (3,) and {s: 1}[2, 3, 4] == 1
+        assert m.Size(numpy_sizes := np.array([2, 1])).numel() == 2 and len(numpy_sizes) == 2
+        assert m.Size() == () and m.Size().numel() == 1
+        first, *rest = s
+        assert (first, rest) == (2, [3, 4])
+        s += (1,)
+        assert type(s) is m.Size and s == (2, 3, 4, 1)
+        for wrong in (lambda: s[9], lambda: s["a"], lambda: s + [1], lambda: [1] + s, lambda: s * 1.5, lambda: s * s,
+                      lambda: m.Size([None]), lambda: m.Size(1, 2), lambda: s + 1):
+            with pytest.raises((TypeError, IndexError)):
+                wrong()
+        with pytest.raises(TypeError, match="not an acceptable base type"):
+            type("Own", (m.Size,), {})
+    assert fg.Size([1 << 40, 1 << 40]).numel() == 1 << 80
+    assert all(type(n) is int for n in fg.Size([True, np.int32(3)]))
+    with pytest.raises(AttributeError):
+        fg.Size([1]).name = 3

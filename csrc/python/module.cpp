@@ -163,16 +163,11 @@ PYBIND11_MODULE(_C, m) {
 
   m.def(
       "set_types",
-      [](pb::object size, pb::object parameter) {
-        if (!size.is_none() && (!PyType_Check(size.ptr()) ||
-                                !PyType_IsSubtype(reinterpret_cast<PyTypeObject*>(size.ptr()), &PyTuple_Type)))
-          throw pb::type_error("set_types: Size must be a subclass of tuple");
-        if (!parameter.is_none() && !PyType_Check(parameter.ptr()))
-          throw pb::type_error("set_types: Parameter must be a class");
-        if (!size.is_none()) size_type = size.inc_ref().ptr();
-        if (!parameter.is_none()) parameter_type = parameter.inc_ref().ptr();
+      [](pb::object parameter) {
+        if (!PyType_Check(parameter.ptr())) throw pb::type_error("set_types: Parameter must be a class");
+        parameter_type = parameter.inc_ref().ptr();
       },
-      pb::arg("Size") = pb::none(), pb::arg("Parameter") = pb::none());
+      pb::arg("Parameter"));
   m.def(
       "_make_subclass",
       [](pb::object cls, pb::object data, bool requires_grad) {

@@ -381,7 +381,7 @@ bool init_tensor_type(PyObject* module) {
       "fastgrad.OutOfMemoryError", "Raised when a device has no more memory.", PyExc_RuntimeError, nullptr);
   if (!out_of_memory_error) return false;
   Py_INCREF(out_of_memory_error);
-  return PyModule_AddObject(module, "Tensor", type) == 0 &&
+  return init_size(module) && PyModule_AddObject(module, "Tensor", type) == 0 &&
          PyModule_AddObject(module, "OutOfMemoryError", out_of_memory_error) == 0;
 }
 

@@ -22,7 +22,7 @@ struct PyTensor {
 };
 
 extern PyTypeObject* tensor_type;  // fastgrad.Tensor
-extern PyObject* size_type;        // fastgrad.Size, set by Python
+extern PyObject* size_type;        // fastgrad.Size
 extern PyObject* parameter_type;   // fastgrad.nn.Parameter, set by Python (may be null)
 
 inline bool is_tensor(PyObject* o) { return Py_TYPE(o) == tensor_type || PyType_IsSubtype(Py_TYPE(o), tensor_type); }
@@ -79,6 +79,7 @@ struct Owned : Ref {  // of what must be there: else the error that is set is th
 };
 
 bool init_tensor_type(PyObject* module);
+bool init_size(PyObject* module);
 bool init_dtype_device(PyObject* module);
 bool init_functions(PyObject* module);  // the function table: module functions and tensor methods
 bool init_autograd(PyObject* module);

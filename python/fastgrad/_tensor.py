@@ -22,7 +22,6 @@ from ._size import Size
 from ._tensor_str import tensor_str
 
 Tensor = _C.Tensor
-_C.set_types(Size=Size)
 
 
 def __repr__(self, *, tensor_contents=None):
