@@ -96,3 +96,21 @@ def test_size_is_a_tuple_of_its_own(torch):
     assert all(type(n) is int for n in fg.Size([True, np.int32(3)]))
     with pytest.raises(AttributeError):
         fg.Size([1]).name = 3
+
+
+FLAT = [[1.0, 2.5], (1.0, -0.0, float("inf"), float("nan")), [1e300, 1e-300], [1, 2, -(1 << 62)], [0], [1.0, 2],
+        [1, 2.0], [True, 1], [1, True], [1.0, False], [1.5, 1j], [1 << 63], [1, 1 << 63], [1 << 64], [], [1.0, None],
+        [1, "a"], [1.0, [2.0]], [[1.0], 2.0], [np.float64(1), 2.0], range(3), [3, 4.5, 1 << 70]]
+
+
+@pytest.mark.parametrize("dtype", [None, "float32", "float64", "int64", "bfloat16", "int8", "bool"])
+@pytest.mark.parametrize("data", FLAT, ids=str)
+def test_flat_lists(torch, data, dtype):
+    results = []
+    for m in (fg, torch):
+        try:
+            t = m.tensor(data, dtype=dtype and getattr(m, dtype))
+            results.append((str(t.dtype), tuple(t.shape), repr(t.tolist())))
+        except Exception as error:
+            results.append(type(error))
+    assert results[0] == results[1] or isinstance(results[0], type) and isinstance(results[1], type)

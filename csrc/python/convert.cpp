@@ -1,8 +1,9 @@
-// Between Python's values and tensors: numbers, nested sequences, lists. Arrays are in arrays.cpp, DLPack in
-// dlpack.cpp.
+// From Python's values to tensors: numbers and nested sequences. Arrays are in arrays.cpp, DLPack in dlpack.cpp, lists
+// of what a tensor holds in lists.cpp.
 #include "python/convert.h"
 
 #include <cstring>
+#include <type_traits>
 
 #include "python/functions.h"
 
@@ -195,7 +196,42 @@ void write_items(PyObject* o, int depth, const DimArray& shape, DType target, T*
   for (int64_t i = 0; i < shape[depth]; ++i) write_items(items.item(i).o, depth + 1, shape, target, out);
 }
 
+template <class T, class Read> bool read_all(const Tensor& out, PyObject* const* items, Read read) {
+  T* to = out.mutable_data<T>();
+  for (int64_t i = 0; i < out.numel(); ++i)
+    if (!read(items[i], to[i])) return false;
+  return true;
+}
+
+// A list or tuple of nothing but floats, or but ints, that stay what they are: one pass, which runs no Python code.
+// Undefined for anything else.
+Tensor from_flat(PyObject* o, std::optional<DType> dtype) {
+  const Py_ssize_t n = PyList_CheckExact(o) || PyTuple_CheckExact(o) ? PySequence_Fast_GET_SIZE(o) : 0;
+  if (n == 0) return {};
+  PyObject* const* items = PySequence_Fast_ITEMS(o);
+  const bool ints = PyLong_CheckExact(items[0]);
+  const DType target = dtype.value_or(ints ? DType::Int64 : default_dtype());
+  if (ints ? target != DType::Int64 : target != DType::Float32 && target != DType::Float64) return {};
+  const Tensor out = Tensor::empty(DimArray{n}, target, {});
+  const auto number = [](PyObject* item, auto& to) {
+    if (!PyFloat_CheckExact(item)) return false;
+    to = static_cast<std::remove_reference_t<decltype(to)>>(PyFloat_AS_DOUBLE(item));
+    return true;
+  };
+  const auto integer = [](PyObject* item, int64_t& to) {
+    int overflow = 0;
+    if (!PyLong_CheckExact(item)) return false;
+    to = PyLong_AsLongLongAndOverflow(item, &overflow);
+    return !overflow;
+  };
+  const bool fits = ints                       ? read_all<int64_t>(out, items, integer)
+                    : target == DType::Float32 ? read_all<float>(out, items, number)
+                                               : read_all<double>(out, items, number);
+  return fits ? out : Tensor();
+}
+
 Tensor from_sequence(PyObject* o, std::optional<DType> dtype) {
+  if (Tensor flat = from_flat(o, dtype); flat.defined()) return flat;
   Scan scan;
   scan_shape(scan, o);
   if (count_of(scan.shape) != 0 || scan.shape.n == 0) scan_items(scan, o, 0);
@@ -231,50 +267,6 @@ Tensor from_sequence(PyObject* o, std::optional<DType> dtype) {
   NoGradGuard guard;
   return to_dtype(raw, target);
 }
-
-// ---- to Python
-
-PyObject* scalar_at(const char* p, DType t) {
-  switch (t) {
-    case DType::Bool: return PyBool_FromLong(*reinterpret_cast<const uint8_t*>(p));
-    case DType::UInt8: return PyLong_FromLong(*reinterpret_cast<const uint8_t*>(p));
-    case DType::Int8: return PyLong_FromLong(*reinterpret_cast<const int8_t*>(p));
-    case DType::Int16: return PyLong_FromLong(*reinterpret_cast<const int16_t*>(p));
-    case DType::Int32: return PyLong_FromLong(*reinterpret_cast<const int32_t*>(p));
-    case DType::Int64: return PyLong_FromLongLong(*reinterpret_cast<const int64_t*>(p));
-    case DType::Float32: return PyFloat_FromDouble(*reinterpret_cast<const float*>(p));
-    case DType::Complex64:
-      return PyComplex_FromDoubles(reinterpret_cast<const float*>(p)[0], reinterpret_cast<const float*>(p)[1]);
-    case DType::Complex128:
-      return PyComplex_FromDoubles(reinterpret_cast<const double*>(p)[0], reinterpret_cast<const double*>(p)[1]);
-    default: return PyFloat_FromDouble(*reinterpret_cast<const double*>(p));
-  }
-}
-
-PyObject* list_at(const Tensor& t, int d, const char* p) {
-  const DType dtype = t.dtype();
-  if (d == t.dim()) return scalar_at(p, dtype);
-  const int64_t n = t.size(d), step = t.stride(d) * t.item_bytes();
-  const bool innermost = d + 1 == t.dim();
-  Owned out(PyList_New(n));
-  for (int64_t i = 0; i < n; ++i, p += step) {
-    PyObject* item = innermost ? scalar_at(p, dtype) : list_at(t, d + 1, p);
-    if (!item) raise_pending();
-    PyList_SET_ITEM(out.o, i, item);
-  }
-  return out.give();
-}
-
-PyObject* tolist(Call& c) {
-  NoGradGuard guard;
-  Tensor t = to_device(c.tensor(0), {});
-  if (is_half(t.dtype())) t = to_dtype(t, DType::Float32);
-  return list_at(t, 0, static_cast<const char*>(t.data()));
-}
-constexpr FunctionDef defs[] = {
-    {"tolist", kMethod, "input", tolist, "The elements as nested lists of Python numbers."},
-};
-Signature defs_signatures[sizeof(defs) / sizeof(defs[0])];
 
 }  // namespace
 
@@ -393,6 +385,5 @@ Tensor tensor_from_python(PyObject* data, std::optional<DType> dtype, std::optio
   }
   return device ? to_device(out, *device) : out;
 }
-bool init_convert(PyObject* module) { return FG_REGISTER(defs, module); }
 
 }  // namespace fg::py
