@@ -37,6 +37,8 @@ class Variable(metaclass=_VariableMeta):
 
 
 def _as_tuple(value, length=1):
+    if type(value) is Tensor:
+        return (value,)
     if value is None:
         return (None,) * length
     if isinstance(value, Tensor) or isinstance(value, graph.GradientEdge):
@@ -46,19 +48,24 @@ def _as_tuple(value, length=1):
 
 def _roots(outputs):
     """Tensors to start from; a GradientEdge becomes one."""
-    if any(isinstance(y, graph.GradientEdge) for y in outputs):
-        return tuple([graph.root_of(y) if isinstance(y, graph.GradientEdge) else y for y in outputs])
+    for y in outputs:
+        if isinstance(y, graph.GradientEdge):
+            return tuple([graph.root_of(y) if isinstance(y, graph.GradientEdge) else y for y in outputs])
     return outputs
 
 
 def _grads_of(outputs, grads, batched=False):
-    """The gradient to start from at each output, ones where it is left out and the output is one number."""
+    """The gradient to start from at each output.
+
+    None where it is left out: the engine takes 1 for a number and refuses anything else; what is no plain tensor gets
+    its ones here.
+    """
     if len(grads) != len(outputs):
         raise RuntimeError(f"got {len(outputs)} tensors and {len(grads)} gradients")
     found = []
     for i, (y, g) in enumerate(zip(outputs, grads)):
         if g is None:
-            if y.requires_grad:
+            if type(y) is not Tensor and y.requires_grad:
                 if y.numel() != 1:
                     raise RuntimeError("grad can be implicitly created only for scalar outputs")
                 if not y.dtype.is_floating_point:
