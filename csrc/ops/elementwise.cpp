@@ -528,14 +528,14 @@ Tensor elementwise(Op op, Args args, Scalar p, Scalar q, const Tensor* out) {
 
 void elementwise_(Op op, const Tensor& self, Args rest, Scalar p, Scalar q) {
   const RowInfo& info = row_info(op);
-  std::vector<Arg> all{Arg(self)};
-  all.insert(all.end(), rest.begin(), rest.end());
-  std::vector<Arg> moved = all;
+  const Arg given[] = {self, rest.size() > 0 ? rest[0] : Arg(self), rest.size() > 1 ? rest[1] : Arg(self)};
+  Arg moved[] = {given[0], given[1], given[2]};
+  const Args all(given, 1 + rest.size());
   Tensor copies[3];
-  Device device = common_device(info, all, moved.data(), copies);
+  Device device = common_device(info, all, moved, copies);
   FG_CHECK(device == self.device(), Runtime, info.name, "_: Expected all tensors to be on the same device, but found ",
            device_name(self.device()), " and ", device_name(device));
-  Args args = moved;
+  const Args args(moved, all.size());
   check_inplace(self, info.name);
   DType dtype = working_dtype(op, info, result_type(all), all);
   check_dtype(op, info, dtype, args);
