@@ -109,7 +109,7 @@ def test_native_case_wants_every_parameter():
     with pytest.raises(TypeError, match="native_case"):
         native_case(fg._C.relu, "input")(lambda input, other: None)
     for spec in (None, (), (int, 1, ()), (fg._C.relu, 1, (("x", 3, None, True, False),)),
-                 (fg._C.relu, 99, ()), (3, 1, ())):
+                 (fg._C.relu, 99, ()), (3, 1, ()), (fg._C.relu, 1, ())):
         with pytest.raises((TypeError, ValueError)):
             fg._C._Overridable(lambda x: x, "m").native_case = spec
 
@@ -369,6 +369,26 @@ def test_wrong_gradients(lib):
     assert of(lambda g: (g, None, None, None)) is not None
     for wrong in (lambda g: g, lambda g: (g, g), lambda g: (g, None, 3), lambda g: (g[0, :1].expand(3, 3), None)):
         with pytest.raises(RuntimeError):
+            of(wrong)
+
+
+def test_what_is_saved_may_be_set_in_other_ways():
+    def of(kept):
+        class Kept(fg.autograd.Function):
+            @staticmethod
+            def forward(ctx, x):
+                ctx.to_save = kept(x)
+                return x * 2
+
+            @staticmethod
+            def backward(ctx, g):
+                return g * len(ctx.saved_tensors)
+        x = fg.ones(2, requires_grad=True)
+        Kept.apply(x).sum().backward()
+        return x.grad.tolist()
+    assert of(lambda x: [x, x]) == [2, 2] and of(lambda x: (None, x, None)) == [3, 3]
+    for wrong in (lambda x: 5, lambda x: (1,), lambda x: None):
+        with pytest.raises(TypeError):
             of(wrong)
 
 

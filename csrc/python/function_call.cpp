@@ -40,7 +40,11 @@ bool fits(PyObject* o, PyObject* about) {
   const Tensor& t = borrow(o);
   Owned sizes(wrap_sizes(t.sizes())), device(wrap_device(t.device()));
   Owned dtype(wrap_dtype(t.dtype()));
-  const auto equal = [](PyObject* a, PyObject* b) { return a == b || PyObject_RichCompareBool(a, b, Py_EQ) == 1; };
+  const auto equal = [](PyObject* a, PyObject* b) {
+    const int same = PyObject_RichCompareBool(a, b, Py_EQ);
+    if (same < 0) PyErr_Clear();
+    return same == 1;
+  };
   return equal(sizes.o, PyTuple_GET_ITEM(about, 0)) && dtype.o == PyTuple_GET_ITEM(about, 1) &&
          equal(device.o, PyTuple_GET_ITEM(about, 2));
 }
@@ -173,13 +177,14 @@ bool simple_outputs(PyObject* ctx, PyObject* const* args, Py_ssize_t n, PyObject
 
 void save(PyObject* ctx, PyObject* outputs) {
   Owned kept(attribute(ctx, names.to_save));
-  if (!PyTuple_Check(kept.o)) raise_pending();
-  const Py_ssize_t n = PyTuple_GET_SIZE(kept.o);
+  const Py_ssize_t n = PyTuple_Check(kept.o) ? PyTuple_GET_SIZE(kept.o) : 0;
+  bool plain = PyTuple_Check(kept.o);
   for (Py_ssize_t i = 0; i < n; ++i)
-    if (PyObject* t = PyTuple_GET_ITEM(kept.o, i); t != Py_None && !is_tensor(t)) {
-      Owned done(PyObject_CallMethod(ctx, "_save", "OO", outputs, outputs));  // says what is wrong
-      return;
-    }
+    plain &= PyTuple_GET_ITEM(kept.o, i) == Py_None || is_tensor(PyTuple_GET_ITEM(kept.o, i));
+  if (!plain) {  // which may say what is wrong
+    Owned done(PyObject_CallMethod(ctx, "_save", "OO", outputs, outputs));
+    return;
+  }
   Owned saved(PyTuple_New(n));
   for (Py_ssize_t i = 0; i < n; ++i) {
     PyObject* t = PyTuple_GET_ITEM(kept.o, i);

@@ -18,6 +18,7 @@ NativeCase::NativeCase(PyObject* spec) : spec_(nullptr) {
   if (!PyArg_ParseTuple(spec, "OiO!", &native_, &places_, &PyTuple_Type, &params)) raise_pending();
   FG_CHECK(PyCFunction_Check(native_) && PyTuple_GET_SIZE(params) <= kMaxParams && places_ <= kMaxParams, Type,
            "a native case needs a native function and at most ", kMaxParams, " parameters");
+  int filled = 0;
   for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(params); ++i) {
     Param p;
     PyObject* place;
@@ -28,7 +29,9 @@ NativeCase::NativeCase(PyObject* spec) : spec_(nullptr) {
     FG_CHECK(p.place >= -1 && p.place < places_, Value, "a native case with a place that is not there");
     p.required = required, p.not_none = not_none;
     params_.push_back(p);
+    if (p.place >= 0) filled |= 1 << p.place;
   }
+  FG_CHECK(filled == (1 << places_) - 1, Value, "a native case that leaves an argument open");
   spec_.o = Py_NewRef(spec);
 }
 
