@@ -20,9 +20,9 @@ def assert_equal(mine, theirs, text=""):
     np.testing.assert_allclose(to_numpy(mine), to_numpy(theirs), rtol=tolerance, atol=tolerance, err_msg=text)
 
 
-def data(torch, dtype, *shape):
+def data(torch, dtype, *shape, device="cpu"):
     x = torch.randn(shape, dtype=getattr(torch, dtype))
-    return fg.from_numpy(x.numpy()), x
+    return fg.from_numpy(x.numpy()).to(device), x
 
 
 def takes(name, dtype):
@@ -31,17 +31,18 @@ def takes(name, dtype):
 
 @pytest.mark.parametrize("dtype", ["float32", "float64", "complex64", "complex128"])
 @pytest.mark.parametrize("name", ONE)
-def test_one_dimension(name, dtype, torch):
+def test_one_dimension(name, dtype, device, torch):
     if not takes(name, dtype):
         with pytest.raises(RuntimeError, match="expects a real input tensor"):
-            getattr(fg.fft, name)(fg.ones(3, dtype=getattr(fg, dtype)))
+            getattr(fg.fft, name)(fg.ones(3, dtype=getattr(fg, dtype), device=device))
         return
     for shape in ((8,), (7,), (2, 5), (3, 4, 6)):
-        a, e = data(torch, dtype, *shape)
+        a, e = data(torch, dtype, *shape, device=device)
         for options in (
             {},
             {"n": 4},
             {"n": 11},
+            {"n": 1},
             {"dim": 0},
             {"n": 3, "dim": 0, "norm": "ortho"},
             {"norm": "forward"},
@@ -54,10 +55,10 @@ def test_one_dimension(name, dtype, torch):
 
 @pytest.mark.parametrize("dtype", ["float32", "complex128"])
 @pytest.mark.parametrize("name", MORE)
-def test_several_dimensions(name, dtype, torch):
+def test_several_dimensions(name, dtype, device, torch):
     if not takes(name, dtype):
         return
-    a, e = data(torch, dtype, 3, 4, 5)
+    a, e = data(torch, dtype, 3, 4, 5, device=device)
     for options in (
         {},
         {"s": (4, 3)},
@@ -74,19 +75,44 @@ def test_several_dimensions(name, dtype, torch):
         assert_equal(getattr(fg.fft, two)(a, **options), getattr(torch.fft, two)(e, **options), f"{two} {options}")
 
 
-def test_dtypes_and_out(torch):
+@pytest.mark.parametrize("dtype", ["float32", "complex128"])
+@pytest.mark.parametrize("name", MORE)
+def test_many_dimensions(name, dtype, device, torch):
+    """More than a plan of cuFFT has, some of size 1, in any order, of strided memory."""
+    if not takes(name, dtype):
+        return
+    a, e = data(torch, dtype, 2, 3, 1, 2, 4, 3, device=device)
+    for options in (
+        {},
+        {"norm": "ortho"},
+        {"dim": (5, 3, 4, 1), "norm": "forward"},
+        {"dim": (0, 2), "s": (2, 1)},
+        {"dim": (2,), "s": (1,), "norm": "ortho"},
+        {"dim": (0, 1, 4, 2), "s": (1, 3, 2, 1)},
+    ):
+        for x, y in ((a, e), (a.permute(5, 3, 1, 0, 2, 4), e.permute(5, 3, 1, 0, 2, 4)), (a[:, ::2], e[:, ::2])):
+            if name in ("irfftn", "hfftn") and "s" not in options and x.shape[options.get("dim", (-1,))[-1]] == 1:
+                continue  # no points
+            text = f"{name} {options}"
+            assert_equal(getattr(fg.fft, name)(x, **options), getattr(torch.fft, name)(y, **options), text)
+
+
+def test_dtypes_and_out(device, torch):
     for dtype in ("bool", "uint8", "int64"):
         for name in ("fft", "rfft", "irfft"):
-            a, e = (getattr(m.fft, name)(m.tensor([1, 0, 1]).to(getattr(m, dtype))) for m in (fg, torch))
+            a, e = (getattr(m.fft, name)(m.tensor([1, 0, 1], device=where).to(getattr(m, dtype)))
+                    for m, where in ((fg, device), (torch, "cpu")))
             assert_equal(a, e)
-    assert_equal(fg.fft.fftn(fg.tensor(3.0)), torch.fft.fftn(torch.tensor(3.0)))
-    x = fg.randn(4)
-    out = fg.empty(4, dtype=fg.complex64)
+    assert_equal(fg.fft.fftn(fg.tensor(3.0, device=device)), torch.fft.fftn(torch.tensor(3.0)))
+    x = fg.randn(4, device=device)
+    out = fg.empty(4, dtype=fg.complex64, device=device)
     assert fg.fft.fft(x, out=out) is out and out.equal(fg.fft.fft(x))
-    real = fg.empty(0)
+    real = fg.empty(0, device=device)
     assert fg.fft.irfft(out, out=real) is real and real.shape == (6,)
-    empty = fg.fft.fft(fg.ones(0, 3))
-    assert empty.shape == (0, 3) and empty.dtype is fg.complex64
+    for call, shape, dtype in ((fg.fft.fft, (0, 3), fg.complex64), (fg.fft.rfft, (0, 2), fg.complex64),
+                               (fg.fft.irfft, (0, 4), fg.float32)):
+        empty = call(fg.ones(0, 3, device=device))
+        assert empty.shape == shape and empty.dtype is dtype and empty.device.type == device
 
 
 @pytest.mark.parametrize(
@@ -126,7 +152,7 @@ def test_errors(call, torch):
 def gradients(m, name, x, options):
     x = x.clone().requires_grad_()
     y = getattr(m.fft, name)(x, **options)
-    w = m.arange(1.0, y.numel() + 1, dtype=m.float64).reshape(y.shape)
+    w = m.arange(1.0, y.numel() + 1, dtype=m.float64, device=x.device).reshape(y.shape)
     w = m.complex(w, w.flip(-1)) if y.is_complex() else w
     (g,) = m.autograd.grad(y * y.abs(), x, w, create_graph=True)
     (gg,) = m.autograd.grad((g * g.conj()).real.sum(), x)
@@ -134,11 +160,11 @@ def gradients(m, name, x, options):
 
 
 @pytest.mark.parametrize("name", [*ONE, *MORE])
-def test_gradients_equal_torch(name, torch):
+def test_gradients_equal_torch(name, device, torch):
     for dtype in ("float64", "complex128"):
         if not takes(name, dtype):
             continue
-        a, e = data(torch, dtype, 3, 4)
+        a, e = data(torch, dtype, 3, 4, device=device)
         for options in (
             {},
             {"norm": "ortho"},
@@ -151,9 +177,9 @@ def test_gradients_equal_torch(name, torch):
 
 
 @pytest.mark.parametrize("name", [*ONE, *MORE])
-def test_gradcheck(name):
-    x = fg.randn(2, 4, dtype=fg.float64, requires_grad=True)
-    z = fg.randn(2, 3, dtype=fg.complex128, requires_grad=True)
+def test_gradcheck(name, device):
+    x = fg.randn(2, 4, dtype=fg.float64).to(device).requires_grad_()
+    z = fg.randn(2, 3, dtype=fg.complex128).to(device).requires_grad_()
     for t in (x, z) if takes(name, "complex128") else (x,):
         assert fg.autograd.gradcheck(lambda t: getattr(fg.fft, name)(t), t)
         assert fg.autograd.gradgradcheck(lambda t: getattr(fg.fft, name)(t), t)
@@ -275,15 +301,15 @@ def test_signal_windows_refuse(torch):
     ids=str,
 )
 @pytest.mark.parametrize("dtype", ["float32", "complex128"])
-def test_stft_and_back(dtype, options, torch):
+def test_stft_and_back(dtype, options, device, torch):
     options = dict(options)
     for shape in ((30,), (2, 29)):
-        a, e = data(torch, dtype, *shape)
+        a, e = data(torch, dtype, *shape, device=device)
         windows = [None, None]
         if options.get("window"):
             windows = [
-                m.hann_window(options.get("win_length", 8), dtype=getattr(m, dtype).to_real()) + 0.1
-                for m in (fg, torch)
+                m.hann_window(options.get("win_length", 8), dtype=getattr(m, dtype).to_real(), device=x.device) + 0.1
+                for m, x in ((fg, a), (torch, e))
             ]
         results = []
         for m, x, window in ((fg, a, windows[0]), (torch, e, windows[1])):

@@ -246,7 +246,8 @@ struct OffsetArgs {
 
 // ---- factorisations
 
-// `batch` matrices, rows contiguous, Float32 or Float64. info: 0, or where it failed, from 1.
+// `batch` matrices, rows contiguous, Float32 or Float64, lu and solve on CUDA also complex. info: 0, or where it
+// failed, from 1.
 //   lu          a (m, n) becomes L, with a diagonal of ones, and U, rows exchanged as in `pivots` (min(m, n), from 1).
 //               info: the first zero on the diagonal of U
 //   solve       the same of a (n, n), with which b (n, k) becomes the solution
@@ -254,14 +255,22 @@ struct OffsetArgs {
 //               ones
 //   cholesky    the upper triangle of a (n, n) becomes U, with U^T U = a; the rest zeros. info: the order of the first
 //               minor that is not positive definite
-enum class Linalg : uint8_t { lu, solve, triangular, cholesky };
+//   order       b (m), int64: the order of m rows that the exchanges `pivots` (k) lead to
+// The others are a device's own, of matrices whose columns are contiguous; on the CPU they are LAPACK's, under Python.
+//   qr          a (m, n) becomes R with reflectors below it, b (min(m, n)) their factors
+//   reflected   a (m, n <= m), whose first k columns are reflectors and b their factors, becomes the first columns of Q
+//   eigh        a (n, n), also complex, of which one triangle is read, becomes eigenvectors; b (n), real: eigenvalues
+//   svd         of a (m, n <= m), which is used up; b (n): singular values, c (m, k) and d (n, n): U and V^T
+//   eig         of a complex a (n, n), which is used up; b (n): eigenvalues, c (n, n): eigenvectors
+// vectors: whether c and d, or the eigenvectors in a, are wanted.
+enum class Linalg : uint8_t { lu, solve, triangular, cholesky, order, qr, reflected, eigh, svd, eig };
 struct LinalgArgs {
   Linalg kind;
   DType dtype;
   int64_t batch, m, n, k;
-  void *a, *b;
+  void *a, *b, *c, *d;
   int32_t *pivots, *info;
-  int32_t upper, unit;
+  int32_t upper, unit, vectors;
   Stream stream;
 };
 
@@ -393,6 +402,20 @@ struct FftArgs {
   double scale;
   Stream stream;
 };
+
+// The same of the last `rank` dimensions, up to 3, of (batch, sizes...), contiguous, for devices that do it at once; no
+// size is 1. sizes: of the real side where there is one, whose last dimension is the one with size / 2 points; to_real
+// has rank 1 and may overwrite `in`.
+struct FftSeveralArgs {
+  void *out, *in;
+  DType dtype;  // Float32 or Float64, of the parts
+  Fft kind;
+  int32_t rank;
+  int64_t batch, sizes[3];
+  double scale;
+  Stream stream;
+};
+enum class FftPlans : uint8_t { count, most, set_most, clear };  // of a device's cache of prepared transforms
 
 // A tensor and the same with its dimensions extended at both ends, or cut where a number is negative; both contiguous,
 // dimension 0 moves fastest. Extended with a value, or (Border) with elements of the tensor itself.
@@ -593,6 +616,8 @@ struct Backend {
   void (*grid_sample)(const GridArgs&);
   void (*grid_sample_grad)(const GridArgs&);
   void (*fft)(const FftArgs&);
+  void (*fft_several)(const FftSeveralArgs&);
+  int64_t (*fft_plans)(int device, FftPlans what, int64_t value);
   int64_t (*bag_sums)(const BagArgs&);
   void (*distances)(const DistanceArgs&);
   void (*pad)(const PadArgs&);
@@ -625,6 +650,7 @@ struct Backend {
   void (*stream_destroy)(void* stream);
   void (*stream_wait)(void* stream, void* other);
   const char* (*device_name)(int device);
+  const char* (*missing_library)(const char* name);  // why cublas, cusolver or cufft cannot be used, or nullptr
   // Generator of a device without a host generator (CUDA: Philox; seed and offset).
   void* (*generator_create)(int64_t seed);
   void (*generator_destroy)(void* generator);

@@ -1,22 +1,18 @@
-// The few declarations of cuBLAS that a matrix product needs, and where the library is looked for. In the emulator
+// The few declarations of cuBLAS that a matrix product needs. In the emulator
 // there is none. Our matrices are row-major, cuBLAS is column-major: it is asked for the transposed product.
 #include "cuda/cublas.h"
+
+#include "cuda/library.h"
 
 #ifdef FG_CUDA_EMULATE
 namespace fg::cuda {
 bool cublas_accepts(const GemmArgs&) { return false; }
 bool cublas_gemm(const GemmArgs&) { return false; }
+const char* cublas_missing() { return "the emulator has none"; }
 }  // namespace fg::cuda
 #else
-#include <dlfcn.h>
-
 #include <climits>
-#include <cstdio>
-#include <cstdlib>
-#include <cstring>
 #include <mutex>
-
-extern "C" const fg::Backend* fg_get_backend(uint32_t abi);
 
 namespace fg::cuda {
 namespace {
@@ -32,51 +28,27 @@ struct Library {
   int (*gemm)(Handle, int op_a, int op_b, int m, int n, int k, const void* alpha, const void* a, int a_type, int lda,
               long long stride_a, const void* b, int b_type, int ldb, long long stride_b, const void* beta, void* c,
               int c_type, int ldc, long long stride_c, int batch, int compute, int algorithm);
-  bool ok;
+  OpenLibrary opened;
 };
 
-void* open_library() {
-  const char* wish = std::getenv("FASTGRAD_CUBLAS");
-  if (wish && !std::strcmp(wish, "0")) return nullptr;
-  if (wish && std::strchr(wish, '/')) return dlopen(wish, RTLD_NOW | RTLD_LOCAL);
-  constexpr const char* names[] = {"libcublas.so.13", "libcublas.so.12"};
-  for (const char* name : names) {  // somebody has it already
-    if (void* found = dlopen(name, RTLD_NOW | RTLD_NOLOAD)) return found;
-  }
-  char path[4096];
-  Dl_info self;
-  if (dladdr(reinterpret_cast<void*>(&fg_get_backend), &self) && self.dli_fname) {
-    // <site-packages>/fastgrad/libfastgrad_cuda.so: NVIDIA's wheels are our neighbours.
-    const char* slash = std::strrchr(self.dli_fname, '/');
-    int length = slash ? static_cast<int>(slash - self.dli_fname) : 0;
-    constexpr const char* places[] = {"cu13/lib/libcublas.so.13", "cublas/lib/libcublas.so.12"};
-    for (const char* place : places) {
-      std::snprintf(path, sizeof path, "%.*s/../nvidia/%s", length, self.dli_fname, place);
-      if (void* found = dlopen(path, RTLD_NOW | RTLD_LOCAL)) return found;
-    }
-  }
-  for (const char* name : names) {
-    if (void* found = dlopen(name, RTLD_NOW | RTLD_LOCAL)) return found;
-  }
-  const char* home = std::getenv("CUDA_HOME");
-  for (const char* name : names) {
-    std::snprintf(path, sizeof path, "%s/lib64/%s", home ? home : "/usr/local/cuda", name);
-    if (void* found = dlopen(path, RTLD_NOW | RTLD_LOCAL)) return found;
-  }
-  return nullptr;
-}
+constexpr LibraryName kName{"cuBLAS",
+                            "FASTGRAD_CUBLAS",
+                            {"libcublas.so.13", "libcublas.so.12"},
+                            {"cu13/lib/libcublas.so.13", "cublas/lib/libcublas.so.12"},
+                            {"libcublasLt.so.13"},
+                            ""};
 
-template <class F> bool resolve(void* library, const char* name, F& function) {
-  function = reinterpret_cast<F>(dlsym(library, name));
-  return function != nullptr;
+template <class F> void find(OpenLibrary& opened, const char* name, F& function) {
+  function = reinterpret_cast<F>(resolve(opened, kName, name));
 }
 
 const Library& library() {
   static const Library loaded = [] {
     Library l{};
-    void* opened = open_library();
-    l.ok = opened && resolve(opened, "cublasCreate_v2", l.create) &&
-           resolve(opened, "cublasSetStream_v2", l.set_stream) && resolve(opened, "cublasGemmStridedBatchedEx", l.gemm);
+    open_library(kName, l.opened);
+    find(l.opened, "cublasCreate_v2", l.create);
+    find(l.opened, "cublasSetStream_v2", l.set_stream);
+    find(l.opened, "cublasGemmStridedBatchedEx", l.gemm);
     return l;
   }();
   return loaded;
@@ -118,9 +90,14 @@ bool plan(const GemmArgs& args, Plan& p) {
 
 }  // namespace
 
+const char* cublas_missing() {
+  const OpenLibrary& opened = library().opened;
+  return opened.handle ? nullptr : opened.why;
+}
+
 bool cublas_accepts(const GemmArgs& args) {
   Plan p;
-  return plan(args, p) && library().ok;
+  return plan(args, p) && library().opened.handle;
 }
 
 bool cublas_gemm(const GemmArgs& args) {

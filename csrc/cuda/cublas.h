@@ -6,5 +6,4 @@
 namespace fg::cuda {
 bool cublas_accepts(const GemmArgs& args);  // the library is found and can express this product
 bool cublas_gemm(const GemmArgs& args);     // without bias; false: it refused, nothing was done
-void use_device(int device);
 }  // namespace fg::cuda

@@ -23,7 +23,9 @@ namespace fg::cuda {
   X(batch_norm)              \
   X(order)                   \
   X(draw)                    \
-  X(complex)
+  X(complex)                 \
+  X(library)                 \
+  X(fft)
 #define X(family) void fill_##family(Backend& table);
 FG_CUDA_FAMILIES(X)
 #undef X

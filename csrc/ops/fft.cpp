@@ -1,4 +1,6 @@
-// Discrete Fourier transforms along one dimension, without gradients: fft.py puts those together.
+// Discrete Fourier transforms without gradients, which fft.py adds: along one dimension on the CPU, along several on a
+// device that has them.
+#include <algorithm>
 #include <cmath>
 #include <list>
 #include <memory>
@@ -104,6 +106,94 @@ Tensor fourier(const Tensor& t, int dim, Fft kind, int64_t size, double scale) {
   if (wide) run(double{});
   else run(float{});
   return out;
+}
+
+namespace {
+
+DType complex_of(const Tensor& t) {
+  return t.dtype() == DType::Float64 || t.dtype() == DType::Complex128 ? DType::Complex128 : DType::Complex64;
+}
+
+// Up to three dimensions, none of them of size 1, by one kernel.
+Tensor fourier_group(const Tensor& t, Dims dims, Fft kind, int64_t size, double scale) {
+  const Backend& table = backend(t.device());
+  if (!table.fft_several) fail_no_kernel("fft", t.device());
+  DimArray order, back;  // the transformed dimensions come last
+  for (int d = 0; d < t.dim(); ++d)
+    if (std::find(dims.begin(), dims.end(), d) == dims.end()) order.push(d);
+  FftSeveralArgs args{};
+  args.rank = static_cast<int32_t>(dims.size());
+  for (size_t d = 0; d < dims.size(); ++d) order.push(dims[d]), args.sizes[d] = t.size(static_cast<int>(dims[d]));
+  if (kind == Fft::to_real) args.sizes[dims.size() - 1] = size;
+  Tensor in = permute(t, order);
+  if (kind == Fft::to_real) {
+    Tensor copied = Tensor::empty(in.sizes(), in.dtype(), in.device());
+    raw_copy(copied, in);
+    in = copied;
+  } else {
+    in = contiguous(in);
+  }
+  DimArray sizes(in.sizes());
+  if (kind == Fft::from_real) sizes[in.dim() - 1] = size / 2 + 1;
+  if (kind == Fft::to_real) sizes[in.dim() - 1] = size;
+  const bool wide = complex_of(t) == DType::Complex128;
+  DType dtype = wide ? DType::Float64 : DType::Float32;
+  Tensor out = Tensor::empty(sizes, kind == Fft::to_real ? dtype : complex_of(t), in.device());
+  if (out.numel()) {
+    args.batch = 1;
+    for (int d = 0; d < in.dim() - args.rank; ++d) args.batch *= in.size(d);
+    args.in = const_cast<void*>(in.data()), args.out = out.mutable_data();
+    args.dtype = dtype, args.kind = kind, args.scale = scale;
+    args.stream = Storage::current_stream(in.device());
+    table.fft_several(args);
+    if (const char* error = table.take_error()) fail(ErrorKind::Runtime, "fft: ", error);
+  }
+  for (int d = 0; d < t.dim(); ++d) back.push(std::find(order.v, order.v + order.n, d) - order.v);
+  return contiguous(permute(out, back));
+}
+
+}  // namespace
+
+Tensor fourier_several(const Tensor& t, Dims dims, Fft kind, int64_t size, double scale) {
+  NoGradGuard guard;
+  FG_CHECK(!dims.empty() && is_floating(t.dtype()) == (kind == Fft::from_real), Runtime, "fft: not a transform of ",
+           dtype_name(t.dtype()));
+  const int last = static_cast<int>(dims.back());
+  if (kind == Fft::to_real) {
+    Tensor x = dims.size() > 1 ? fourier_several(t, dims.first(dims.size() - 1), Fft::backward, 0, 1) : t;
+    if (size > 1) return fourier_group(x, dims.last(1), kind, size, scale);
+    return mul(contiguous(real(x)), Scalar::of(scale));
+  }
+  DimArray rest;
+  for (int64_t d : dims)
+    if (t.size(static_cast<int>(d)) > 1 && !(kind == Fft::from_real && d == last)) rest.push(d);
+  Tensor x = t;
+  if (kind == Fft::from_real && size > 1) {
+    const size_t with = std::min<size_t>(static_cast<size_t>(rest.n), 2);
+    DimArray group(Dims(rest).last(with));
+    group.push(last);
+    x = fourier_group(x, group, kind, size, rest.n > 2 ? 1 : scale);
+    if (rest.n <= 2) return x;
+    rest = DimArray(Dims(rest).first(static_cast<size_t>(rest.n - 2)));
+    kind = Fft::forward;
+  } else if (kind == Fft::from_real) {
+    x = to_dtype(x, complex_of(x)), kind = Fft::forward;
+  }
+  for (size_t left = static_cast<size_t>(rest.n); left;) {
+    const size_t count = std::min<size_t>(left, 3);
+    left -= count;
+    x = fourier_group(x, Dims(rest).subspan(left, count), kind, 0, left ? 1 : scale);
+    if (!left) return x;
+  }
+  return mul(x, Scalar::of(scale));
+}
+
+int64_t fourier_plans(Device device, FftPlans what, int64_t value) {
+  const Backend& table = backend(device);
+  if (!table.fft_plans) fail_no_kernel("cufft_plan_cache", device);
+  const int64_t found = table.fft_plans(device.index, what, value);
+  if (const char* error = table.take_error()) fail(ErrorKind::Runtime, "cufft_plan_cache: ", error);
+  return found;
 }
 
 }  // namespace fg

@@ -168,9 +168,12 @@ bool have_pairs(const Tensor& t);
 Tensor bag_sums(const Tensor& table, const Tensor& indices, const Tensor& starts, bool mean);
 Tensor distances(const Tensor& a, const Tensor& b, double order, bool triangle);  // of batches of one shape
 
-// ---- fft.cpp: one dimension, dense results without gradients
+// ---- fft.cpp: dense results without gradients; along one dimension (CPU), or all of `dims` (where a device has that),
+// the last of them the one that is halved
 bool can_transform(int64_t size, bool real);
 Tensor fourier(const Tensor& t, int dim, Fft kind, int64_t size, double scale);
+Tensor fourier_several(const Tensor& t, Dims dims, Fft kind, int64_t size, double scale);
+int64_t fourier_plans(Device device, FftPlans what, int64_t value);
 
 // ---- special.cpp
 // The same elements; backward through them fails: the derivative for `what` is not implemented.

@@ -38,6 +38,22 @@ constexpr FunctionDef defs[] = {
        return wrap(fourier(c.tensor(0), dim, static_cast<Fft>(kind), c.integer(3), c.number(4, 1)));
      },
      nullptr},
+    {"_fft_several", kFunction, "input, dims, kind, size, scale",
+     [](Call& c) {
+       const int64_t kind = c.integer(2);
+       FG_CHECK(kind >= 0 && kind <= 3, Value, "fft: unknown kind ", kind);
+       DimArray dims(c.dims(1));
+       for (int d = 0; d < dims.n; ++d) dims[d] = wrap_dim(dims[d], c.tensor(0).dim(), "fft");
+       return wrap(fourier_several(c.tensor(0), dims, static_cast<Fft>(kind), c.integer(3), c.number(4, 1)));
+     },
+     nullptr},
+    {"_fft_plans", kFunction, "device, what, value",
+     [](Call& c) {
+       const int64_t what = c.integer(1);
+       FG_CHECK(what >= 0 && what <= 3, Value, "cufft_plan_cache: unknown question ", what);
+       return PyLong_FromLongLong(fourier_plans(c.opt_device(0).value(), static_cast<FftPlans>(what), c.integer(2)));
+     },
+     nullptr},
     {"_can_fft", kFunction, "size, real",
      [](Call& c) { return PyBool_FromLong(can_transform(c.integer(0), c.boolean(1, false))); }, nullptr},
     {"real", kFunction, "input", [](Call& c) { return wrap(real(c.tensor(0))); },

@@ -1,6 +1,6 @@
 """`python -m fastgrad`: what this installation is, and programs written for torch run and read with it.
 
-    python -m fastgrad [info]                    version, instruction set, threads, CUDA or why not
+    python -m fastgrad [info]                    version, instruction set, threads, CUDA and its libraries or why not
     python -m fastgrad run SCRIPT ARGS...        run a program with fastgrad wherever it imports torch
     python -m fastgrad run -m MODULE ARGS...
     python -m fastgrad scan [--json] PATH...     which torch names the code uses, and which of them are missing here
@@ -21,9 +21,11 @@ def describe():
     else:
         state = f"not available ({reason})"
     isas = _C.available_isas()
+    libraries = [] if reason else [(name, _C.cuda_missing_library(name.lower()) or "found")
+                                   for name in ("cuBLAS", "cuSOLVER", "cuFFT")]
     return [("fastgrad", __version__), ("Python", sys.version.split()[0]),
             ("instruction set", f"{_C.cpu_isa()} (of {isas if isinstance(isas, str) else ' '.join(isas)})"),
-            ("threads", str(_C.get_num_threads())), ("CUDA", state)]
+            ("threads", str(_C.get_num_threads())), ("CUDA", state), *libraries]
 
 
 def main(arguments):

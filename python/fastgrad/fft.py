@@ -3,7 +3,7 @@
 Three linear maps do the work: `_ComplexFFT` (complex to complex), `_RealFFT` (real to the half spectrum) and
 `_InverseRealFFT` (half spectrum to real). The gradient of each is its adjoint, put together from the same three. They
 go along one dimension after another, by a kernel where the size has no large prime factor, else through a convolution
-(Bluestein's) whose size has none. Only tensors on the CPU have a kernel.
+(Bluestein's) whose size has none. On CUDA cuFFT does them, along all dimensions at once.
 """
 import functools
 import math
@@ -33,9 +33,13 @@ def _scale(norm, forward):
 _FORWARD, _BACKWARD, _FROM_REAL, _TO_REAL = range(4)  # the kinds of Fft in csrc/core/backend.h
 
 
+def _factor(scale, points):
+    return 1.0 if scale == _PLAIN else 1 / points if scale == _COUNT else 1 / math.sqrt(points)
+
+
 def _one(x, d, kind, size, scale):
     """The transform along dimension `d`; `size` is that of its real side, or of both sides."""
-    factor = 1.0 if scale == _PLAIN else 1 / size if scale == _COUNT else 1 / math.sqrt(size)
+    factor = _factor(scale, size)
     if _C._can_fft(size, kind >= _FROM_REAL):
         return _C._fft(x, d, kind, size, factor)
     if kind == _FROM_REAL:
@@ -67,16 +71,16 @@ def _chirp(size, dtype):
     return chirp.to(dtype), _C._fft(wide, 0, _FORWARD, wide.shape[0], 1.0).to(dtype)
 
 
-def _along(x, dims, scale, forward):
-    for d in dims:
-        x = _one(x, d, _FORWARD if forward else _BACKWARD, x.shape[d], scale)
-    return x
-
-
-def _on_cpu(x):
+def _along(x, dims, kind, size, scale):
+    """The transform along `dims`, in which `size` is that of the real side of the last one, or None."""
     if x.device.type != "cpu":
-        raise NotImplementedError(f"fft: tensors on {x.device} are not supported, only on the CPU")
-    return x.detach()
+        points = math.prod([x.shape[d] for d in dims[:-1]]) * (size or x.shape[dims[-1]])
+        return _C._fft_several(x, dims, kind, size or 0, _factor(scale, points))
+    if kind == _FROM_REAL:
+        x = _one(x, dims[-1], kind, size, scale)
+    for d in dims if size is None else dims[:-1]:
+        x = _one(x, d, _BACKWARD if kind in (_BACKWARD, _TO_REAL) else _FORWARD, x.shape[d], scale)
+    return _one(x, dims[-1], kind, size, scale) if kind == _TO_REAL else x
 
 
 class _ComplexFFT(Function):
@@ -85,7 +89,7 @@ class _ComplexFFT(Function):
     @staticmethod
     def forward(ctx, x, dims, scale, forward):
         ctx.options = dims, scale, forward
-        return _along(_on_cpu(x), dims[::-1], scale, forward)
+        return _along(x.detach(), dims[::-1], _FORWARD if forward else _BACKWARD, None, scale)
 
     @staticmethod
     def backward(ctx, g):
@@ -100,7 +104,7 @@ class _RealFFT(Function):
     def forward(ctx, x, dims, scale):
         size = x.shape[dims[-1]]
         ctx.options = dims, scale, size
-        return _along(_one(_on_cpu(x), dims[-1], _FROM_REAL, size, scale), dims[:-1], scale, True)
+        return _along(x.detach(), dims, _FROM_REAL, size, scale)
 
     @staticmethod
     def backward(ctx, g):
@@ -114,7 +118,7 @@ class _InverseRealFFT(Function):
     @staticmethod
     def forward(ctx, x, dims, scale, size):
         ctx.options = dims, scale
-        return _one(_along(_on_cpu(x), dims[:-1], scale, False), dims[-1], _TO_REAL, size, scale)
+        return _along(x.detach(), dims, _TO_REAL, size, scale)
 
     @staticmethod
     def backward(ctx, g):
@@ -126,7 +130,7 @@ class _InverseRealFFT(Function):
         factor = [1.0] + [2.0] * twice + [1.0] * (count - 1 - twice)
         shape = [1] * g.dim()
         shape[d] = count
-        return half * _C.tensor(factor, dtype=g.dtype).reshape(shape), None, None, None
+        return half * _C.tensor(factor, dtype=g.dtype, device=g.device).reshape(shape), None, None, None
 
 
 # ---- arguments

@@ -301,6 +301,7 @@ template <class T> void one(const LinalgArgs& g, int64_t index, T* panel) {
       for (int64_t i = 1; i < g.n; ++i)
         for (int64_t j = 0; j < i; ++j) a[i * g.n + j] = T(0);
       return;
+    default: return;
   }
 }
 
@@ -319,7 +320,16 @@ template <class T> void batch_of(const LinalgArgs& g) {
              [&](int64_t chunk) { group_of(chunk * group, smaller(g.batch, (chunk + 1) * group)); });
 }
 
+void order_of(const LinalgArgs& g) {
+  for (int64_t i = 0; i < g.batch; ++i) {
+    int64_t* rows = static_cast<int64_t*>(g.b) + i * g.m;
+    for (int64_t k = 0; k < g.m; ++k) rows[k] = k;
+    swap_rows(rows, 1, 1, g.pivots + i * g.k, g.k);
+  }
+}
+
 void linalg(const LinalgArgs& g) {
+  if (g.kind == Linalg::order) return order_of(g);
   if (g.batch == 0 || g.n == 0 || g.m == 0) {
     for (int64_t i = 0; g.info && i < g.batch; ++i) g.info[i] = 0;
     return;

@@ -69,3 +69,47 @@ def sdp_kernel(enable_flash=True, enable_math=True, enable_mem_efficient=True, e
                   "signature.", FutureWarning, stacklevel=2)
     return _only(FLASH_ATTENTION=enable_flash, MATH=enable_math, EFFICIENT_ATTENTION=enable_mem_efficient,
                  CUDNN_ATTENTION=enable_cudnn)
+
+
+class _PlanCache:
+    """The prepared transforms of a device: how many there are, at most, and `clear()`."""
+
+    def __init__(self, device):
+        self.device = device
+
+    def _ask(self, what, value=0):
+        return _C._fft_plans(self.device, what, value)
+
+    @property
+    def size(self):
+        return self._ask(0)
+
+    @size.setter
+    def size(self, value):
+        raise RuntimeError(".size is a read-only property showing the number of plans currently in the cache. To "
+                           "change the cache capacity, set cufft_plan_cache.max_size.")
+
+    @property
+    def max_size(self):
+        return self._ask(1)
+
+    @max_size.setter
+    def max_size(self, value):
+        if value < 0:
+            raise RuntimeError(f"cuFFT plan cache size must be non-negative, but got {value}")
+        self._ask(2, value)
+
+    def clear(self):
+        """Forget them."""
+        self._ask(3)
+
+
+class _PlanCaches(_PlanCache):
+    """Those of the current device; `[device]` gives those of another."""
+
+    def __getitem__(self, device):
+        from fastgrad.cuda import _index
+        return _PlanCache(f"cuda:{_index(device)}")
+
+
+cufft_plan_cache = _PlanCaches("cuda:0")

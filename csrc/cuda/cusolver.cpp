@@ -1,0 +1,273 @@
+// Factorisations by cuSOLVER, one matrix of a batch after another. A handle for each stream: it keeps memory to work in
+// between calls; what a call asks for beside that is ours.
+#include "cuda/cusolver.h"
+
+#include <climits>
+#include <cstdio>
+#include <cstdlib>
+#include <map>
+#include <mutex>
+#include <utility>
+
+#include "cuda/cusolver_api.h"
+#include "cuda/library.h"
+
+namespace fg::cuda {
+namespace {
+
+using namespace cusolver;
+
+constexpr LibraryName kName{"cuSOLVER",
+                            "FASTGRAD_CUSOLVER",
+                            {"libcusolver.so.12", "libcusolver.so.11"},
+                            {"cu13/lib/libcusolver.so.12", "cusolver/lib/libcusolver.so.11"},
+                            {"libnvJitLink.so.13", "libcublasLt.so.13", "libcublas.so.13", "libcusparse.so.12"},
+                            "libfastgrad_standin_cusolver.so"};
+
+struct Functions {
+  OpenLibrary opened, newer;
+#define X(name, arguments) name##_type* name;
+  FG_CUSOLVER_FUNCTIONS(X)
+  FG_CUSOLVER_NEWER(X)
+#undef X
+};
+
+const Functions& functions() {
+  static const Functions loaded = [] {
+    Functions f{};
+    open_library(kName, f.opened);
+#define X(name, arguments) f.name = reinterpret_cast<name##_type*>(resolve(f.opened, kName, #name));
+    FG_CUSOLVER_FUNCTIONS(X)
+#undef X
+    f.newer = f.opened;
+#define X(name, arguments) f.name = reinterpret_cast<name##_type*>(resolve(f.newer, kName, #name));
+    FG_CUSOLVER_NEWER(X)
+#undef X
+    return f;
+  }();
+  return loaded;
+}
+
+const char* text_of(int status) {
+  switch (status) {
+    case 1: return "CUSOLVER_STATUS_NOT_INITIALIZED";
+    case 2: return "CUSOLVER_STATUS_ALLOC_FAILED";
+    case 3: return "CUSOLVER_STATUS_INVALID_VALUE";
+    case 4: return "CUSOLVER_STATUS_ARCH_MISMATCH";
+    case 6: return "CUSOLVER_STATUS_EXECUTION_FAILED";
+    case 7: return "CUSOLVER_STATUS_INTERNAL_ERROR";
+    case 8: return "CUSOLVER_STATUS_MATRIX_TYPE_NOT_SUPPORTED";
+    case 9: return "CUSOLVER_STATUS_NOT_SUPPORTED";
+    default: return "unknown status";
+  }
+}
+bool good(int status, const char* function) {
+  if (!status) return true;
+  char text[120];
+  std::snprintf(text, sizeof text, "%s failed with %s (%d)", function, text_of(status), status);
+  set_error("cuSOLVER", text);
+  return false;
+}
+#define FG_CUSOLVER(function, ...) good(functions().function(__VA_ARGS__), #function)
+
+struct Handle {
+  std::mutex mutex;
+  void *solver = nullptr, *params = nullptr;
+};
+Handle& handle_of(Stream stream) {
+  static auto* const all =
+      new std::map<std::pair<int, void*>, Handle>;  // never destroyed: the driver may be gone by then
+  static std::mutex mutex;
+  std::lock_guard lock(mutex);
+  return (*all)[{stream.device, stream.handle}];
+}
+
+int type_of(DType dtype) {
+  switch (dtype) {
+    case DType::Float32: return kReal32;
+    case DType::Float64: return kReal64;
+    case DType::Complex64: return kComplex32;
+    default: return kComplex64;
+  }
+}
+
+// What all kinds share: the matrices one after another and memory to work in.
+struct Call {
+  const LinalgArgs& g;
+  Handle& handle;
+  int64_t* pivots;
+  int64_t m, n, depth;
+  int type, real;
+  size_t item, part;  // bytes of an element, and of its real part
+
+  Call(const LinalgArgs& args, Handle& with, int64_t* exchanges)
+      : g(args),
+        handle(with),
+        pivots(exchanges),
+        m(args.m),
+        n(args.n),
+        depth(args.m < args.n ? args.m : args.n),
+        type(type_of(args.dtype)),
+        real(type == kReal32 || type == kComplex32 ? kReal32 : kReal64) {
+    part = real == kReal32 ? 4 : 8;
+    item = type == real ? part : 2 * part;
+  }
+  static void* at(void* data, int64_t index, int64_t elements, size_t bytes) {
+    return data ? static_cast<char*>(data) + static_cast<size_t>(index * elements) * bytes : nullptr;
+  }
+  void* a(int64_t i) const { return at(g.a, i, m * n, item); }
+  int* info(int64_t i) const { return g.info + i; }
+
+  // size(&device, &host), then run(index of the matrix, device, its bytes, host, its bytes) for each
+  template <class Size, class Run> bool each(const Size& size, const Run& run) const {
+    size_t device_bytes = 0, host_bytes = 0;
+    if (!size(&device_bytes, &host_bytes)) return false;
+    Workspace device(device_bytes, g.stream);
+    void* host = host_bytes ? std::malloc(host_bytes) : nullptr;
+    bool fine = device.ok() && (host || !host_bytes);
+    if (host_bytes && !host) set_error("cuSOLVER", "out of memory");
+    for (int64_t i = 0; fine && i < g.batch; ++i) fine = run(i, device.data(), device_bytes, host, host_bytes);
+    std::free(host);
+    return fine;
+  }
+
+  bool lu() const {
+    return each(
+        [&](size_t* d, size_t* h) {
+          return FG_CUSOLVER(cusolverDnXgetrf_bufferSize, handle.solver, handle.params, m, n, type, g.a, m, type, d, h);
+        },
+        [&](int64_t i, void* d, size_t d_bytes, void* h, size_t h_bytes) {
+          return FG_CUSOLVER(cusolverDnXgetrf, handle.solver, handle.params, m, n, type, a(i), m, pivots + i * depth,
+                             type, d, d_bytes, h, h_bytes, info(i));
+        });
+  }
+  bool solve() const {
+    if (!lu()) return false;
+    if (g.k == 0) return true;
+    Workspace unused(sizeof(int), g.stream);  // the second info says what the first one did not: a wrong argument
+    if (!unused.ok()) return false;
+    for (int64_t i = 0; i < g.batch; ++i) {
+      if (!FG_CUSOLVER(cusolverDnXgetrs, handle.solver, handle.params, kPlain, n, g.k, type, a(i), n,
+                       pivots + i * depth, type, at(g.b, i, n * g.k, item), n, static_cast<int*>(unused.data())))
+        return false;
+    }
+    return true;
+  }
+  bool cholesky() const {
+    return each(
+        [&](size_t* d, size_t* h) {
+          return FG_CUSOLVER(cusolverDnXpotrf_bufferSize, handle.solver, handle.params, kLower, n, type, g.a, n, type,
+                             d, h);
+        },
+        [&](int64_t i, void* d, size_t d_bytes, void* h, size_t h_bytes) {
+          return FG_CUSOLVER(cusolverDnXpotrf, handle.solver, handle.params, kLower, n, type, a(i), n, type, d, d_bytes,
+                             h, h_bytes, info(i));
+        });
+  }
+  bool qr() const {
+    return each(
+        [&](size_t* d, size_t* h) {
+          return FG_CUSOLVER(cusolverDnXgeqrf_bufferSize, handle.solver, handle.params, m, n, type, g.a, m, type, g.b,
+                             type, d, h);
+        },
+        [&](int64_t i, void* d, size_t d_bytes, void* h, size_t h_bytes) {
+          return FG_CUSOLVER(cusolverDnXgeqrf, handle.solver, handle.params, m, n, type, a(i), m, type,
+                             at(g.b, i, depth, item), type, d, d_bytes, h, h_bytes, info(i));
+        });
+  }
+  template <class T, class Size, class Run> bool reflected(const Size& size, const Run& run) const {
+    if (m > INT_MAX) return set_error("cuSOLVER", "the matrix is too large"), false;
+    const int rows = static_cast<int>(m), columns = static_cast<int>(n), k = static_cast<int>(g.k);
+    int length = 0;
+    return each(
+        [&](size_t* d, size_t*) {
+          const bool fine = good(
+              size(handle.solver, rows, columns, k, static_cast<T*>(g.a), rows, static_cast<const T*>(g.b), &length),
+              "cusolverDnXorgqr_bufferSize");
+          *d = static_cast<size_t>(length) * item;
+          return fine;
+        },
+        [&](int64_t i, void* d, size_t, void*, size_t) {
+          return good(run(handle.solver, rows, columns, k, static_cast<T*>(a(i)), rows,
+                          static_cast<const T*>(at(g.b, i, g.k, item)), static_cast<T*>(d), length, info(i)),
+                      "cusolverDnXorgqr");
+        });
+  }
+  bool eigh() const {
+    const int vectors = g.vectors ? kVectors : kNoVectors, triangle = g.upper ? kUpper : kLower;
+    return each(
+        [&](size_t* d, size_t* h) {
+          return FG_CUSOLVER(cusolverDnXsyevd_bufferSize, handle.solver, handle.params, vectors, triangle, n, type, g.a,
+                             n, real, g.b, type, d, h);
+        },
+        [&](int64_t i, void* d, size_t d_bytes, void* h, size_t h_bytes) {
+          return FG_CUSOLVER(cusolverDnXsyevd, handle.solver, handle.params, vectors, triangle, n, type, a(i), n, real,
+                             at(g.b, i, n, part), type, d, d_bytes, h, h_bytes, info(i));
+        });
+  }
+  bool svd() const {
+    const signed char job = !g.vectors ? 'N' : g.k == m ? 'A' : 'S';
+    return each(
+        [&](size_t* d, size_t* h) {
+          return FG_CUSOLVER(cusolverDnXgesvd_bufferSize, handle.solver, handle.params, job, job, m, n, type, g.a, m,
+                             real, g.b, type, g.c, m, type, g.d, n, type, d, h);
+        },
+        [&](int64_t i, void* d, size_t d_bytes, void* h, size_t h_bytes) {
+          return FG_CUSOLVER(cusolverDnXgesvd, handle.solver, handle.params, job, job, m, n, type, a(i), m, real,
+                             at(g.b, i, n, part), type, at(g.c, i, m * g.k, item), m, type, at(g.d, i, n * n, item), n,
+                             type, d, d_bytes, h, h_bytes, info(i));
+        });
+  }
+  bool eig() const {
+    if (!functions().newer.handle) return set_error("eig", functions().newer.why), false;
+    const int vectors = g.vectors ? kVectors : kNoVectors;
+    return each(
+        [&](size_t* d, size_t* h) {
+          return FG_CUSOLVER(cusolverDnXgeev_bufferSize, handle.solver, handle.params, kNoVectors, vectors, n, type,
+                             g.a, n, type, g.b, type, nullptr, n, type, g.c, n, type, d, h);
+        },
+        [&](int64_t i, void* d, size_t d_bytes, void* h, size_t h_bytes) {
+          return FG_CUSOLVER(cusolverDnXgeev, handle.solver, handle.params, kNoVectors, vectors, n, type, a(i), n, type,
+                             at(g.b, i, n, item), type, nullptr, n, type, at(g.c, i, n * n, item), n, type, d, d_bytes,
+                             h, h_bytes, info(i));
+        });
+  }
+};
+
+}  // namespace
+
+const char* cusolver_missing() {
+  const OpenLibrary& opened = functions().opened;
+  return opened.handle ? nullptr : opened.why;
+}
+
+bool cusolver_run(const LinalgArgs& g, int64_t* pivots) {
+  if (const char* why = cusolver_missing()) {
+    set_error("this needs cuSOLVER", why);
+    return false;
+  }
+  use_device(g.stream.device);
+  Handle& handle = handle_of(g.stream);
+  std::lock_guard lock(handle.mutex);
+  const LibraryCall library;
+  if (!handle.params && !FG_CUSOLVER(cusolverDnCreateParams, &handle.params)) return false;
+  if (!handle.solver && !FG_CUSOLVER(cusolverDnCreate, &handle.solver)) return false;
+  if (!FG_CUSOLVER(cusolverDnSetStream, handle.solver, g.stream.handle)) return false;
+  const Call call(g, handle, pivots);
+  const Functions& f = functions();
+  switch (g.kind) {
+    case Linalg::lu: return call.lu();
+    case Linalg::solve: return call.solve();
+    case Linalg::cholesky: return call.cholesky();
+    case Linalg::qr: return call.qr();
+    case Linalg::reflected:
+      return g.dtype == DType::Float64 ? call.reflected<double>(f.cusolverDnDorgqr_bufferSize, f.cusolverDnDorgqr)
+                                       : call.reflected<float>(f.cusolverDnSorgqr_bufferSize, f.cusolverDnSorgqr);
+    case Linalg::eigh: return call.eigh();
+    case Linalg::svd: return call.svd();
+    case Linalg::eig: return call.eig();
+    default: return set_error("cuSOLVER", "no such factorisation"), false;
+  }
+}
+
+}  // namespace fg::cuda
