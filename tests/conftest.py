@@ -28,13 +28,6 @@ def pytest_generate_tests(metafunc):
         metafunc.parametrize("device", devices())
 
 
-def pytest_collection_modifyitems(items):
-    for item in items:
-        params = getattr(item, "callspec", None) and item.callspec.params
-        if params and params.get("device", "cpu") != "cpu" and getattr(params.get("op"), "cpu_only", False):
-            item.add_marker(pytest.mark.skip(reason="no kernel on this device"))
-
-
 @pytest.fixture(scope="session")
 def torch():
     try:

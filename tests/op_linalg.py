@@ -1,5 +1,4 @@
-"""Records of linear algebra: factorisations, equations, norms. The factorisations are LAPACK's and run on the CPU only;
-what is composed of products and sums runs everywhere (`composed`).
+"""Records of linear algebra: factorisations, equations, norms.
 
 Matrices are made regular (3 on the diagonal), symmetric or positive definite inside the call, so that gradients pass
 through that; signs of vectors, which LAPACK chooses, are taken out by `abs`.
@@ -64,7 +63,7 @@ IN_NUMPY = {
     plain: plain}
 
 
-def record(name, shapes, call, ref, prepare=regular, cpu_only=True, **options):
+def record(name, shapes, call, ref, prepare=regular, **options):
     """call(m, *tensors), ref(*arrays): `m` is the library; the first operand is prepared."""
 
     def samples(a):
@@ -78,11 +77,7 @@ def record(name, shapes, call, ref, prepare=regular, cpu_only=True, **options):
         return ref(IN_NUMPY[prepare](first), *rest)
 
     options.setdefault("domain", (-1.0, 1.0))
-    return Op(name, samples, reference, run, DTYPES, tolerance=TOLERANCE, cpu_only=cpu_only, **options)
-
-
-def composed(name, shapes, call, ref, prepare=plain, **options):
-    return record(name, shapes, call, ref, prepare, cpu_only=False, **options)
+    return Op(name, samples, reference, run, DTYPES, tolerance=TOLERANCE, **options)
 
 
 def absolute(parts):
@@ -202,22 +197,21 @@ LINALG = [
         A if str(A.dtype)[6:] in DTYPES else A.float()), exponential),
     record("linalg.matrix_power", SQUARE, lambda m, A: m.linalg.matrix_power(A, -2),
            lambda A: np.linalg.matrix_power(A, -2)),
-    composed("linalg.matrix_power_3", SQUARE, lambda m, A: m.linalg.matrix_power(A, 3),
-             lambda A: np.linalg.matrix_power(A, 3), regular),
-    composed("linalg.multi_dot", [((3,), (3, 2), (2, 4), (4,)), ((2, 3), (3, 1), (1, 4))],
-           lambda m, *parts: m.linalg.multi_dot(parts), lambda *parts: np.linalg.multi_dot(parts)),
-    composed("linalg.vecdot", [((2, 3), (3,)), ((0, 3), (0, 3))], lambda m, x, y: m.linalg.vecdot(x, y),
-           lambda x, y: (x * y).sum(-1)),
+    record("linalg.matrix_power_3", SQUARE, lambda m, A: m.linalg.matrix_power(A, 3),
+           lambda A: np.linalg.matrix_power(A, 3)),
+    record("linalg.multi_dot", [((3,), (3, 2), (2, 4), (4,)), ((2, 3), (3, 1), (1, 4))],
+           lambda m, *parts: m.linalg.multi_dot(parts), lambda *parts: np.linalg.multi_dot(parts), plain),
+    record("linalg.vecdot", [((2, 3), (3,)), ((0, 3), (0, 3))], lambda m, x, y: m.linalg.vecdot(x, y),
+           lambda x, y: (x * y).sum(-1), plain),
     record("linalg.tensorinv", [(4, 4)], lambda m, A: m.linalg.tensorinv(A.reshape(2, 2, 4)),
            lambda A: np.linalg.tensorinv(A.reshape(2, 2, 4))),
     record("linalg.tensorsolve", [((4, 4), (2, 2))], lambda m, A, B: m.linalg.tensorsolve(A.reshape(2, 2, 4), B),
            lambda A, B: np.linalg.tensorsolve(A.reshape(2, 2, 4), B)),
-    composed("linalg.vander", [(3,), (2, 2)], lambda m, x: m.linalg.vander(x, N=4),
-           lambda x: x[..., None] ** np.arange(4)),
-    composed("linalg.cross", [((2, 3), (1, 3))], lambda m, x, y: m.linalg.cross(x, y), np.cross),
+    record("linalg.vander", [(3,), (2, 2)], lambda m, x: m.linalg.vander(x, N=4),
+           lambda x: x[..., None] ** np.arange(4), plain),
+    record("linalg.cross", [((2, 3), (1, 3))], lambda m, x, y: m.linalg.cross(x, y), np.cross, plain),
     *[record(f"linalg.matrix_norm_{order}", [(3, 3), (2, 2, 3)],
-             lambda m, A, order=order: m.linalg.matrix_norm(A, order), np_norm(order), distinct,
-             cpu_only=order in ("nuc", 2, -2))  # of singular values
+             lambda m, A, order=order: m.linalg.matrix_norm(A, order), np_norm(order), distinct)
       for order in ("fro", "nuc", 2, -2, 1, -1, np.inf, -np.inf)],
     record("linalg.cond", [(3, 3)], lambda m, A: m.linalg.cond(A), np.linalg.cond),
     record("linalg.cond_nuc", [(3, 3)], lambda m, A: m.linalg.cond(A, "nuc"), lambda A: np.linalg.cond(A, "nuc"))]

@@ -51,7 +51,6 @@ class Op:
     expanded: bool = True  # its result is certain where elements are equal
     elementwise: bool = False
     second: bool = True  # has a gradient of the gradient
-    cpu_only: bool = False  # no kernel on other devices yet
 
     def __call__(self, m, *args, **kwargs):
         if callable(self.call):

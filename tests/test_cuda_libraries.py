@@ -44,6 +44,14 @@ def test_without_libraries_cuda():
     off = {"FASTGRAD_CUFFT": "0", "FASTGRAD_CUSOLVER": "0"}
     assert run("fg.fft.fft(fg.ones(4, device='cuda'))", **off) == (
         "RuntimeError: fft: this needs cuFFT: cuFFT is turned off by FASTGRAD_CUFFT=0")
+    for call, name in (("svd", "svd"), ("eigh", "eigh"), ("eig", "eig"), ("qr", "qr")):
+        assert run(f"fg.linalg.{call}(fg.eye(3, device='cuda'))", **off) == (
+            f"RuntimeError: linalg.{name}: this needs cuSOLVER: cuSOLVER is turned off by FASTGRAD_CUSOLVER=0")
+    assert "needs cuSOLVER" in run("fg.linalg.inv(fg.eye(3, device='cuda', dtype=fg.complex64))", **off)
+    assert run("""
+A = 2 * fg.eye(3, device="cuda")
+print(fg.linalg.inv(A).sum().item(), fg.linalg.cholesky(A).device, fg.linalg.det(A).item())
+print(fg.linalg.inv(2 * fg.eye(260, device="cuda")).sum().item())""", **off).split() == "1.5 cuda:0 8.0 130.0".split()
     found = run("print(fg._C.cuda_missing_library('cufft'))", FASTGRAD_CUFFT="/nowhere/libcufft.so.12")
     assert found.startswith("cuFFT of FASTGRAD_CUFFT could not be opened: /nowhere/libcufft.so.12")
 
@@ -81,3 +89,39 @@ def test_plans_are_kept_cuda():
             cache.size = 3
     finally:
         cache.max_size = before
+
+
+@needs_cuda
+def test_streams_and_threads_cuda():
+    """Transforms and factorisations of several threads, each in a stream of its own."""
+    from concurrent.futures import ThreadPoolExecutor
+    A = fg.randn(20, 6, 6, dtype=fg.float64) + 3 * fg.eye(6, dtype=fg.float64)
+    spectrum, inverse, values = fg.fft.fft(A), fg.linalg.inv(A), fg.linalg.svdvals(A)
+
+    def work(_):
+        with fg.cuda.stream(fg.cuda.Stream()):
+            a = A.to("cuda")
+            return [fg.fft.fft(a).cpu(), fg.linalg.inv(a).cpu(), fg.linalg.svdvals(a).cpu()]
+
+    with ThreadPoolExecutor(4) as pool:
+        for found in pool.map(work, range(8)):
+            for a, b in zip(found, (spectrum, inverse, values)):
+                assert a.allclose(b)
+
+
+@needs_cuda
+def test_options_of_cuda():
+    A = fg.randn(4, 3, device="cuda")
+    assert fg.linalg.svd(A, driver="gesvd").S.allclose(fg.linalg.svdvals(A))
+    with pytest.raises(NotImplementedError, match="gesvdj"):
+        fg.linalg.svd(A, driver="gesvdj")
+    with pytest.raises(RuntimeError, match="unknown svd driver"):
+        fg.linalg.svdvals(A, driver="x")
+    with pytest.raises(RuntimeError, match="other than `gels` is not supported on CUDA"):
+        fg.linalg.lstsq(A, A, driver="gelsd")
+    with pytest.raises(NotImplementedError, match="without pivoting"):
+        fg.linalg.lu_factor(A, pivot=False)
+    with pytest.raises(RuntimeError, match="same device"):
+        fg.linalg.solve(A[:3], fg.ones(3, 1))
+    with pytest.raises(fg.linalg.LinAlgError, match="failed to converge"):
+        fg.linalg.svd(A * float("nan"))

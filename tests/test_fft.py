@@ -53,6 +53,7 @@ def test_one_dimension(name, dtype, device, torch):
     assert_equal(getattr(fg.fft, name)(a.mT), getattr(torch.fft, name)(e.mT), "transposed")
 
 
+@pytest.mark.emulate
 @pytest.mark.parametrize("dtype", ["float32", "complex128"])
 @pytest.mark.parametrize("name", MORE)
 def test_several_dimensions(name, dtype, device, torch):

@@ -25,7 +25,8 @@ namespace fg::cuda {
   X(draw)                    \
   X(complex)                 \
   X(library)                 \
-  X(fft)
+  X(fft)                     \
+  X(linalg)
 #define X(family) void fill_##family(Backend& table);
 FG_CUDA_FAMILIES(X)
 #undef X

@@ -1,4 +1,4 @@
-"""Linear algebra: factorisations, equations, norms; float32 and float64 on the CPU, in batches, differentiable.
+"""Linear algebra: factorisations, equations, norms; float32 and float64, in batches, differentiable.
 
 Where to start: `_arrays.py` has what all share, `_solve.py` the equations, `_factor.py` and `_spectral.py` the
 factorisations. `_old.py` has the forms that torch keeps at its top level.

@@ -1,7 +1,7 @@
 """What all of linalg shares: checks of the arguments, NumPy's LAPACK on memory of tensors, named results.
 
-A factorisation runs under NumPy on views of the tensors' memory; its gradient is an autograd.Function around it, whose
-formula is made of differentiable functions, so that it can be differentiated again.
+A factorisation is a native one or, on the CPU, runs under NumPy on views of the tensors' memory; its gradient is an
+autograd.Function around it, whose formula is made of differentiable functions, so that it can be differentiated again.
 """
 from collections import namedtuple
 
@@ -11,8 +11,8 @@ from .. import _C
 from .._linear import LinAlgError
 from ..autograd import Function
 
-__all__ = ["Function", "LinAlgError", "Tensor", "array", "check", "check_tensor", "done", "info_tensor", "named", "np",
-           "on_batch", "tensor_of"]
+__all__ = ["Function", "LinAlgError", "Tensor", "array", "check", "check_tensor", "done", "identity", "info_tensor",
+           "named", "no_convergence", "np", "on_batch", "tensor_of"]
 
 Tensor = _C.Tensor
 
@@ -25,6 +25,11 @@ def array(t):
 def tensor_of(a):
     """A tensor over the memory of a NumPy array."""
     return _C.from_numpy(np.asarray(a, order="C"))
+
+
+def identity(like, rows, columns=None):
+    """The identity matrix in the dtype and on the device of a tensor."""
+    return _C.eye(rows, rows if columns is None else columns, dtype=like.dtype, device=like.device)
 
 
 def info_tensor(codes, shape):
@@ -50,7 +55,7 @@ def check_tensor(name, *tensors):
 
 
 def check(name, A, square=True, label="A", kernel=None, integers=True, complex_too=False):
-    """The errors of torch for a tensor that is no batch of (square) matrices of float32 or float64 on the CPU.
+    """The errors of torch for a tensor that is no batch of (square) matrices of float32 or float64.
 
     kernel: the name that torch gives when it has no kernel for a dtype; integers: whether they are refused before that;
     complex_too: whether complex matrices are taken.
@@ -66,8 +71,10 @@ def check(name, A, square=True, label="A", kernel=None, integers=True, complex_t
 
 
 def check_dtype(name, A, kernel=None, integers=True, complex_too=False):
-    """The errors for a dtype or a device that the factorisations do not have."""
+    """The errors for a dtype that the factorisations do not have."""
     kind = kind_of(A)
+    if kernel and A.is_cuda:
+        kernel = kernel.replace("_cpu", "_cuda")
     if kernel and not A.is_complex() and (A.is_floating_point() or not integers):
         if A.dtype not in (_C.float32, _C.float64):
             raise NotImplementedError(f"\"{kernel}\" not implemented for '{kind}'")
@@ -77,14 +84,18 @@ def check_dtype(name, A, kernel=None, integers=True, complex_too=False):
         raise NotImplementedError(f"{name}: complex matrices are not supported")
     if not A.is_complex() and A.dtype not in (_C.float32, _C.float64):
         raise RuntimeError(f"{name}: Low precision dtypes not supported. Got {kind}")
-    if A.device.type != "cpu":
-        raise NotImplementedError(f"{name}: runs on the CPU only, and the tensor is on {A.device}; use .cpu()")
 
 
 def on_batch(A, B):
     """Both with the same leading dimensions."""
     batch = np.broadcast_shapes(tuple(A.shape[:-2]), tuple(B.shape[:-2]))
     return A.expand(*batch, *A.shape[-2:]), B.expand(*batch, *B.shape[-2:])
+
+
+def no_convergence(name, info):
+    """LinAlgError if an iteration has not come to its end."""
+    batch_error(name, info, lambda code: "The algorithm failed to converge because the input matrix is ill-conditioned "
+                f"or has too many repeated eigenvalues (error code: {code}).")
 
 
 def batch_error(name, info, text):

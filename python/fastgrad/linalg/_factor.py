@@ -3,8 +3,6 @@
 Gradients: Murray, "Differentiation of the Cholesky decomposition" (2016); Walter and Lehmann, "Algorithmic
 differentiation of linear algebra functions" (2018) for QR; LU follows from A = L U in the same way.
 """
-import math
-
 from .. import _C
 from .._compose import diag_embed
 from ._arrays import (
@@ -14,6 +12,7 @@ from ._arrays import (
     check,
     check_dtype,
     done,
+    identity,
     named,
     np,
     on_batch,
@@ -86,7 +85,7 @@ def cholesky_solve(input, L, upper=False, *, out=None):
 def cholesky_inverse(L, upper=False, *, out=None):
     """Return the inverse of A, given its Cholesky factor."""
     check("cholesky_inverse", L)
-    return done(cholesky_solve(_C.eye(L.shape[-1], dtype=L.dtype).expand(L.shape), L, upper), out)
+    return done(cholesky_solve(identity(L, L.shape[-1]).expand(L.shape), L, upper), out)
 
 
 # ---- QR
@@ -104,16 +103,19 @@ class _Qr(Function):
         ctx.mode = mode
         ctx.set_materialize_grads(False)
         m, n = A.shape[-2:]
-        if mode == "r":
-            ctx.shape = None
-            R = tensor_of(np.linalg.qr(array(A), "r")) if A.numel() else A.new_zeros((*A.shape[:-2], min(m, n), n))
-            return A.new_empty(0), R
-        if A.numel():
-            Q, R = (tensor_of(part) for part in np.linalg.qr(array(A), mode))
-        else:
-            k = m if mode == "complete" else min(m, n)
-            Q = _C.eye(m, k, dtype=A.dtype).expand(*A.shape[:-2], m, k).clone()
+        k = m if mode == "complete" else min(m, n)
+        if not A.numel():
+            Q = identity(A, m, k).expand(*A.shape[:-2], m, k).clone()
             R = A.new_zeros((*A.shape[:-2], k, n))
+        elif A.is_cuda:
+            packed, factors = _C._reflectors(A)
+            Q = None if mode == "r" else _C._reflected(packed, factors, k)
+            R = packed[..., :k, :].triu()
+        else:
+            found = np.linalg.qr(array(A), mode)
+            Q, R = (None, tensor_of(found)) if mode == "r" else map(tensor_of, found)
+        if mode == "r":
+            return A.new_empty(0), R
         ctx.save_for_backward(Q, R)
         ctx.deep = mode == "complete" and m > n
         return Q, R
@@ -159,6 +161,8 @@ def qr(A, mode="reduced", *, out=None):
 def geqrf(input, *, out=None):
     """Return the QR factorisation as LAPACK leaves it: R with the reflectors below, and their factors. No gradient."""
     check("geqrf", input, square=False)
+    if input.is_cuda:
+        return done(Geqrf(*_C._reflectors(input)), out)
     h, tau = np.linalg.qr(array(input), "raw")
     return done(Geqrf(tensor_of(np.swapaxes(h, -1, -2)), tensor_of(tau)), out)
 
@@ -167,7 +171,7 @@ def _reflectors(A, tau):
     """The vectors v of I - tau v v^T, as columns."""
     k = tau.shape[-1]
     lower = A[..., :k].tril(-1)
-    return lower + _C.eye(A.shape[-2], k, dtype=A.dtype)
+    return lower + identity(A, A.shape[-2], k)
 
 
 def _reflect(vectors, tau, C, order):
@@ -190,7 +194,7 @@ def householder_product(A, tau, *, out=None):
     if A.dim() - tau.dim() != 1:
         raise RuntimeError("torch.linalg.householder_product: Expected tau to have one dimension less than input, but "
                            f"got tau.ndim equal to {tau.dim()} and input.ndim is equal to {A.dim()}")
-    start = _C.eye(m, n, dtype=A.dtype).expand(A.shape)
+    start = identity(A, m, n).expand(A.shape)
     return done(_reflect(_reflectors(A, tau), tau, start, range(tau.shape[-1] - 1, -1, -1)), out)
 
 
@@ -226,19 +230,7 @@ class _LuPacked(Function):
 
 def _unit_lower(LU):
     k = min(LU.shape[-2:])
-    return LU[..., :k].tril(-1) + _C.eye(LU.shape[-2], k, dtype=LU.dtype)
-
-
-def _permutation(pivots, m):
-    """The order of rows that LAPACK's exchanges lead to, as an index array."""
-    count = math.prod(pivots.shape[:-1])
-    exchanges = array(pivots).reshape(count, pivots.shape[-1]) - 1
-    order = np.broadcast_to(np.arange(m), (count, m)).copy()
-    every = np.arange(count)
-    for k in range(exchanges.shape[1]):
-        p = exchanges[:, k]
-        order[every, k], order[every, p] = order[every, p], order[:, k].copy()
-    return tensor_of(order.reshape(*pivots.shape[:-1], m))
+    return LU[..., :k].tril(-1) + identity(LU, LU.shape[-2], k)
 
 
 def _rows_in_order(A, order):
@@ -255,7 +247,10 @@ def _lu(name, error_name, A, pivot, check_errors):
         raise RuntimeError(f"{name}: Expected tensor with 2 or more dimensions. Got size: {list(A.shape)} instead")
     check_dtype(name, A, "lu_cpu", integers=False)
     if not pivot:
-        raise RuntimeError(f"linalg.{name.rpartition('.')[2]}: LU without pivoting is not implemented on the CPU")
+        function = name.rpartition(".")[2]
+        if A.is_cuda:
+            raise NotImplementedError(f"linalg.{function}: LU without pivoting is not supported")
+        raise RuntimeError(f"linalg.{function}: LU without pivoting is not implemented on the CPU")
     LU, pivots, info = _C._lu_factor(A.detach())
     if check_errors:
         codes = info.reshape(-1).tolist()
@@ -268,7 +263,7 @@ def _lu(name, error_name, A, pivot, check_errors):
     if _C._is_recorded(A):
         m, n = A.shape[-2:]
         k = min(m, n)
-        rows = _rows_in_order(A, _permutation(pivots, m))
+        rows = _rows_in_order(A, _C._row_order(pivots, m))
         packed = _LuPacked.apply(rows[..., :k, :k], LU[..., :k, :k])
         if m > n:  # the rows below follow from the square
             below = solve_triangular(packed, rows[..., k:, :], upper=True, left=False)
@@ -299,8 +294,8 @@ def lu_unpack(LU_data, LU_pivots, unpack_data=True, unpack_pivots=True, *, out=N
             raise RuntimeError("torch.lu_unpack: LU_pivots is expected to be a contiguous tensor of torch.int32 "
                                "dtype.\nNote: this function is intended to be used with the output produced by "
                                "torch.linalg.lu_factor")
-        order = _permutation(LU_pivots, m)
-        P = (order.unsqueeze(-2) == _C.arange(m).unsqueeze(-1)).to(LU_data.dtype)
+        order = _C._row_order(LU_pivots, m)
+        P = (order.unsqueeze(-2) == _C.arange(m, device=order.device).unsqueeze(-1)).to(LU_data.dtype)
     return done(LuUnpack(P, L, U), out)
 
 
@@ -317,11 +312,11 @@ def lu_solve(LU, pivots, B, *, left=True, adjoint=False, out=None):
     if not left:
         return done(lu_solve(LU, pivots, B.mT, adjoint=not adjoint).mT, out)
     packed, B = on_batch(LU, B)
-    order = _permutation(pivots.expand(*packed.shape[:-2], pivots.shape[-1]), LU.shape[-1])
+    order = _C._row_order(pivots.expand(*packed.shape[:-2], pivots.shape[-1]), LU.shape[-1])
     if not adjoint:
         inner = solve_triangular(packed, _rows_in_order(B, order), upper=False, unitriangular=True)
         return done(solve_triangular(packed, inner, upper=True), out)
     inner = solve_triangular(packed.mT, B, upper=False)
     inner = solve_triangular(packed.mT, inner, upper=True, unitriangular=True)
-    back = _C.empty_like(order).scatter_(-1, order, _C.arange(order.shape[-1]).expand(order.shape))
+    back = _C.empty_like(order).scatter_(-1, order, _C.arange(order.shape[-1], device=order.device).expand(order.shape))
     return done(_rows_in_order(inner, back), out)

@@ -2,7 +2,7 @@
 import math
 
 from .. import _C, _linear
-from ._arrays import check, check_tensor, done, kind_of
+from ._arrays import check, check_tensor, done, identity, kind_of
 from ._solve import inv, solve
 
 
@@ -85,7 +85,7 @@ def matrix_exp(A):
     size = float(A.detach().abs().sum(-2).amax())
     halvings = max(0, math.ceil(math.log2(size / _PADE_REACH))) if _PADE_REACH < size < math.inf else 0
     X = A / 2 ** halvings if halvings else A
-    eye = _C.eye(A.shape[-1], dtype=A.dtype).expand(A.shape)
+    eye = identity(A, A.shape[-1]).expand(A.shape)
     b = [value / _PADE[0] for value in _PADE]
     X2 = X @ X
     X4 = X2 @ X2

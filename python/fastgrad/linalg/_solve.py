@@ -71,7 +71,7 @@ def _complex_solution(A, B):
 class _Inverse(Function):
     @staticmethod
     def forward(ctx, A):
-        result, info = _complex_inverse(A) if A.is_complex() else _C._inverse(A)
+        result, info = _complex_inverse(A) if A.is_complex() and not A.is_cuda else _C._inverse(A)
         ctx.save_for_backward(result)
         ctx.mark_non_differentiable(info)
         return result, info
@@ -107,7 +107,7 @@ class _Solve(Function):
 
     @staticmethod
     def forward(ctx, A, B):
-        X, info = _complex_solution(A, B) if A.is_complex() else _C._solve(A, B)
+        X, info = _complex_solution(A, B) if A.is_complex() and not A.is_cuda else _C._solve(A, B)
         ctx.mark_non_differentiable(info)
         ctx.save_for_backward(A, X)
         return X, info
@@ -213,17 +213,38 @@ def _cofactors(A):
     """The matrix of cofactors from the singular values; it exists for singular matrices too."""
     from ._spectral import svd
     U, S, Vh = svd(A, full_matrices=False)
-    sign = (_C._det(U) * _C._det(Vh)).sign()
+    sign = (_determinant(U) * _determinant(Vh)).sign()
     ones = _C.ones_like(S[..., :1])
     before = _C.cat([ones, S[..., :-1]], -1).cumprod(-1)
     after = _C.cat([S[..., 1:], ones], -1).flip(-1).cumprod(-1).flip(-1)
     return (U * (before * after * sign.unsqueeze(-1)).unsqueeze(-2)) @ Vh
 
 
+def _diagonal_of_factors(A):
+    """The diagonal of U of an LU factorisation, and the sign of its exchanges."""
+    LU, pivots, _ = _C._lu_factor(A)
+    exchanged = pivots != _C.arange(1, pivots.shape[-1] + 1, device=A.device)
+    return LU.diagonal(dim1=-2, dim2=-1), 1 - 2 * (exchanged.sum(-1) % 2)
+
+
+def _determinant(A):
+    if A.is_cuda:
+        diagonal, sign = _diagonal_of_factors(A.detach())
+        return diagonal.prod(-1) * sign
+    return tensor_of(np.linalg.det(array(A))) if A.is_complex() else _C._det(A)
+
+
+def _sign_and_logarithm(A):
+    if not A.is_cuda:
+        return _C._slogdet(A)
+    diagonal, sign = _diagonal_of_factors(A.detach())
+    return diagonal.sign().prod(-1) * sign, diagonal.abs().log().sum(-1)
+
+
 class _Det(Function):
     @staticmethod
     def forward(ctx, A):
-        d = tensor_of(np.linalg.det(array(A))) if A.is_complex() else _C._det(A)
+        d = _determinant(A)
         ctx.save_for_backward(A, d)
         return d
 
@@ -244,7 +265,7 @@ def det(A, *, out=None):
 class _Slogdet(Function):
     @staticmethod
     def forward(ctx, A):
-        sign, logabsdet = _C._slogdet(A)
+        sign, logabsdet = _sign_and_logarithm(A)
         ctx.mark_non_differentiable(sign)
         ctx.save_for_backward(A)
         return sign, logabsdet

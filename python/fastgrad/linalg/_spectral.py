@@ -14,8 +14,10 @@ from ._arrays import (
     array,
     check,
     done,
+    identity,
     kind_of,
     named,
+    no_convergence,
     np,
     tensor_of,
 )
@@ -43,11 +45,21 @@ def _from_lapack(name, run, *args, **kwargs):
                           "has too many repeated eigenvalues.") from error
 
 
+def _on_device(name, result):
+    """What a device's factorisation found, once it is known that it came to its end."""
+    *parts, info = result
+    no_convergence(name, info)
+    return parts
+
+
 class _Eigh(Function):
     @staticmethod
     def forward(ctx, A, UPLO):
         ctx.set_materialize_grads(False)
-        L, V = (tensor_of(part) for part in _from_lapack("linalg.eigh", np.linalg.eigh, array(A), UPLO))
+        if A.is_cuda:
+            L, V = _on_device("linalg.eigh", _C._eigh(A, UPLO == "U", True))
+        else:
+            L, V = (tensor_of(part) for part in _from_lapack("linalg.eigh", np.linalg.eigh, array(A), UPLO))
         ctx.save_for_backward(L, V)
         return L, V
 
@@ -66,7 +78,7 @@ class _Eigh(Function):
 
 def _diagonal_of(value, like):
     n = like.shape[-1]
-    return _C.where(_C.eye(n, dtype=_C.bool), value, _C.zeros((), dtype=like.dtype))
+    return _C.where(_C.eye(n, dtype=_C.bool, device=like.device), value, like.new_zeros(()))
 
 
 def eigh(A, UPLO="L", *, out=None):
@@ -84,6 +96,8 @@ def eigvalsh(A, UPLO="L", *, out=None):
     UPLO = _check_triangle(UPLO)
     if _C._is_recorded(A):
         return done(_Eigh.apply(A, UPLO)[0], out)
+    if A.is_cuda:
+        return done(_on_device("linalg.eigvalsh", _C._eigh(A, UPLO == "U", False))[0], out)
     return done(tensor_of(_from_lapack("linalg.eigvalsh", np.linalg.eigvalsh, array(A), UPLO)), out)
 
 
@@ -94,14 +108,16 @@ class _Svd(Function):
     def forward(ctx, A, full_matrices):
         ctx.set_materialize_grads(False)
         m, n = A.shape[-2:]
-        if A.numel():
+        if A.numel() and A.is_cuda:
+            U, S, Vh = _on_device("linalg.svd", _C._svd(A, full_matrices, True))
+        elif A.numel():
             U, S, Vh = (tensor_of(part) for part in _from_lapack("linalg.svd", np.linalg.svd, array(A), full_matrices))
         else:
             batch = A.shape[:-2]
             rows, columns = (m, n) if full_matrices else (min(m, n),) * 2
-            U = _C.eye(m, rows, dtype=A.dtype).expand(*batch, m, rows).clone()
+            U = identity(A, m, rows).expand(*batch, m, rows).clone()
             S = A.new_zeros((*batch, min(m, n)))
-            Vh = _C.eye(columns, n, dtype=A.dtype).expand(*batch, columns, n).clone()
+            Vh = identity(A, columns, n).expand(*batch, columns, n).clone()
         ctx.save_for_backward(U, S, Vh)
         return U, S, Vh
 
@@ -135,10 +151,16 @@ class _Svd(Function):
         return result, None
 
 
-def _check_driver(driver):
-    if driver is not None:
+def _check_driver(A, driver):
+    if driver is None or (A.is_cuda and driver == "gesvd"):
+        return
+    if not A.is_cuda:
         raise RuntimeError("torch.linalg.svd: keyword argument `driver=` is only supported on CUDA inputs with "
                            "cuSOLVER backend.")
+    if driver in ("gesvdj", "gesvda"):
+        raise NotImplementedError(f"torch.linalg.svd: driver={driver!r} is not supported, only 'gesvd'")
+    raise RuntimeError("torch.linalg.svd: unknown svd driver, please choose from `gesvd`, `gesvdj`, and `gesvda` for "
+                       "CUDA inputs")
 
 
 def svd(A, full_matrices=True, *, driver=None, out=None):
@@ -148,16 +170,18 @@ def svd(A, full_matrices=True, *, driver=None, out=None):
     of their first columns only.
     """
     check("linalg.svd", A, square=False, kernel="linalg_svd_cpu")
-    _check_driver(driver)
+    _check_driver(A, driver)
     return done(Svd(*_Svd.apply(A, full_matrices)), out)
 
 
 def svdvals(A, *, driver=None, out=None):
     """Return the singular values in descending order."""
     check("linalg.svdvals", A, square=False)
-    _check_driver(driver)
+    _check_driver(A, driver)
     if _C._is_recorded(A) or not A.numel():
         return done(_Svd.apply(A, False)[1], out)
+    if A.is_cuda:
+        return done(_on_device("linalg.svdvals", _C._svd(A, False, False))[1], out)
     return done(tensor_of(_from_lapack("linalg.svdvals", np.linalg.svd, array(A), compute_uv=False)), out)
 
 
@@ -177,7 +201,7 @@ def _threshold(values, A, atol, rtol):
         atol = 0.0
     largest = values[..., 0] if values.shape[-1] else values.new_zeros(values.shape[:-1])
     relative = (rtol * largest).to(A.dtype)
-    absolute = atol.to(A.dtype) if isinstance(atol, Tensor) else _C.full((), float(atol), dtype=A.dtype)
+    absolute = atol.to(A.dtype) if isinstance(atol, Tensor) else A.new_full((), float(atol))
     return _C.maximum(relative, absolute).unsqueeze(-1)
 
 
@@ -243,13 +267,15 @@ def matrix_rank(A, tol=None, hermitian=False, *, atol=None, rtol=None, out=None)
 def lstsq(A, B, rcond=None, *, driver=None):
     """Return the X that makes A X - B least, its residuals, the rank of A and its singular values.
 
-    driver: "gelsy" (default), "gels" (A has full rank), "gelsd" or "gelss"; it decides which of the last three results
-    are computed, the others are empty. The solution is that of the pseudo-inverse.
+    driver: "gelsy" (default), "gels" (A has full rank; on CUDA the only one), "gelsd" or "gelss"; it decides which of
+    the last three results are computed, the others are empty. The solution is that of the pseudo-inverse.
     """
     check("torch.linalg.lstsq", A, square=False, label="input")
     if driver not in (None, "gels", "gelsy", "gelsd", "gelss"):
         raise RuntimeError("torch.linalg.lstsq: parameter `driver` should be one of (gels, gelsy, gelsd, gelss)")
-    driver = driver or "gelsy"
+    driver = driver or ("gels" if A.is_cuda else "gelsy")
+    if A.is_cuda and driver != "gels":
+        raise RuntimeError("torch.linalg.lstsq: parameter `driver` other than `gels` is not supported on CUDA")
     vector = is_vector(A, B) and B.dim() == A.dim() - 1
     if vector:
         B = B.unsqueeze(-1)
@@ -265,7 +291,7 @@ def lstsq(A, B, rcond=None, *, driver=None):
     rtol = finfo(A.dtype).eps * max(m, n) if rcond is None else float(rcond)
     solution = _Pinv.apply(A, None, 0.0 if driver == "gels" else rtol, False) @ B
     empty = A.new_empty(0)
-    rank, values, residuals = _C.empty(0, dtype=_C.int64), empty, empty
+    rank, values, residuals = A.new_empty(0, dtype=_C.int64), empty, empty
     with no_grad():
         if driver != "gels":
             S = svdvals(A)
@@ -279,14 +305,21 @@ def lstsq(A, B, rcond=None, *, driver=None):
 
 # ---- general eigenvalues
 
+def _as_complex(A):
+    return A if A.is_complex() else A.to(A.dtype.to_complex())
+
+
 class _Eig(Function):
     """Boeddeker et al., "On the computation of complex-valued gradients" (2017), for eigenvectors of length 1."""
 
     @staticmethod
     def forward(ctx, A):
         ctx.set_materialize_grads(False)
-        kind = np.result_type(array(A).dtype, np.complex64)
-        L, V = (tensor_of(part.astype(kind)) for part in _from_lapack("linalg.eig", np.linalg.eig, array(A)))
+        if A.is_cuda:
+            L, V = _on_device("linalg.eig", _C._eig(_as_complex(A), True))
+        else:
+            kind = np.result_type(array(A).dtype, np.complex64)
+            L, V = (tensor_of(part.astype(kind)) for part in _from_lapack("linalg.eig", np.linalg.eig, array(A)))
         ctx.save_for_backward(L, V)
         ctx.real = not A.is_complex()
         return L, V
@@ -305,7 +338,7 @@ class _Eig(Function):
                                    "multiplication by e^{i phi}. The specified loss function depends on this quantity, "
                                    "so it is ill-defined.")
             gap = L.conj().unsqueeze(-2) - L.conj().unsqueeze(-1)
-            off = 1.0 - _C.eye(L.shape[-1], dtype=along.real.dtype)
+            off = 1.0 - identity(along.real, L.shape[-1])
             core = (inner - V.mH @ (V * along.real.unsqueeze(-2))) / (gap + (1.0 - off)) * off
         if gL is not None:
             core = core + diag_embed(gL)
@@ -333,5 +366,7 @@ def eigvals(A, *, out=None):
     _check_eig("linalg.eigvals", A)
     if _C._is_recorded(A):
         return done(_Eig.apply(A)[0], out)
+    if A.is_cuda:
+        return done(_on_device("linalg.eigvals", _C._eig(_as_complex(A.detach()), False))[0], out)
     values = _from_lapack("linalg.eigvals", np.linalg.eigvals, array(A))
     return done(tensor_of(values.astype(np.result_type(values.dtype, np.complex64))), out)
