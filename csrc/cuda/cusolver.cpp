@@ -1,5 +1,5 @@
-// Factorisations by cuSOLVER, one matrix of a batch after another. A handle for each stream: it keeps memory to work in
-// between calls; what a call asks for beside that is ours.
+// Factorisations by cuSOLVER, one matrix of a batch after another but for eigenvalues of symmetric ones. A handle for
+// each stream: it keeps memory to work in between calls; what a call asks for beside that is ours.
 #include "cuda/cusolver.h"
 
 #include <climits>
@@ -82,6 +82,8 @@ Handle& handle_of(Stream stream) {
   return (*all)[{stream.device, stream.handle}];
 }
 
+constexpr int64_t kTogether = 512;  // rows of the symmetric matrices whose batches are one call
+
 int type_of(DType dtype) {
   switch (dtype) {
     case DType::Float32: return kReal32;
@@ -120,13 +122,16 @@ struct Call {
 
   // size(&device, &host), then run(index of the matrix, device, its bytes, host, its bytes) for each
   template <class Size, class Run> bool each(const Size& size, const Run& run) const {
+    return calls(g.batch, size, run);
+  }
+  template <class Size, class Run> bool calls(int64_t count, const Size& size, const Run& run) const {
     size_t device_bytes = 0, host_bytes = 0;
     if (!size(&device_bytes, &host_bytes)) return false;
     Workspace device(device_bytes, g.stream);
     void* host = host_bytes ? std::malloc(host_bytes) : nullptr;
     bool fine = device.ok() && (host || !host_bytes);
     if (host_bytes && !host) set_error("cuSOLVER", "out of memory");
-    for (int64_t i = 0; fine && i < g.batch; ++i) fine = run(i, device.data(), device_bytes, host, host_bytes);
+    for (int64_t i = 0; fine && i < count; ++i) fine = run(i, device.data(), device_bytes, host, host_bytes);
     std::free(host);
     return fine;
   }
@@ -195,6 +200,18 @@ struct Call {
   }
   bool eigh() const {
     const int vectors = g.vectors ? kVectors : kNoVectors, triangle = g.upper ? kUpper : kLower;
+    if (g.batch > 1 && n <= kTogether && g.batch * n * n <= INT_MAX && functions().newer.handle) {
+      return calls(
+          1,
+          [&](size_t* d, size_t* h) {
+            return FG_CUSOLVER(cusolverDnXsyevBatched_bufferSize, handle.solver, handle.params, vectors, triangle, n,
+                               type, g.a, n, real, g.b, type, d, h, g.batch);
+          },
+          [&](int64_t, void* d, size_t d_bytes, void* h, size_t h_bytes) {
+            return FG_CUSOLVER(cusolverDnXsyevBatched, handle.solver, handle.params, vectors, triangle, n, type, g.a, n,
+                               real, g.b, type, d, d_bytes, h, h_bytes, g.info, g.batch);
+          });
+    }
     return each(
         [&](size_t* d, size_t* h) {
           return FG_CUSOLVER(cusolverDnXsyevd_bufferSize, handle.solver, handle.params, vectors, triangle, n, type, g.a,

@@ -50,6 +50,12 @@
 
 // Since CUDA 12.8; the others can do without.
 #define FG_CUSOLVER_NEWER(X)                                                                                           \
+  X(cusolverDnXsyevBatched_bufferSize,                                                                                 \
+    (void* handle, void* params, int vectors, int triangle, int64_t n, int type, const void* a, int64_t lda,           \
+     int w_type, const void* w, int compute, size_t* device, size_t* host, int64_t batch))                             \
+  X(cusolverDnXsyevBatched, (void* handle, void* params, int vectors, int triangle, int64_t n, int type, void* a,      \
+                             int64_t lda, int w_type, void* w, int compute, void* device, size_t device_bytes,         \
+                             void* host, size_t host_bytes, int* info, int64_t batch))                                 \
   X(cusolverDnXgeev_bufferSize,                                                                                        \
     (void* handle, void* params, int left, int right, int64_t n, int type, const void* a, int64_t lda, int w_type,     \
      const void* w, int vl_type, const void* vl, int64_t ldvl, int vr_type, const void* vr, int64_t ldvr, int compute, \

@@ -225,6 +225,27 @@ FG_EXPORT cusolverDnXsyevd(void* handle, void* params, int vectors, int triangle
   return 0;
 }
 
+FG_EXPORT cusolverDnXsyevBatched_bufferSize(void* handle, void* params, int vectors, int triangle, int64_t n, int type,
+                                            const void* a, int64_t lda, int w_type, const void* w, int compute,
+                                            size_t* device, size_t* host, int64_t batch) {
+  if (batch < 1) return kInvalid;
+  return cusolverDnXsyevd_bufferSize(handle, params, vectors, triangle, n, type, a, lda, w_type, w, compute, device,
+                                     host);
+}
+FG_EXPORT cusolverDnXsyevBatched(void* handle, void* params, int vectors, int triangle, int64_t n, int type, void* a,
+                                 int64_t lda, int w_type, void* w, int compute, void* device, size_t device_bytes,
+                                 void* host, size_t host_bytes, int* info, int64_t batch) {
+  if (batch < 1) return kInvalid;
+  const int64_t part = w_type == kReal32 ? 4 : 8, item = is_complex(type) ? 2 * part : part;
+  for (int64_t i = 0; i < batch; ++i) {
+    const int status = cusolverDnXsyevd(
+        handle, params, vectors, triangle, n, type, static_cast<char*>(a) + i * lda * n * item, lda, w_type,
+        static_cast<char*>(w) + i * n * part, compute, device, device_bytes, host, host_bytes, info + i);
+    if (status) return status;
+  }
+  return 0;
+}
+
 FG_EXPORT cusolverDnXgesvd_bufferSize(void* handle, void* params, signed char u_job, signed char vt_job, int64_t m,
                                       int64_t n, int type, const void* a, int64_t lda, int s_type, const void* s,
                                       int u_type, const void* u, int64_t ldu, int vt_type, const void* vt, int64_t ldvt,

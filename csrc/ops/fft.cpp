@@ -159,6 +159,13 @@ Tensor fourier_several(const Tensor& t, Dims dims, Fft kind, int64_t size, doubl
   FG_CHECK(!dims.empty() && is_floating(t.dtype()) == (kind == Fft::from_real), Runtime, "fft: not a transform of ",
            dtype_name(t.dtype()));
   const int last = static_cast<int>(dims.back());
+  for (size_t d = 0; d < dims.size(); ++d)
+    FG_CHECK(std::find(dims.begin(), dims.begin() + d, dims[d]) == dims.begin() + d, Runtime,
+             "FFT dims must be unique");
+  if (kind == Fft::from_real || kind == Fft::to_real) {
+    FG_CHECK(size > 0 && t.size(last) == (kind == Fft::to_real ? size / 2 + 1 : size), Runtime, "fft: ", t.size(last),
+             " points are not those of ", size, " real ones");
+  }
   if (kind == Fft::to_real) {
     Tensor x = dims.size() > 1 ? fourier_several(t, dims.first(dims.size() - 1), Fft::backward, 0, 1) : t;
     if (size > 1) return fourier_group(x, dims.last(1), kind, size, scale);

@@ -146,6 +146,7 @@ WithInfo cholesky(const Tensor& a) {
 
 Tensor determinant(const Tensor& a) {
   check_square("det", a);
+  if (!a.device().is_cpu()) fail_no_kernel("det", a.device());
   const Lu lu = lu_factor(a);
   Tensor out = Tensor::empty(outer_of(a), a.dtype(), a.device());
   const auto product = [&]<class T>(const T* packed, T* to) {
@@ -162,6 +163,7 @@ Tensor determinant(const Tensor& a) {
 
 SignLog log_determinant(const Tensor& a) {
   check_square("slogdet", a);
+  if (!a.device().is_cpu()) fail_no_kernel("slogdet", a.device());
   const Lu lu = lu_factor(a);
   SignLog out{Tensor::empty(outer_of(a), a.dtype(), a.device()), Tensor::empty(outer_of(a), a.dtype(), a.device())};
   const auto sum = [&]<class T>(const T* packed, T* sign, T* logarithm) {
@@ -229,7 +231,10 @@ Tensor reflected(const Tensor& a, const Tensor& factors, int64_t columns) {
   check_operand("orgqr", a);
   NoGradGuard guard;
   LinalgArgs args = device_args(Linalg::reflected, a, "orgqr");
-  FG_CHECK(columns <= args.m && factors.size(factors.dim() - 1) <= columns, Runtime, "orgqr: too many columns");
+  const int64_t count = factors.dim() ? factors.size(factors.dim() - 1) : 0;
+  FG_CHECK(columns <= args.m && count <= std::min(columns, args.n) && factors.numel() == args.batch * count &&
+               factors.dtype() == a.dtype() && factors.device() == a.device(),
+           Runtime, "orgqr: the operands do not fit: ", shape_text(a.sizes()), " and ", shape_text(factors.sizes()));
   const int64_t kept = std::min(columns, args.n);
   Tensor q = columns_of(a, args.m, columns), given = contiguous(factors), info = info_of(a);
   raw_copy(narrow(q, -2, 0, kept), narrow(turned(a), -2, 0, kept));

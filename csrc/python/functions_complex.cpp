@@ -51,7 +51,8 @@ constexpr FunctionDef defs[] = {
      [](Call& c) {
        const int64_t what = c.integer(1);
        FG_CHECK(what >= 0 && what <= 3, Value, "cufft_plan_cache: unknown question ", what);
-       return PyLong_FromLongLong(fourier_plans(c.opt_device(0).value(), static_cast<FftPlans>(what), c.integer(2)));
+       return PyLong_FromLongLong(
+           fourier_plans(c.opt_device(0).value_or(Device{}), static_cast<FftPlans>(what), c.integer(2)));
      },
      nullptr},
     {"_can_fft", kFunction, "size, real",
