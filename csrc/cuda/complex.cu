@@ -116,7 +116,7 @@ void copy_complex(const Iter& it) {
   return needs_double(in.dtype) ? launch_complex<Same, double>(it) : launch_complex<Same, float>(it);
 }
 
-// ---- products of lines: all of a line by a group of threads, the running ones by one thread
+// ---- products of lines, and the running ones
 
 template <class T>
 __global__ void __launch_bounds__(kThreads)
@@ -140,24 +140,38 @@ template <class T> void product(const ReduceArgs& a) {
             a.in_dtype, lines);
 }
 
+// A tile of a line at a time: each lane takes one number, and the product of those before it (Hillis and Steele).
 template <class T>
 __global__ void __launch_bounds__(kThreads)
-    products_kernel(void* out, const void* in, DType dtype, int64_t lines, int64_t size, int64_t inner, bool reverse) {
-  for (int64_t line = global_thread(); line < lines; line += global_threads()) {
-    const int64_t start = line / inner * size * inner + line % inner;
-    Cx<T> product(1, 0);
-    for (int64_t k = 0; k < size; ++k) {
-      const int64_t at = start + (reverse ? size - 1 - k : k) * inner;
-      product = product * load_complex<T>(in, at, dtype);
-      store_complex<T>(out, at, dtype, product);
+    products_kernel(void* out, const void* in, DType dtype, Lines lines, bool reverse) {
+  FG_SHARED(Cx<T>, shared, kThreads);
+  const Group group = Group::of(lines);
+  const int64_t line = int64_t(blockIdx.x) * (kThreads / lines.lanes) + group.index, start = line_start(lines, line);
+  const int t = threadIdx.x, stride = lines.by_row ? 1 : kThreads / lines.lanes;
+  Cx<T> before(1, 0);
+  for (int64_t tile = 0; tile < lines.size; tile += lines.lanes) {
+    const int64_t i = tile + group.lane, at = start + (reverse ? lines.size - 1 - i : i) * lines.inner;
+    const bool here = line < lines.count && i < lines.size;
+    Cx<T> product = here ? load_complex<T>(in, at, dtype) : Cx<T>(1, 0);
+    for (int offset = 1; offset < lines.lanes; offset *= 2) {
+      shared[t] = product;
+      __syncthreads();
+      if (group.lane >= offset) product = shared[t - offset * stride] * product;
+      __syncthreads();
     }
+    product = before * product;
+    if (here) store_complex<T>(out, at, dtype, product);
+    shared[t] = product;
+    __syncthreads();
+    before = shared[t + (lines.lanes - 1 - group.lane) * stride];
+    __syncthreads();
   }
 }
 template <class T> void products(const RowArgs& a) {
-  const int64_t lines = a.outer * a.inner;
-  if (lines == 0) return;
-  FG_LAUNCH_FREE(products_kernel<T>, grid_for(lines, a.stream), kThreads, 0, a.stream, a.out, a.in, a.dtype, lines,
-                 a.size, a.inner, a.reverse != 0);
+  const Lines lines = Lines::of(a.outer, a.size, a.inner);
+  if (lines.count == 0) return;
+  FG_LAUNCH(products_kernel<T>, static_cast<unsigned>(lines.blocks()), kThreads, 0, a.stream, a.out, a.in, a.dtype,
+            lines, a.reverse != 0);
 }
 void cumprod(const RowArgs& a) { return a.dtype == DType::Complex64 ? products<float>(a) : products<double>(a); }
 

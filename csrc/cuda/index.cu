@@ -1,5 +1,5 @@
-// gather, scatter, nonzero, triangle. Index values are checked on the device and the verdict fetched, which waits for
-// the stream: an index out of range must raise before anything is written.
+// gather, scatter, offsets, nonzero, triangle. Index values are checked on the device and the verdict fetched, which
+// waits for the stream: an index out of range must raise before anything is written.
 //
 // scatter is deterministic. Dimensions along which dst moves cannot collide: threads share those. Along the others (the
 // indexed dimension) one thread walks in row-major order. When the index is the same for all those threads (index_add,
@@ -224,6 +224,45 @@ int64_t scatter(IndexArgs& args) {
   return -1;
 }
 
+// ---- offsets of several indices
+struct OffsetOperands {
+  const int64_t* indices[kMaxDims];
+  int64_t sizes[kMaxDims], strides[kMaxDims];
+  int64_t n;
+  int32_t count;
+};
+// bad: of the first dimension with an index out of range the first one, as dimension * n + place
+__global__ void __launch_bounds__(kThreads)
+    offsets_kernel(const __grid_constant__ OffsetOperands p, int64_t* out, long long* bad) {
+  for (int64_t i = global_thread(); i < p.n; i += global_threads()) {
+    int64_t sum = 0;
+    FG_NO_UNROLL
+    for (int d = 0; d < p.count; ++d) {
+      const int64_t place = checked(p.indices[d][i], p.sizes[d], false);
+      if (place < 0) atomicMin(bad, static_cast<long long>(d * p.n + i));
+      sum += place * p.strides[d];
+    }
+    out[i] = sum;
+  }
+}
+int64_t offsets(OffsetArgs& args) {
+  if (args.n == 0) return -1;
+  OffsetOperands p{};
+  p.n = args.n, p.count = static_cast<int32_t>(args.count);
+  for (int64_t d = 0; d < args.count; ++d)
+    p.indices[d] = args.indices[d], p.sizes[d] = args.sizes[d], p.strides[d] = args.strides[d];
+  Scratch bad(sizeof(long long), args.stream);
+  if (!bad) return -1;
+  use_device(args.stream.device);
+  check(cudaMemsetAsync(bad.as<long long>(), 0x7f, sizeof(long long), handle(args.stream)), "index");
+  FG_LAUNCH_FREE(offsets_kernel, grid_for(args.n, args.stream), kThreads, 0, args.stream, p, args.out,
+                 bad.as<long long>());
+  long long position = kNone;
+  if (!fetch(&position, bad.as<long long>(), args.stream) || position == kNone) return -1;
+  fetch(&args.bad, args.indices[position / args.n] + position % args.n, args.stream);
+  return position / args.n;
+}
+
 // ---- nonzero
 FG_DEVICE int count_own(const uint8_t* mask, int64_t n, int64_t first) {
   int count = 0;
@@ -296,6 +335,7 @@ void triangle(void* out, const void* in, int64_t bytes, int64_t batch, int64_t r
 void fill_index(Backend& table) {
   table.gather = gather;
   table.scatter = scatter;
+  table.offsets = offsets;
   table.nonzero = nonzero;
   table.triangle = triangle;
 }

@@ -1,5 +1,5 @@
-// Layer norm and negative log likelihood, forward and gradient side by side. Sums run in a fixed order, in two stages
-// where they go over rows.
+// Layer norm, rms norm (the same without a mean) and negative log likelihood, forward and gradient side by side. Sums
+// run in a fixed order, in two stages where they go over rows.
 #include <cmath>
 
 #include "cuda/group.cuh"
@@ -30,11 +30,11 @@ template <class T> __global__ void __launch_bounds__(kThreads) layer_norm_kernel
   int64_t row = int64_t(blockIdx.x) * (kThreads / lines.lanes) + group.index, start = row * lines.size;
   bool active = row < lines.count;
   T sum = 0, squares = 0, n = static_cast<T>(lines.size);
-  if (active) {
+  if (active && p.mean) {
     for (int64_t i = group.lane; i < lines.size; i += lines.lanes) sum += load_float<T>(p.x, start + i, p.dtype);
   }
   auto add = [](T a, T b) { return a + b; };
-  T mean = group_reduce_all(lines, group, sum, shared, add) / n;
+  T mean = p.mean ? group_reduce_all(lines, group, sum, shared, add) / n : T(0);
   if (active) {
     for (int64_t i = group.lane; i < lines.size; i += lines.lanes) {
       T d = load_float<T>(p.x, start + i, p.dtype) - mean;
@@ -44,7 +44,7 @@ template <class T> __global__ void __launch_bounds__(kThreads) layer_norm_kernel
   T rstd = rsqrt_of(group_reduce_all(lines, group, squares, shared, add) / n + static_cast<T>(p.eps));
   if (!active) return;
   if (group.lane == 0) {
-    static_cast<T*>(p.mean)[row] = mean;
+    if (p.mean) static_cast<T*>(p.mean)[row] = mean;
     static_cast<T*>(p.rstd)[row] = rstd;
   }
   for (int64_t i = group.lane; i < lines.size; i += lines.lanes) {
@@ -61,7 +61,7 @@ template <class T> __global__ void __launch_bounds__(kThreads) layer_norm_gx_ker
   Group group = Group::of(lines);
   int64_t row = int64_t(blockIdx.x) * (kThreads / lines.lanes) + group.index, start = row * lines.size;
   bool active = row < lines.count;
-  T mean = active ? static_cast<const T*>(p.mean)[row] : T(0),
+  T mean = active && p.mean ? static_cast<const T*>(p.mean)[row] : T(0),
     rstd = active ? static_cast<const T*>(p.rstd)[row] : T(0);
   Two<T> sum{0, 0};
   if (active) {
@@ -73,7 +73,7 @@ template <class T> __global__ void __launch_bounds__(kThreads) layer_norm_gx_ker
   }
   sum = group_reduce_all(lines, group, sum, shared, [](Two<T> a, Two<T> b) { return plus(a, b); });
   if (!active) return;
-  T n = static_cast<T>(lines.size), mean_u = sum.a / n, mean_uh = sum.b / n;
+  T n = static_cast<T>(lines.size), mean_u = p.mean ? sum.a / n : T(0), mean_uh = sum.b / n;
   for (int64_t i = group.lane; i < lines.size; i += lines.lanes) {
     T u = load_float<T>(p.g, start + i, p.dtype), h = (load_float<T>(p.x, start + i, p.dtype) - mean) * rstd;
     if (p.weight) u *= load_float<T>(p.weight, i, p.dtype);
@@ -91,7 +91,7 @@ __global__ void __launch_bounds__(kThreads)
   Two<T> sum{0, 0};
   for (int64_t row = first; row < last; ++row) {
     T g = load_float<T>(p.g, row * size + column, p.dtype), x = load_float<T>(p.x, row * size + column, p.dtype);
-    T h = (x - static_cast<const T*>(p.mean)[row]) * static_cast<const T*>(p.rstd)[row];
+    T h = (x - (p.mean ? static_cast<const T*>(p.mean)[row] : T(0))) * static_cast<const T*>(p.rstd)[row];
     sum = plus(sum, Two<T>{g * h, g});
   }
   partial[blockIdx.y * size + column] = sum;

@@ -93,25 +93,62 @@ void take(const SortArgs& a, int64_t k, bool descending) {
 void sort(const SortArgs& a) { take(a, a.size, a.descending); }
 void topk(const SortArgs& a) { take(a, a.k, a.descending); }
 
-// One thread for each line.
+// Of a run of equal keys: how long it is and where it ends.
+struct Run {
+  int64_t length, end;
+};
+FG_DEVICE Run better(Run a, Run b) {
+  return a.length != b.length ? (a.length > b.length ? a : b) : a.end < b.end ? a : b;
+}
+
+// The last of the longest run, the first of equally long ones; NaN differs from NaN. A group for each line: whoever
+// stands at the end of a run looks for its start.
+template <class Rule>
+__global__ void __launch_bounds__(kThreads)
+    mode_kernel(typename Rule::Key* values, int64_t* indices, const typename Rule::Key* in, const uint32_t* places,
+                Lines lines) {
+  using Key = typename Rule::Key;
+  FG_SHARED(Run, shared, kThreads);
+  const Group group = Group::of(lines);
+  const int64_t line = int64_t(blockIdx.x) * (kThreads / lines.lanes) + group.index;
+  const uint32_t* order = places + line * lines.size;
+  Run best{0, 0};
+  if (line < lines.count) {
+    for (int64_t i = group.lane; i < lines.size; i += lines.lanes) {
+      const Key key = Rule::key(in[order[i]]);
+      if (Rule::kFloating && key == Rule::kNan) {
+        best = better(best, Run{1, i});
+        continue;
+      }
+      if (i + 1 < lines.size && Rule::key(in[order[i + 1]]) == key) continue;
+      int64_t low = 0, high = i;  // the first with this key: keys before it are smaller
+      while (low < high) {
+        const int64_t middle = (low + high) / 2;
+        if (Rule::key(in[order[middle]]) == key) {
+          high = middle;
+        } else {
+          low = middle + 1;
+        }
+      }
+      best = better(best, Run{i - low + 1, i});
+    }
+  }
+  best = group_reduce(lines, group, best, shared, [](Run a, Run b) { return better(a, b); });
+  if (group.lane != 0 || line >= lines.count) return;
+  const int64_t place = order[best.end];
+  values[line] = in[place];
+  if (indices) indices[line] = place - line * lines.size;
+}
+
+// The others: one thread for each line.
 template <class Rule>
 __global__ void __launch_bounds__(kThreads)
     pick_kernel(typename Rule::Key* values, int64_t* indices, const typename Rule::Key* in, const uint32_t* places,
                 int64_t outer, int64_t size, int64_t k, Pick kind) {
-  using Key = typename Rule::Key;
   for (int64_t line = global_thread(); line < outer; line += global_threads()) {
     const uint32_t* order = places + line * size;
     int64_t rank = k;
-    if (kind == Pick::mode) {  // the last of the longest run, the first of equally long ones; NaN differs from NaN
-      int64_t most = 0, run = 0;
-      Key last = 0;
-      for (int64_t i = 0; i < size; ++i) {
-        const Key key = Rule::key(in[order[i]]);
-        run = i && key == last && !(Rule::kFloating && key == Rule::kNan) ? run + 1 : 1;
-        last = key;
-        if (run > most) most = run, rank = i;
-      }
-    } else if (kind != Pick::kth) {
+    if (kind != Pick::kth) {
       int64_t numbers = size;
       if (Rule::kFloating) {  // NaN is last: find the first
         int64_t low = 0, high = size;
@@ -139,6 +176,12 @@ void pick(const SortArgs& a, Pick kind) {
     using Key = typename Rule::Key;
     const SortedPlaces sorted(rule, a, false);
     if (!sorted.good) return;
+    if (kind == Pick::mode) {
+      const Lines lines = Lines::of(a.outer, a.size, 1);
+      FG_LAUNCH(mode_kernel<Rule>, static_cast<unsigned>(lines.blocks()), kThreads, 0, a.stream,
+                static_cast<Key*>(a.values), a.indices, static_cast<const Key*>(a.in), sorted.places(), lines);
+      return;
+    }
     FG_LAUNCH_FREE(pick_kernel<Rule>, grid_for(a.outer, a.stream), kThreads, 0, a.stream, static_cast<Key*>(a.values),
                    a.indices, static_cast<const Key*>(a.in), sorted.places(), a.outer, a.size, a.k, kind);
   });

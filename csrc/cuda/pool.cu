@@ -1,5 +1,6 @@
 // Max pooling, and linear maps of single dimensions (averages over windows, interpolation): one thread for each element
-// of the result. The gradient of max pooling takes the outputs of a plane in their order, a tile at a time.
+// of the result. So is the gradient of max pooling over regular windows: an input looks into the windows that have it.
+// For other windows it takes the outputs of a plane in their order, a tile at a time.
 #include "cuda/convert.cuh"
 #include "cuda/tables.h"
 
@@ -97,6 +98,38 @@ void max_pool(const MaxPoolArgs& a) {
   }
 }
 
+// Regular windows: the outputs whose windows contain an element, in their order.
+template <class T>
+__global__ void __launch_bounds__(kThreads) max_pool_gather_kernel(const __grid_constant__ MaxPoolArgs a, int64_t n) {
+  const int64_t in_plane = a.in_size[0] * a.in_size[1] * a.in_size[2];
+  const int64_t out_plane = a.out_size[0] * a.out_size[1] * a.out_size[2];
+  for (int64_t at = global_thread(); at < n; at += global_threads()) {
+    const int64_t plane = at / in_plane, own = at - plane * in_plane;
+    int64_t rest = own, low[3], high[3];
+    FG_UNROLL
+    for (int d = 2; d >= 0; --d) {
+      const int64_t next = rest / a.in_size[d], place = rest - next * a.in_size[d] + a.padding[d];
+      const int64_t reach = (a.kernel[d] - 1) * a.dilation[d];
+      low[d] = place > reach ? (place - reach + a.stride[d] - 1) / a.stride[d] : 0;
+      high[d] = place / a.stride[d] + 1;
+      if (high[d] > a.out_size[d]) high[d] = a.out_size[d];
+      rest = next;
+    }
+    const int64_t* indices = a.indices + plane * out_plane;
+    const T* g = static_cast<const T*>(a.grad) + plane * out_plane;
+    T sum = 0;
+    for (int64_t z = low[0]; z < high[0]; ++z) {
+      for (int64_t y = low[1]; y < high[1]; ++y) {
+        for (int64_t x = low[2]; x < high[2]; ++x) {
+          const int64_t o = (z * a.out_size[1] + y) * a.out_size[2] + x;
+          if (indices[o] == own) sum += g[o];
+        }
+      }
+    }
+    static_cast<T*>(a.out)[at] = sum;
+  }
+}
+
 // A block takes planes, one after the other. Of the outputs of a tile that go to the same place, the first adds up all
 // of them and writes: a fixed order without atomics.
 template <class T>
@@ -131,6 +164,11 @@ __global__ void __launch_bounds__(kThreads) max_pool_grad_kernel(T* gx, const T*
 template <class T> void max_pool_grad_as(const MaxPoolArgs& a) {
   const int64_t in_plane = a.in_size[0] * a.in_size[1] * a.in_size[2];
   const int64_t out_plane = a.out_size[0] * a.out_size[1] * a.out_size[2];
+  if (a.kernel[0] && out_plane) {
+    const int64_t n = a.planes * in_plane;
+    if (n) FG_LAUNCH_FREE(max_pool_gather_kernel<T>, grid_for(n, a.stream), kThreads, 0, a.stream, a, n);
+    return;
+  }
   use_device(a.stream.device);
   if (!check(cudaMemsetAsync(a.out, 0, static_cast<size_t>(a.planes * in_plane) * sizeof(T), handle(a.stream)),
              "max_pool_grad") ||

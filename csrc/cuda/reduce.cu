@@ -63,6 +63,9 @@ template <class T> struct Sum {
   static FG_DEVICE State combine(State a, State b) { return plus(a, b); }
   static FG_DEVICE Out finish(State s, const Context&) { return s; }
 };
+template <class T> struct NanSum : Sum<T> {
+  static FG_DEVICE T add(T s, T x, int64_t, const Context&) { return x == x ? s + x : s; }
+};
 template <class T> struct Mean : Sum<T> {
   static FG_DEVICE T finish(T s, const Context& c) { return s / static_cast<T>(c.size); }
 };
@@ -86,6 +89,21 @@ template <class T, bool kMax> struct Extreme : Sum<T> {
 };
 template <class T> using Amax = Extreme<T, true>;
 template <class T> using Amin = Extreme<T, false>;
+
+// Both: the second result goes to out2.
+template <class T> struct AMinMax {
+  struct State {
+    T low, high;
+  };
+  using Out = T;
+  static FG_DEVICE State identity() { return {Amin<T>::identity(), Amax<T>::identity()}; }
+  static FG_DEVICE State combine(State a, State b) {
+    return {Amin<T>::combine(a.low, b.low), Amax<T>::combine(a.high, b.high)};
+  }
+  static FG_DEVICE State add(State s, T x, int64_t, const Context&) { return combine(s, {x, x}); }
+  static FG_DEVICE Out finish(State s, const Context&) { return s.low; }
+  static FG_DEVICE Out second(State s) { return s.high; }
+};
 
 // The first extremum and where it is; index -1: nothing seen.
 template <class T> struct At {
@@ -212,7 +230,7 @@ template <class T> struct LogSumExp {
 
 // ---- kernels
 struct Target {
-  void* out;
+  void *out, *out2;
   int64_t* indices;
   DType dtype;
 };
@@ -222,6 +240,7 @@ FG_DEVICE void finish(const Target& target, int64_t line, typename R::State s, c
     if (target.indices) target.indices[line] = s.index < 0 ? 0 : s.index;
   }
   if (target.out) store(target.out, line, target.dtype, R::finish(s, context));
+  if constexpr (requires { R::second(s); }) store(target.out2, line, target.dtype, R::second(s));
 }
 
 // blockIdx.y: the part of the line, `part` elements each. One part: the result is written; else its state.
@@ -276,7 +295,7 @@ template <template <class> class Monoid, class T> void reduce(const ReduceArgs& 
   int64_t count = args.outer * args.inner;
   if (count == 0) return;
   Lines lines = Lines::of(args.outer, args.size, args.inner);
-  Target target{args.out, args.indices, args.out_dtype};
+  Target target{args.out, args.out2, args.indices, args.out_dtype};
   Context context{args.size, {args.params[0], args.params[1]}};
   // Parts depend on the shape only, so that every device gives the same bits.
   constexpr int64_t kWantedBlocks = 1024, kLeastPart = 2048;
@@ -335,6 +354,8 @@ void fill_reduce(Backend& table) {
   any_number<All>(table, Reduce::all);
   any_number<SumAbs>(table, Reduce::sum_abs);
   any_number<CountNonzero>(table, Reduce::count_nonzero);
+  any_number<AMinMax>(table, Reduce::aminmax);
+  floats<NanSum>(table, Reduce::nansum);
   floats<Mean>(table, Reduce::mean);
   floats<Norm2>(table, Reduce::norm2);
   floats<SumPow>(table, Reduce::sum_pow);

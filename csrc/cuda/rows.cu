@@ -91,6 +91,14 @@ template <class T> struct CumProd : CumSum<T> {
   static FG_DEVICE T identity() { return 1; }
   static FG_DEVICE T combine(T a, T b) { return static_cast<T>(Unsigned<T>(a) * Unsigned<T>(b)); }
 };
+// log(exp(a) + exp(b)), in double: errors of a line add up.
+template <class T> struct CumLogSumExp : CumSum<T> {
+  static FG_DEVICE T identity() { return -static_cast<T>(INFINITY); }
+  static FG_DEVICE T combine(T a, T b) {
+    const T high = a > b || a != a ? a : b, low = a > b || a != a ? b : a;
+    return high - high == 0 ? high + ::log1p(exp_of(low - high)) : high;
+  }
+};
 // Equal values: the later one, and NaN stays, as in torch.
 template <class T, bool kMax> struct CumExtreme {
   struct State {
@@ -190,6 +198,11 @@ template <template <class> class Monoid> void scan(const RowArgs& args) {
   }
 }
 
+void log_sum_scan(const RowArgs& args) {
+  if (args.outer * args.inner == 0 || args.size == 0) return;
+  scan_as<CumLogSumExp, double>(args);
+}
+
 }  // namespace
 
 void fill_rows(Backend& table) {
@@ -199,6 +212,7 @@ void fill_rows(Backend& table) {
   table.row[static_cast<int>(Row::log_softmax_grad)] = softmax_grad<true>;
   table.row[static_cast<int>(Row::cumsum)] = scan<CumSum>;
   table.row[static_cast<int>(Row::cumprod)] = scan<CumProd>;
+  table.row[static_cast<int>(Row::logcumsumexp)] = log_sum_scan;
   table.row[static_cast<int>(Row::cummax)] = scan<CumMax>;
   table.row[static_cast<int>(Row::cummin)] = scan<CumMin>;
 }

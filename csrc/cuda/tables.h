@@ -26,7 +26,11 @@ namespace fg::cuda {
   X(complex)                 \
   X(library)                 \
   X(fft)                     \
-  X(linalg)
+  X(linalg)                  \
+  X(attention)               \
+  X(images)                  \
+  X(pairs)                   \
+  X(rnn)
 #define X(family) void fill_##family(Backend& table);
 FG_CUDA_FAMILIES(X)
 #undef X

@@ -1,4 +1,4 @@
-// Fused attention (cpu/kernels/attention.cpp): operands of two to four dimensions brought to (batch, heads, rows,
+// Fused attention (cpu/kernels/attention.cpp, cuda/attention.cu): operands of two to four dimensions brought to (batch, heads, rows,
 // width). Not recorded: the node is in Python, where the second derivatives are.
 #include "ops/attention.h"
 
@@ -20,8 +20,9 @@ Tensor four_dimensions(const Tensor& t) {
   return x.alias(sizes, strides, x.offset());
 }
 
-// The last two dimensions exchanged, rows that do not fall on the same cache sets.
-Tensor turned(const Tensor& x) {
+// The last two dimensions exchanged, rows that do not fall on the same cache sets. Other devices do without.
+Tensor turned_for_cpu(const Tensor& x) {
+  if (!x.device().is_cpu()) return {};
   const int64_t rows = x.size(2), width = x.size(3);
   Tensor padded = Tensor::empty(DimArray{x.size(0), x.size(1), width, rows + 16}, x.dtype(), x.device());
   Tensor out = narrow(padded, 3, 0, rows);
@@ -65,10 +66,12 @@ WithSums attention(const Tensor& query, const Tensor& key, const Tensor& value, 
   AttentionArgs args = attention_args(q, k, v, scale, causal);
   DimArray sizes(query.sizes());
   sizes[sizes.n - 1] = args.value_width;
-  WithSums made{Tensor::empty(sizes, q.dtype(), q.device()), like(narrow(q, 3, 0, 1))};
+  const DType sums_dtype = is_half(q.dtype()) ? DType::Float32 : q.dtype();
+  WithSums made{Tensor::empty(sizes, q.dtype(), q.device()),
+                Tensor::empty(narrow(q, 3, 0, 1).sizes(), sums_dtype, q.device())};
   if (made.out.numel() == 0) return made;
-  const Tensor k_turned = turned(k);
-  args.k_turned = operand(k_turned);
+  const Tensor k_turned = turned_for_cpu(k);
+  if (k_turned.defined()) args.k_turned = operand(k_turned);
   args.out = made.out.mutable_data(), args.lse = made.sums.mutable_data();
   {
     GilRelease release(made.out.numel() * args.keys);
@@ -91,8 +94,8 @@ std::tuple<Tensor, Tensor, Tensor> attention_gradients(const Tensor& g, const Te
   AttentionArgs args = attention_args(q, k, v, scale, causal);
   Tensor gq = like(query), gk = like(key), gv = like(value);
   if (made.out.numel() == 0) return {zeros_like(query), zeros_like(key), zeros_like(value)};
-  const Tensor k_turned = turned(k), v_turned = turned(v);
-  args.k_turned = operand(k_turned), args.v_turned = operand(v_turned);
+  const Tensor k_turned = turned_for_cpu(k), v_turned = turned_for_cpu(v);
+  if (k_turned.defined()) args.k_turned = operand(k_turned), args.v_turned = operand(v_turned);
   args.out = const_cast<void*>(out.data()), args.lse = const_cast<void*>(made.sums.data());
   args.grad = grad.data();
   args.gq = gq.mutable_data(), args.gk = gk.mutable_data(), args.gv = gv.mutable_data();

@@ -1,4 +1,4 @@
-// Images sampled at the places of a grid, and the two gradients (cpu/kernels/grid_sample.cpp). Not recorded: the node
+// Images sampled at the places of a grid, and the two gradients (cpu/kernels/grid_sample.cpp, cuda/images.cu). Not recorded: the node
 // is in Python, where the second derivatives are.
 #include "ops/images.h"
 

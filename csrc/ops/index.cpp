@@ -83,6 +83,7 @@ Tensor joint_offsets(const Tensor& t, const std::vector<Tensor>& indices, Dims s
   args.out = total.mutable_data<int64_t>();
   args.n = total.numel();
   args.indices = data, args.sizes = sizes, args.strides = strides;
+  args.stream = Storage::current_stream(t.device());
   int64_t wrong;
   {
     GilRelease release(args.n);

@@ -86,7 +86,8 @@ struct PutBackNode final : Node {
   }
 };
 
-Tensor put_back(const Tensor& g, const Tensor& indices, Dims in_sizes, int dims) {
+// window: that of regular windows, or null.
+Tensor put_back(const Tensor& g, const Tensor& indices, Dims in_sizes, int dims, const Window* window) {
   DType compute = kernel_dtype(g.dtype());
   Tensor out;
   {
@@ -104,6 +105,9 @@ Tensor put_back(const Tensor& g, const Tensor& indices, Dims in_sizes, int dims)
         const int k = g.dim() - 3 + d;
         args.in_size[d] = d < 3 - dims ? 1 : in_sizes[static_cast<size_t>(k)];
         args.out_size[d] = d < 3 - dims ? 1 : g.size(k);
+        if (!window) continue;
+        args.kernel[d] = window->kernel[d], args.stride[d] = window->stride[d];
+        args.padding[d] = window->padding[d], args.dilation[d] = window->dilation[d];
       }
       args.stream = Storage::current_stream(g.device());
       auto kernel = backend(g.device()).max_pool_grad;
@@ -128,9 +132,12 @@ struct MaxPoolNode final : Node {
   Saved indices;
   DimList in_sizes;
   int dims;
+  Window window;
   const char* name() const override { return name_; }
   void release_saved() override { indices.clear(); }
-  void apply(Tensor* g, Tensor* gx) override { gx[0] = put_back(g[0], indices.unpack(this), in_sizes, dims); }
+  void apply(Tensor* g, Tensor* gx) override {
+    gx[0] = put_back(g[0], indices.unpack(this), in_sizes, dims, window.kernel[0] ? &window : nullptr);
+  }
 };
 
 // Without `places` the indices are made only where the gradient needs them.
@@ -164,6 +171,10 @@ ValueIndex pick(const Tensor& x_in, int dims, MaxPoolArgs& args, const char* nod
     node->indices.save(indices);
     node->in_sizes = x_in.sizes();
     node->dims = dims;
+    for (int d = 0; d < 3; ++d) {
+      node->window.kernel[d] = args.kernel[d], node->window.stride[d] = args.stride[d];
+      node->window.padding[d] = args.padding[d], node->window.dilation[d] = args.dilation[d];
+    }
     set_history(out, node);
   }
   return {out, indices};

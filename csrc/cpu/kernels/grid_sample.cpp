@@ -29,40 +29,9 @@ FG_INLINE double floor_of(double x) { return __builtin_floor(x); }
 FG_INLINE float round_of(float x) { return __builtin_nearbyintf(x); }
 FG_INLINE double round_of(double x) { return __builtin_nearbyint(x); }
 
-// A place in pixels and its derivative. All of this is written without branches, so that loops over points are vectors.
-template <class T> struct Place {
-  T at, slope;
-};
-
-template <class T> FG_INLINE Place<T> in_pixels(T x, T size, bool align_corners) {
-  if (align_corners) return {(x + 1) / 2 * (size - 1), (size - 1) / 2};
-  return {((x + 1) * size - 1) / 2, size / 2};
-}
-// Into [low, low + span] by turning round at its ends.
-template <class T> FG_INLINE Place<T> reflected(Place<T> p, T low, T span) {
-  const T from = p.at - low, away = from < 0 ? -from : from;
-  const T flips = floor_of(away / span), rest = away - flips * span, pairs = floor_of(flips / 2);
-  const T slope = from < 0 ? -p.slope : p.slope;
-  const bool even = flips == pairs + pairs;
-  return {even ? rest + low : span - rest + low, even ? slope : -slope};
-}
-// Places outside brought in, unless zeros are there.
-template <GridPadding padding, class T> FG_INLINE Place<T> brought_in(Place<T> p, T size, bool align_corners) {
-  if constexpr (padding == GridPadding::zeros) return p;
-  const T last = size - 1;
-  if constexpr (padding == GridPadding::reflection) {
-    if (align_corners) p = last > 0 ? reflected(p, T(0), last) : Place<T>{T(0), T(0)};
-    else p = reflected(p, T(-0.5), size);
-  }
-  const T at = p.at > 0 ? p.at : T(0);                         // 0 where it is not a number
-  const T slope = p.at <= 0 || p.at >= last ? T(0) : p.slope;  // none at the ends either, as in torch
-  return {at > last ? last : at, slope};
-}
-
-// A whole place as an index, -1 outside and where it is not a number.
-template <class T> FG_INLINE int32_t pixel(T whole, T size) {
-  return whole >= 0 && whole < size ? static_cast<int32_t>(whole) : -1;
-}
+#define FG_RULE FG_INLINE
+#include "ops/grid_rule.h"
+#undef FG_RULE
 
 // Of one dimension: the pixels around every point, with weights and their derivatives.
 template <class T> struct Axis {
@@ -90,18 +59,14 @@ FG_INLINE void nearest_axis(Axis<T>& axis, const T* place, int64_t n, T size, bo
 }
 template <class T, GridPadding padding>
 FG_INLINE void bicubic_axis(Axis<T>& axis, const T* place, int64_t n, T size, bool aligned) {
-  constexpr T a = T(-0.75);
-  const auto far = [](T d) { return ((a * d - 5 * a) * d + 8 * a) * d - 4 * a; };
-  const auto near = [](T d) { return ((a + 2) * d - (a + 3)) * d * d + 1; };
-  const auto far_slope = [](T d) { return (3 * a * d - 10 * a) * d + 8 * a; };
-  const auto near_slope = [](T d) { return (3 * (a + 2) * d - 2 * (a + 3)) * d; };
+  using Count = Cubic<T>;
   for (int64_t i = 0; i < n; ++i) {
     const Place<T> p = in_pixels(place[i], size, aligned);
     const T low = floor_of(p.at), x = p.at - low;
-    axis.weight[0][i] = far(x + 1), axis.weight[1][i] = near(x);
-    axis.weight[2][i] = near(1 - x), axis.weight[3][i] = far(2 - x);
-    axis.slope[0][i] = p.slope * far_slope(x + 1), axis.slope[1][i] = p.slope * near_slope(x);
-    axis.slope[2][i] = -p.slope * near_slope(1 - x), axis.slope[3][i] = -p.slope * far_slope(2 - x);
+    axis.weight[0][i] = Count::far(x + 1), axis.weight[1][i] = Count::near(x);
+    axis.weight[2][i] = Count::near(1 - x), axis.weight[3][i] = Count::far(2 - x);
+    axis.slope[0][i] = p.slope * Count::far_slope(x + 1), axis.slope[1][i] = p.slope * Count::near_slope(x);
+    axis.slope[2][i] = -p.slope * Count::near_slope(1 - x), axis.slope[3][i] = -p.slope * Count::far_slope(2 - x);
   }
   for (int k = 0; k < 4; ++k)
     for (int64_t i = 0; i < n; ++i) {

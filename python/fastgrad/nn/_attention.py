@@ -34,19 +34,28 @@ def scaled_dot_product_attention(query, key, value, attn_mask=None, dropout_p=0.
         value = value.repeat_interleave(query.size(-3) // value.size(-3), -3)
     if scale is None:
         scale = 1 / math.sqrt(query.size(-1) or 1)
+    if query.device.type == "cuda" and _C._autocast_enabled("cuda"):
+        query, key, value = (_C._autocast_lower(t) for t in (query, key, value))
     if attn_mask is None and dropout_p == 0.0 and _fits_kernel(query, key, value, scale):
         return _Attention.apply(query, key, value, scale, is_causal)[0]
     return _by_products(query, key, value, attn_mask, dropout_p, is_causal, scale)
 
 
 def _fits_kernel(query, key, value, scale):
-    """Whether one kernel does it: enough heads for the threads, and more work than a recorded Function costs."""
-    if query.device.type != "cpu" or query.dtype not in (fastgrad.float32, fastgrad.float64) or not scale > 0:
-        return False
+    """Whether one kernel does it.
+
+    On the CPU: enough heads for the threads, and more work than a recorded Function costs. On CUDA: heads of the
+    widths that its kernel takes, and more than a few queries, for which products with vectors are the faster way.
+    """
     width = query.size(-1)
-    if not width or query.numel() // width * key.size(-2) < 1 << 15 or _C._autocast_any():
+    if not scale > 0 or not width:
         return False
-    if math.prod(query.shape[:-2]) < 4:
+    if query.device.type == "cpu":
+        if query.dtype not in (fastgrad.float32, fastgrad.float64) or _C._autocast_any():
+            return False
+        if query.numel() // width * key.size(-2) < 1 << 15 or math.prod(query.shape[:-2]) < 4:
+            return False
+    elif query.size(-2) < 16 or width > 256 or value.size(-1) > 256 or not key.device == value.device == query.device:
         return False
     return key.shape[:-2] == value.shape[:-2] == query.shape[:-2] and key.shape[-2] == value.shape[-2] and \
         key.shape[-1] == width

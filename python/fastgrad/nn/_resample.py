@@ -146,7 +146,7 @@ def grid_sample(input, grid, mode="bilinear", padding_mode="zeros", align_corner
         _warn_corners()
         align_corners = False
     _check_grid(input, grid, mode)
-    native = input.device.type == "cpu" and input.dtype in (fastgrad.float32, fastgrad.float64) and \
+    native = input.dtype in (fastgrad.float32, fastgrad.float64) and \
         math.prod(input.shape[2:]) < 2 ** 31
     sample = _GridSample.apply if native else _composed_sample
     return sample(input, grid, mode, padding_mode, align_corners)

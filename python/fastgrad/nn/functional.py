@@ -374,7 +374,7 @@ def rms_norm(input, normalized_shape, weight=None, eps=None):
     half = input.dtype in (fastgrad.float16, fastgrad.bfloat16)
     if eps is None:
         eps = fastgrad.finfo(fastgrad.float32 if half else input.dtype).eps
-    if input.device.type == "cpu" and input.dtype.is_floating_point and (
+    if input.dtype.is_floating_point and (
             weight is None or weight.dtype == input.dtype and tuple(weight.shape) == shape):
         return _C._rms_norm(input, shape, weight, eps)
     # a composition where there is no kernel
