@@ -82,3 +82,15 @@ def test_without_a_device():
     for call in (fg.cuda.get_device_properties, fg.cuda.get_device_capability, fg.cuda.mem_get_info):
         with pytest.raises(RuntimeError, match="CUDA cannot be used"):
             call()
+
+
+def test_graphs_without_a_device():
+    """The names are there and say what is missing."""
+    if fg.cuda.is_available():
+        pytest.skip("there is a device")
+    assert not fg.cuda.is_current_stream_capturing() and fg.cuda.graph.__name__ == "graph"
+    for call in (fg.cuda.CUDAGraph, fg.cuda.graph_pool_handle):
+        with pytest.raises(RuntimeError, match="CUDA cannot be used"):
+            call()
+    x = fg.ones(2)
+    assert x.pin_memory() is x and not x.is_pinned() and not fg.zeros(3, pin_memory=True).is_pinned()

@@ -4,6 +4,7 @@
 
 #include <mutex>
 
+#include "core/cuda_table.h"
 #include "core/types.h"
 #include "cpu/backend_cpu.h"
 
@@ -15,7 +16,8 @@ namespace {
 
 std::mutex cuda_lock;
 std::string cuda_path;
-const Backend* cuda_table = nullptr;
+const Backend* cuda_backend = nullptr;
+const CudaTable* cuda_rest = nullptr;
 std::string cuda_reason;
 bool cuda_tried = false;
 
@@ -35,7 +37,9 @@ void open_cuda() {
   using Entry = const Backend* (*)(uint32_t);
   auto entry = reinterpret_cast<Entry>(dlsym(library, "fg_get_backend"));
   const Backend* table = entry ? entry(kBackendAbi) : nullptr;
-  if (!table || table->struct_size != sizeof(Backend)) {
+  auto rest_entry = reinterpret_cast<const CudaTable* (*)(uint32_t)>(dlsym(library, "fg_get_cuda"));
+  const CudaTable* rest = rest_entry ? rest_entry(kCudaTableAbi) : nullptr;
+  if (!table || table->struct_size != sizeof(Backend) || !rest || rest->struct_size != sizeof(CudaTable)) {
     cuda_reason = "the CUDA backend belongs to another version of fastgrad";
     return;
   }
@@ -44,7 +48,8 @@ void open_cuda() {
     cuda_reason = concat("no CUDA device is available", error ? ": " : "", error ? error : "");
     return;
   }
-  cuda_table = table;
+  cuda_rest = rest;
+  cuda_backend = table;
 }
 
 }  // namespace
@@ -52,13 +57,18 @@ void open_cuda() {
 const Backend& backend(Device device) {
   if (device.is_cpu()) return cpu::backend();
   if (!cuda_tried) open_cuda();
-  if (!cuda_table) fail(ErrorKind::Runtime, "device \"cuda\" cannot be used: ", cuda_reason);
-  return *cuda_table;
+  if (!cuda_backend) fail(ErrorKind::Runtime, "device \"cuda\" cannot be used: ", cuda_reason);
+  return *cuda_backend;
+}
+
+const CudaTable& cuda_table() {
+  backend({DeviceType::CUDA, 0});
+  return *cuda_rest;
 }
 
 const char* cuda_unavailable_reason() {
   if (!cuda_tried) open_cuda();
-  return cuda_table ? nullptr : cuda_reason.c_str();
+  return cuda_backend ? nullptr : cuda_reason.c_str();
 }
 
 void set_cuda_library(const std::string& path) {

@@ -1,5 +1,6 @@
 #include "core/streams.h"
 
+#include <algorithm>
 #include <memory>
 #include <mutex>
 #include <unordered_map>
@@ -18,6 +19,12 @@ std::vector<void*> pools[kMaxIndex];
 size_t next_in_pool[kMaxIndex];
 std::unordered_map<const void*, std::vector<void*>> recorded;
 thread_local std::unique_ptr<void*[]> current;
+thread_local void* recorded_here = nullptr;  // the stream whose work this thread records
+std::vector<void*> recorded_anywhere;
+
+bool is_recorded(void* stream) {
+  return std::find(recorded_anywhere.begin(), recorded_anywhere.end(), stream) != recorded_anywhere.end();
+}
 
 void check(const Backend& table, const char* what) {
   if (const char* error = table.take_error()) fail(ErrorKind::Runtime, what, ": ", error);
@@ -33,6 +40,14 @@ void* current_stream_handle(int index) {
 void set_current_stream(Device device, void* stream) {
   if (!current) current = std::make_unique<void*[]>(kMaxIndex);
   current[device.index] = stream;
+}
+
+bool recording_graph() { return recorded_here != nullptr; }
+void set_recording_graph(void* stream) {
+  std::lock_guard guard(lock);
+  if (recorded_here) std::erase(recorded_anywhere, recorded_here);
+  recorded_here = stream;
+  if (stream) recorded_anywhere.push_back(stream);
 }
 
 void* new_stream(Device device) {
@@ -66,7 +81,8 @@ void synchronize_device(Device device) {
   std::vector<void*> streams;
   {
     std::lock_guard guard(lock);
-    streams = pools[device.index];
+    for (void* stream : pools[device.index])
+      if (!is_recorded(stream) || stream == recorded_here) streams.push_back(stream);
   }
   synchronize_stream(device, nullptr);
   for (void* stream : streams) synchronize_stream(device, stream);
@@ -86,6 +102,7 @@ void wait_for_recorded(const void* storage, Device device, void* own) {
     streams = std::move(found->second);
     recorded.erase(found);
   }
+  if (recording_graph()) return;  // what is recorded does not run yet
   for (void* stream : streams)
     if (stream != own) backend(device).stream_wait(own, stream);
 }
@@ -100,7 +117,8 @@ void JoinedStreams::join(bool current_waits) {
       if (other != here) table.stream_wait(current_waits ? here : other, current_waits ? other : here);
     };
     meet(nullptr);
-    for (void* stream : pools[i]) meet(stream);
+    for (void* stream : pools[i])
+      if (!is_recorded(stream)) meet(stream);
   }
 }
 

@@ -25,13 +25,17 @@ void synchronize_device(Device device);  // all streams
 void record_stream(const void* storage, void* stream);
 void wait_for_recorded(const void* storage, Device device, void* own);
 
+// Whether this thread records a graph, of work in `stream`; others leave that stream alone meanwhile.
+bool recording_graph();
+void set_recording_graph(void* stream);  // nullptr: not any more
+
 class JoinedStreams {
  public:
   JoinedStreams() {
-    if (streams_in_use.load(std::memory_order_relaxed)) join(true);
+    if (streams_in_use.load(std::memory_order_relaxed) && !recording_graph()) join(true);
   }
   ~JoinedStreams() {
-    if (streams_in_use.load(std::memory_order_relaxed)) join(false);
+    if (streams_in_use.load(std::memory_order_relaxed) && !recording_graph()) join(false);
   }
   JoinedStreams(const JoinedStreams&) = delete;
 

@@ -19,12 +19,12 @@ size_t Allocator::class_bytes(int index) {
 
 Allocator::~Allocator() {
   for (auto& [memory, slab] : slabs_) backing_.give_back(memory, device_);
-  for (auto& [memory, bytes] : large_) backing_.give_back(memory, device_);
+  for (auto& [memory, large] : large_) backing_.give_back(memory, device_);
 }
 
-void* Allocator::reserve(size_t bytes) {
+void* Allocator::reserve(size_t bytes, bool try_again) {
   void* memory = backing_.reserve(bytes, device_);
-  if (!memory) {
+  if (!memory && try_again) {
     empty_cache_locked();
     memory = backing_.reserve(bytes, device_);
   }
@@ -55,7 +55,7 @@ void* Allocator::small_block(Pool& pool, int index) {
     }
     pool.slab = nullptr;
     pool.left = 0;
-    char* slab = static_cast<char*>(reserve(kSlab));
+    char* slab = static_cast<char*>(reserve(kSlab, !pool.own));
     if (!slab) return nullptr;
     slabs_[slab] = {0, &pool};
     pool.slab = slab;
@@ -77,15 +77,16 @@ void* Allocator::large_block(Pool& pool, size_t bytes, size_t& taken) {
     pool.large.erase(found);
     return block;
   }
-  void* block = reserve(wanted);
-  if (block) large_[block] = taken = wanted;
+  void* block = reserve(wanted, !pool.own);  // nothing can be given back while a graph is recorded
+  if (block) large_[block] = {taken = wanted, &pool};
   return block;
 }
 
-void* Allocator::allocate(size_t bytes, void* stream) {
+void* Allocator::allocate(size_t bytes, void* stream, uint64_t own_pool) {
   if (bytes == 0 || bytes > (size_t(1) << 60)) return nullptr;
   std::lock_guard<std::mutex> lock(mutex_);
-  Pool& pool = pools_[stream];
+  Pool& pool = pools_[{own_pool, stream}];
+  if (own_pool) pool.own = own_pool, any_own_ = true;
   size_t taken = 0;
   void* block;
   if (bytes <= kLargest) {
@@ -106,17 +107,17 @@ void* Allocator::allocate(size_t bytes, void* stream) {
 void Allocator::release(void* block, size_t bytes, void* stream) {
   if (!block) return;
   std::lock_guard<std::mutex> lock(mutex_);
-  Pool& pool = pools_[stream];
   size_t taken;
   if (bytes <= kLargest) {
+    Pool& pool = any_own_ ? *slab_of(block)->second.pool : pools_[{0, stream}];
     int index = class_of(bytes);
     taken = class_bytes(index);
     pool.free[index].push_back(block);
   } else {
     auto found = large_.find(block);
     if (found == large_.end()) return;
-    taken = found->second;
-    pool.large.emplace(taken, block);
+    taken = found->second.bytes;
+    found->second.pool->large.emplace(taken, block);
   }
   stats_.allocated -= static_cast<int64_t>(taken);
   --stats_.blocks;
@@ -126,10 +127,11 @@ std::map<char*, Allocator::Slab>::iterator Allocator::slab_of(void* block) {
   return std::prev(slabs_.upper_bound(static_cast<char*>(block)));
 }
 
-// Slabs of which every carved byte is free go back, and all cached large blocks.
+// Slabs of which every carved byte is free go back, and all cached large blocks; nothing of pools that are retained.
 void Allocator::empty_cache_locked() {
   std::map<char*, size_t> unused;
-  for (auto& [stream, pool] : pools_) {
+  for (auto& [key, pool] : pools_) {
+    if (is_kept(pool)) continue;
     for (int index = 0; index < kClasses; ++index) {
       for (void* block : pool.free[index]) unused[slab_of(block)->first] += class_bytes(index);
     }
@@ -144,11 +146,12 @@ void Allocator::empty_cache_locked() {
     auto found = unused.find(slab->first);
     return slab->second.carved == (found == unused.end() ? 0 : found->second);
   };
-  for (auto& [stream, pool] : pools_) {
+  for (auto& [key, pool] : pools_) {
+    if (is_kept(pool)) continue;
     for (auto& list : pool.free) std::erase_if(list, [&](void* block) { return is_unused(slab_of(block)); });
   }
   for (auto slab = slabs_.begin(); slab != slabs_.end();) {
-    if (!is_unused(slab)) {
+    if (is_kept(*slab->second.pool) || !is_unused(slab)) {
       ++slab;
       continue;
     }
@@ -158,11 +161,27 @@ void Allocator::empty_cache_locked() {
     stats_.reserved -= static_cast<int64_t>(kSlab);
     slab = slabs_.erase(slab);
   }
+  // Pools of graphs that are gone, without memory: slabs and blocks point at theirs.
+  std::erase_if(pools_, [&](auto& entry) {
+    const Pool* pool = &entry.second;
+    return pool->own && !is_kept(*pool) &&
+           std::none_of(slabs_.begin(), slabs_.end(), [&](auto& slab) { return slab.second.pool == pool; }) &&
+           std::none_of(large_.begin(), large_.end(), [&](auto& large) { return large.second.pool == pool; });
+  });
 }
 
 void Allocator::empty_cache() {
   std::lock_guard<std::mutex> lock(mutex_);
   empty_cache_locked();
+}
+
+void Allocator::retain_pool(uint64_t own_pool) {
+  std::lock_guard<std::mutex> lock(mutex_);
+  ++retained_[own_pool];
+}
+void Allocator::release_pool(uint64_t own_pool) {
+  std::lock_guard<std::mutex> lock(mutex_);
+  if (--retained_[own_pool] == 0) retained_.erase(own_pool);
 }
 
 MemoryStats Allocator::stats() {

@@ -4,6 +4,9 @@
 // Up to 1 MiB, blocks of a size class (4 per power of two from 512 B) are carved from 2 MiB slabs; above, multiples of
 // 2 MiB, best fit but no more than a quarter too large. Free blocks wait in lists per stream: the stream's order makes
 // it safe to hand a block out again at once.
+//
+// Graphs have pools of their own, named by a number: what was taken from one goes back to it, and none of its memory is
+// used for anything else or given back while somebody retains it, as replays write there.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -31,9 +34,12 @@ class Allocator {
   Allocator(const Allocator&) = delete;
   Allocator& operator=(const Allocator&) = delete;
 
-  void* allocate(size_t bytes, void* stream);  // nullptr for 0 bytes too
+  // nullptr for 0 bytes too. own_pool: a number, or 0: what all share.
+  void* allocate(size_t bytes, void* stream, uint64_t own_pool = 0);
   void release(void* block, size_t bytes, void* stream);
   void empty_cache();
+  void retain_pool(uint64_t own_pool);
+  void release_pool(uint64_t own_pool);
   MemoryStats stats();
   void reset_peak();
 
@@ -46,6 +52,11 @@ class Allocator {
     std::multimap<size_t, void*> large;
     char* slab = nullptr;  // where the next small block is carved
     size_t left = 0;
+    uint64_t own = 0;  // its number
+  };
+  struct Large {
+    size_t bytes;  // its true size
+    Pool* pool;
   };
   struct Slab {
     size_t carved = 0;
@@ -54,16 +65,19 @@ class Allocator {
 
   void* small_block(Pool& pool, int index);
   void* large_block(Pool& pool, size_t bytes, size_t& taken);
-  void* reserve(size_t bytes);  // tries again with an empty cache
+  void* reserve(size_t bytes, bool try_again);  // with an empty cache
+  bool is_kept(const Pool& pool) const { return pool.own && retained_.contains(pool.own); }
   void empty_cache_locked();
   std::map<char*, Slab>::iterator slab_of(void* block);
 
   const int device_;
   const Backing backing_;
   std::mutex mutex_;
-  std::unordered_map<void*, Pool> pools_;    // by stream
-  std::map<char*, Slab> slabs_;              // by address
-  std::unordered_map<void*, size_t> large_;  // live and cached large blocks: their true size
+  std::map<std::pair<uint64_t, void*>, Pool> pools_;  // by number and stream
+  std::unordered_map<uint64_t, int> retained_;
+  bool any_own_ = false;                    // whether there has been a pool with a number
+  std::map<char*, Slab> slabs_;             // by address
+  std::unordered_map<void*, Large> large_;  // live and cached large blocks
   MemoryStats stats_{};
 };
 

@@ -1,4 +1,5 @@
-// Scaled dot-product attention and its gradient without the matrix of weights. All of it is one kernel: a block has a
+// Scaled dot-product attention and its gradient without the matrix of weights, in float and double; attention_half.cu
+// does the same for half types on tensor cores. All of it is one kernel: a block has a
 // tile of rows of its own, walks over the tiles of the other side, and for each makes a tile of weights out of products
 // of rows, with which it adds up rows of a third operand.
 //
@@ -11,19 +12,17 @@
 // The gradient makes the weights again out of the scores and the logarithm of each row's sum. A part for each of its
 // three results costs one product in eight more than keys and values together, needs half the registers, and leaves
 // every sum with one block: one order, no atomics. Start at attention_kernel.
+#include "cuda/attention.cuh"
 #include "cuda/group.cuh"
-#include "cuda/num.cuh"
 #include "cuda/tables.h"
 
 namespace fg::cuda {
 namespace {
 
-enum class Part { forward, queries, keys, values };
+using Part = AttentionPart;
 
-constexpr int kSide = 16;       // threads along each side of a tile
-constexpr int kDeep = 16;       // numbers of a row that are multiplied at a time
-constexpr int kMostWide = 256;  // of a head
-
+constexpr int kSide = 16;  // threads along each side of a tile
+constexpr int kDeep = 16;  // numbers of a row that are multiplied at a time
 // Unrolled in full, these loops would keep more numbers under way than there are registers.
 #define FG_UNROLL_SOME _Pragma("unroll 4")
 
@@ -32,24 +31,7 @@ template <class T> constexpr int kRows = sizeof(T) == 8 ? 32 : 64;
 template <class T> constexpr int kOwn = kRows<T> / kSide;
 static_assert(kSide * kSide == kThreads);
 
-template <class T> struct Work {
-  AttentionOperand own, other, added;       // scores = own other^T
-  AttentionOperand own_slope, other_slope;  // slopes of weights = own_slope other_slope^T
-  int64_t own_rows, other_rows, width, slope_width, added_width;
-  int64_t heads, all_heads;  // of a batch, of all batches
-  void* out;                 // (all_heads, own_rows, added_width)
-  T* lse;                    // (all_heads, queries)
-  const T* means;            // (all_heads, queries): of the slopes of a row's weights
-  T scale;
-  bool causal;
-};
-
-template <class T> FG_DEVICE T exp_of(T x) { return exp(Num<T>(x)).v; }
-template <class T> FG_DEVICE T larger(T a, T b) { return max(Num<T>(a), Num<T>(b)).v; }
-
-template <class S> FG_DEVICE const S* head_of(const AttentionOperand& x, int64_t head, int64_t heads) {
-  return static_cast<const S*>(x.data) + head / heads * x.batch_stride + head % heads * x.head_stride;
-}
+template <class T> using Work = AttentionWork<T>;
 
 // Combines the values of the threads of a row of tiles, which are half a warp; all of them get the result.
 template <class T, int N, class Combine> FG_DEVICE void across_row(T (&x)[N], Combine combine) {
@@ -235,14 +217,9 @@ __global__ void __launch_bounds__(kThreads, kChunks* kOwn<T> <= 8 ? 2 : 1)
     for (int i = 0; i < M; ++i) {
       const int row = ti * M + i;
       if (row >= own_left) continue;
-      const bool blind = top[i] == kLeast;  // it saw no key, or scores of -infinity only: no weights
-      const bool finite = top[i] - top[i] == 0;
-      const T inverse = finite ? 1 / total[i] : static_cast<T>(NAN);  // not finite: NaN, as in softmax
+      const auto end = RowEnd<T>::of(top[i], total[i], w.scale);
       if constexpr (kPart == Part::forward) {
-        if (tj == 0)
-          w.lse[queries + row0 + row] = blind    ? static_cast<T>(INFINITY)
-                                        : finite ? top[i] * w.scale + log(Num<T>(total[i])).v
-                                                 : static_cast<T>(NAN);
+        if (tj == 0) w.lse[queries + row0 + row] = end.lse;
       }
       FG_UNROLL
       for (int c = 0; c < kChunks; ++c) {
@@ -250,7 +227,7 @@ __global__ void __launch_bounds__(kThreads, kChunks* kOwn<T> <= 8 ? 2 : 1)
         for (int j = 0; j < M; ++j) {
           const int64_t column = c * kR + tj * M + j;
           T y = sum[c][i][j];
-          if constexpr (kPart == Part::forward) y = blind ? T(0) : y * inverse;
+          if constexpr (kPart == Part::forward) y = end.blind ? T(0) : y * end.factor;
           if (column < w.added_width)
             static_cast<S*>(w.out)[(head * w.own_rows + row0 + row) * w.added_width + column] = convert<S>(y);
         }
@@ -276,8 +253,7 @@ __global__ void __launch_bounds__(kThreads)
 }
 
 // ---- host
-template <Part kPart, class S, class T> void launch_part(const Work<T>& w, Stream stream) {
-  if (w.all_heads == 0 || w.own_rows == 0 || w.added_width == 0) return;
+template <Part kPart, class S, class T> void launch_tiles(const Work<T>& w, Stream stream) {
   const dim3 grid(static_cast<unsigned>(ceil_div(w.own_rows, kRows<T>)),
                   static_cast<unsigned>(w.all_heads < 65535 ? w.all_heads : 65535));
   constexpr int kFull = kMostWide / kRows<T>;
@@ -287,6 +263,15 @@ template <Part kPart, class S, class T> void launch_part(const Work<T>& w, Strea
     FG_LAUNCH((attention_kernel<kPart, S, T, kFull / 2>), grid, kThreads, 0, stream, w);
   } else {
     FG_LAUNCH((attention_kernel<kPart, S, T, kFull>), grid, kThreads, 0, stream, w);
+  }
+}
+
+template <Part kPart, class S, class T> void launch_part(const Work<T>& w, Stream stream) {
+  if (w.all_heads == 0 || w.own_rows == 0 || w.added_width == 0) return;
+  if constexpr (sizeof(S) == 2) {
+    attention_half<S>(kPart, w, stream);
+  } else {
+    launch_tiles<kPart, S>(w, stream);
   }
 }
 

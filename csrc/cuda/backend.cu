@@ -4,6 +4,7 @@
 
 #include "cuda/allocator.h"
 #include "cuda/device.cuh"
+#include "cuda/graph.h"
 #include "cuda/tables.h"
 
 namespace fg::cuda {
@@ -58,6 +59,7 @@ const char* device_name(int device) {
 
 void* reserve(size_t bytes, int device) {
   use_device(device);
+  const RelaxedCapture relaxed;
   void* memory = nullptr;
   if (cudaMalloc(&memory, bytes) != cudaSuccess) {
     cudaGetLastError();
@@ -69,6 +71,8 @@ void give_back(void* memory, int device) {
   use_device(device);
   check(cudaFree(memory), "free");
 }
+
+}  // namespace
 
 // Never destroyed: memory is in use until the process ends, and the driver may be gone before static destructors run.
 Allocator* allocator(int device) {
@@ -84,7 +88,10 @@ Allocator* allocator(int device) {
   return found;
 }
 
+namespace {
+
 void empty_cache(int device) {
+  if (recording()) return;  // as in torch: freeing would end the recording
   if (Allocator* a = allocator(device)) {
     use_device(device);
     check(cudaDeviceSynchronize(), "empty_cache");
@@ -101,6 +108,7 @@ void reset_peak(int device) {
 
 int copy_bytes(void* dst, const void* src, size_t bytes, CopyKind kind, Stream stream) {
   if (bytes == 0) return 0;
+  if (kind != CopyKind::within && !may_wait("copy")) return 1;
   use_device(stream.device);
   cudaMemcpyKind direction = kind == CopyKind::within      ? cudaMemcpyDeviceToDevice
                              : kind == CopyKind::to_device ? cudaMemcpyHostToDevice
@@ -108,12 +116,14 @@ int copy_bytes(void* dst, const void* src, size_t bytes, CopyKind kind, Stream s
   bool ok = check(cudaMemcpyAsync(dst, src, bytes, direction, handle(stream)), "copy");
   // Host memory may be pinned by somebody else, and then both directions would still be under way.
   if (ok && kind != CopyKind::within) ok = check(cudaStreamSynchronize(handle(stream)), "copy");
+  if (ok && kind == CopyKind::to_host) raise_found(stream);
   return ok ? 0 : 1;
 }
 
 void synchronize(Stream stream) {
+  if (!may_wait("synchronize")) return;
   use_device(stream.device);
-  check(cudaStreamSynchronize(handle(stream)), "synchronize");
+  if (check(cudaStreamSynchronize(handle(stream)), "synchronize")) raise_found(stream);
 }
 
 const char* take_error() {
@@ -187,7 +197,7 @@ int multiprocessors(int device) {
 
 void* allocate(size_t bytes, Stream stream) {
   Allocator* a = allocator(stream.device);
-  return a ? a->allocate(bytes ? bytes : 1, stream.handle) : nullptr;
+  return a ? a->allocate(bytes ? bytes : 1, stream.handle, recording_pool()) : nullptr;
 }
 void release(void* block, size_t bytes, Stream stream) {
   if (Allocator* a = allocator(stream.device)) a->release(block, bytes ? bytes : 1, stream.handle);
@@ -240,7 +250,7 @@ const Backend& backend() {
 
 }  // namespace fg::cuda
 
-// The library's only symbol. nullptr: built for another version of the table.
+// One of the library's two symbols; the other is in graph.cu. nullptr: built for another version of the table.
 extern "C" __attribute__((visibility("default"))) const fg::Backend* fg_get_backend(uint32_t abi) {
   return abi == fg::kBackendAbi ? &fg::cuda::backend() : nullptr;
 }

@@ -9,6 +9,7 @@ namespace fg::cuda {
 bool cublas_accepts(const GemmArgs&) { return false; }
 bool cublas_gemm(const GemmArgs&) { return false; }
 const char* cublas_missing() { return "the emulator has none"; }
+void cublas_prepare(int) {}
 }  // namespace fg::cuda
 #else
 #include <climits>
@@ -98,6 +99,14 @@ const char* cublas_missing() {
 bool cublas_accepts(const GemmArgs& args) {
   Plan p;
   return plan(args, p) && library().opened.handle;
+}
+
+void cublas_prepare(int device) {
+  const Library& l = library();
+  if (!l.opened.handle || device < 0 || device >= 64) return;
+  use_device(device);
+  std::lock_guard<std::mutex> lock(handle_mutex);
+  if (!handles[device]) l.create(&handles[device]);
 }
 
 bool cublas_gemm(const GemmArgs& args) {

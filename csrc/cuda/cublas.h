@@ -6,4 +6,5 @@
 namespace fg::cuda {
 bool cublas_accepts(const GemmArgs& args);  // the library is found and can express this product
 bool cublas_gemm(const GemmArgs& args);     // without bias; false: it refused, nothing was done
+void cublas_prepare(int device);            // makes what the first product would make
 }  // namespace fg::cuda

@@ -70,20 +70,45 @@ class Scratch {
   Stream stream_;
 };
 
+// ---- graph.cu: what is different while this thread records a graph
+bool recording();
+bool may_wait(const char* where);  // false, with an error set: it records
+// From host memory that may change or go away afterwards.
+bool upload(void* to, const void* from, size_t bytes, Stream stream);
+
 // Brings a value to the host: waits for the stream.
 template <class T> bool fetch(T* to, const T* from, Stream stream) {
-  return check(cudaMemcpyAsync(to, from, sizeof(T), cudaMemcpyDeviceToHost, handle(stream)), "copy to host") &&
+  return may_wait("copy to host") &&
+         check(cudaMemcpyAsync(to, from, sizeof(T), cudaMemcpyDeviceToHost, handle(stream)), "copy to host") &&
          check(cudaStreamSynchronize(handle(stream)), "synchronize");
 }
+
+// Where kernels leave the least place with an index that is out of range, by atomicMin. In a graph nothing can be
+// raised: there the place goes to memory that the next wait for the device looks at, and is not known here.
+constexpr long long kNoPlace = 0x7f7f7f7f7f7f7f7f;  // what memset can write, beyond every place
+constexpr int kNoPlaceByte = 0x7f;
+class Verdict {
+ public:
+  Verdict(Stream stream, const char* where);
+  explicit operator bool() const { return word_ != nullptr; }
+  long long* word() const { return word_; }
+  int64_t place() const;  // waits for the stream; -1: none
+
+ private:
+  Scratch own_;
+  long long* word_;
+  Stream stream_;
+};
 
 // ---- launch
 #ifdef FG_CUDA_EMULATE
 template <class... P>
-void launch(const char* name, bool barriers, void (*kernel)(P...), dim3 grid, dim3 block, size_t smem, Stream,
+void launch(const char* name, bool barriers, void (*kernel)(P...), dim3 grid, dim3 block, size_t smem, Stream stream,
             std::type_identity_t<P>... values) {
-  auto call = [&] { kernel(values...); };
-  const char* error =
-      emu::run(name, grid, block, smem, barriers, [](void* c) { (*static_cast<decltype(call)*>(c))(); }, &call);
+  const char* error = emu::give(stream.handle, [=]() mutable {
+    auto call = [&] { kernel(values...); };
+    return emu::run(name, grid, block, smem, barriers, [](void* c) { (*static_cast<decltype(call)*>(c))(); }, &call);
+  });
   if (error) set_error("emulator", error);
 }
 #else

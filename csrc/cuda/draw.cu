@@ -28,7 +28,8 @@ struct Numbers {
 template <class T> constexpr T kLeastNormal = sizeof(T) == 4 ? static_cast<T>(0x1p-126) : static_cast<T>(0x1p-1022);
 
 template <class T>
-__global__ void __launch_bounds__(kThreads) draw_kernel(const __grid_constant__ DrawArgs args, Counter counter) {
+__global__ void __launch_bounds__(kThreads) draw_kernel(const __grid_constant__ DrawArgs args, Counter given) {
+  const PhiloxState counter = given.start();
   const T *a = static_cast<const T*>(args.a), *b = static_cast<const T*>(args.b), *c = static_cast<const T*>(args.c);
   for (int64_t i = global_thread(); i < args.n; i += global_threads()) {
     Numbers numbers{counter.seed, counter.offset + static_cast<uint64_t>(i)};

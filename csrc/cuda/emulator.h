@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
+#include <functional>
 #include <type_traits>
 
 #define __host__
@@ -59,6 +60,19 @@ struct Opened {
   ~Opened();
 };
 
+// Work for a stream runs at once, or is kept when the stream is being captured: graphs run it later, with the arguments
+// that it came with.
+using Work = std::function<const char*()>;  // returns nullptr, or what went wrong
+struct Capture;
+Capture* capture_of(void* stream);  // nullptr: none
+void keep(Capture* capture, Work work);
+template <class Fn> const char* give(void* stream, Fn&& work) {
+  if (Capture* capture = capture_of(stream)) return keep(capture, std::forward<Fn>(work)), nullptr;
+  return work();
+}
+bool waiting_breaks(void* stream);  // it is captured, and the capture is lost now
+bool unsafe_now();                  // calls that another thread's or this thread's capture forbids
+
 template <class T> T exchange(T value, int from) {
   struct Slot {
     alignas(8) unsigned char bytes[64];
@@ -104,7 +118,13 @@ template <class T> T atomicMin(T* p, T value) {
 inline void __threadfence() {}
 
 // ---- the part of the CUDA runtime that host code uses; device memory is host memory
-enum cudaError_t { cudaSuccess = 0, cudaErrorMemoryAllocation = 2, cudaErrorLaunchFailure = 719 };
+enum cudaError_t {
+  cudaSuccess = 0,
+  cudaErrorMemoryAllocation = 2,
+  cudaErrorLaunchFailure = 719,
+  cudaErrorStreamCaptureUnsupported = 900,
+  cudaErrorStreamCaptureInvalidated = 901
+};
 enum cudaMemcpyKind {
   cudaMemcpyHostToHost,
   cudaMemcpyHostToDevice,
@@ -113,35 +133,89 @@ enum cudaMemcpyKind {
   cudaMemcpyDefault
 };
 using cudaStream_t = void*;
-using cudaEvent_t = void*;
+struct FgEmulatedEvent {
+  emu::Capture* capture;  // of the stream that it was recorded in
+};
+using cudaEvent_t = FgEmulatedEvent*;
 constexpr unsigned cudaStreamNonBlocking = 1, cudaEventDisableTiming = 2;
 inline const char* cudaGetErrorString(cudaError_t error) {
-  return error == cudaSuccess ? "no error" : error == cudaErrorMemoryAllocation ? "out of memory" : "launch failure";
+  switch (error) {
+    case cudaSuccess: return "no error";
+    case cudaErrorMemoryAllocation: return "out of memory";
+    case cudaErrorStreamCaptureUnsupported: return "operation not permitted when stream is capturing";
+    case cudaErrorStreamCaptureInvalidated: return "operation failed due to a previous error during capture";
+    default: return "launch failure";
+  }
 }
 inline cudaError_t cudaGetLastError() { return cudaSuccess; }
 inline cudaError_t cudaGetDeviceCount(int* count) { return *count = 1, cudaSuccess; }
 inline cudaError_t cudaGetDevice(int* device) { return *device = 0, cudaSuccess; }
 inline cudaError_t cudaSetDevice(int) { return cudaSuccess; }
 inline cudaError_t cudaMalloc(void** p, size_t bytes) {
+  if (emu::unsafe_now()) return cudaErrorStreamCaptureUnsupported;
   *p = emu::device_malloc(bytes);
   return *p ? cudaSuccess : cudaErrorMemoryAllocation;
 }
-inline cudaError_t cudaFree(void* p) { return emu::device_free(p), cudaSuccess; }
-inline cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind, cudaStream_t) {
-  const emu::Opened opened;
-  return std::memmove(to, from, bytes), cudaSuccess;
+inline cudaError_t cudaFree(void* p) {
+  if (emu::unsafe_now()) return cudaErrorStreamCaptureUnsupported;
+  return emu::device_free(p), cudaSuccess;
 }
-inline cudaError_t cudaMemsetAsync(void* to, int byte, size_t bytes, cudaStream_t) {
-  const emu::Opened opened;
-  return std::memset(to, byte, bytes), cudaSuccess;
+inline cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind, cudaStream_t stream) {
+  emu::give(stream, [=]() -> const char* {
+    const emu::Opened opened;
+    return std::memmove(to, from, bytes), nullptr;
+  });
+  return cudaSuccess;
 }
-inline cudaError_t cudaStreamSynchronize(cudaStream_t) { return cudaSuccess; }
-inline cudaError_t cudaDeviceSynchronize() { return cudaSuccess; }
+inline cudaError_t cudaMemsetAsync(void* to, int byte, size_t bytes, cudaStream_t stream) {
+  emu::give(stream, [=]() -> const char* {
+    const emu::Opened opened;
+    return std::memset(to, byte, bytes), nullptr;
+  });
+  return cudaSuccess;
+}
+inline cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
+  return emu::waiting_breaks(stream) ? cudaErrorStreamCaptureUnsupported : cudaSuccess;
+}
+inline cudaError_t cudaDeviceSynchronize() {
+  return emu::unsafe_now() ? cudaErrorStreamCaptureUnsupported : cudaSuccess;
+}
+constexpr unsigned cudaHostAllocPortable = 1;
+inline cudaError_t cudaHostAlloc(void** p, size_t bytes, unsigned) {
+  if (emu::unsafe_now()) return cudaErrorStreamCaptureUnsupported;
+  *p = std::aligned_alloc(512, (bytes + 511) / 512 * 512);
+  return *p ? cudaSuccess : cudaErrorMemoryAllocation;
+}
 inline cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned) {
   return *stream = std::malloc(1), cudaSuccess;
 }
 inline cudaError_t cudaStreamDestroy(cudaStream_t stream) { return std::free(stream), cudaSuccess; }
-inline cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned) { return *event = nullptr, cudaSuccess; }
-inline cudaError_t cudaEventRecord(cudaEvent_t, cudaStream_t) { return cudaSuccess; }
-inline cudaError_t cudaEventDestroy(cudaEvent_t) { return cudaSuccess; }
-inline cudaError_t cudaStreamWaitEvent(cudaStream_t, cudaEvent_t, unsigned) { return cudaSuccess; }
+inline cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned) {
+  return *event = new FgEmulatedEvent{}, cudaSuccess;
+}
+inline cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
+  return event->capture = emu::capture_of(stream), cudaSuccess;
+}
+inline cudaError_t cudaEventQuery(cudaEvent_t event) {
+  return event->capture || emu::unsafe_now() ? cudaErrorStreamCaptureUnsupported : cudaSuccess;
+}
+inline cudaError_t cudaEventDestroy(cudaEvent_t event) { return delete event, cudaSuccess; }
+cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned);
+
+enum cudaStreamCaptureMode {
+  cudaStreamCaptureModeGlobal,
+  cudaStreamCaptureModeThreadLocal,
+  cudaStreamCaptureModeRelaxed
+};
+enum cudaStreamCaptureStatus { cudaStreamCaptureStatusNone, cudaStreamCaptureStatusActive };
+struct FgEmulatedGraph;
+using cudaGraph_t = FgEmulatedGraph*;
+using cudaGraphExec_t = FgEmulatedGraph*;
+cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode mode);
+cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph);
+cudaError_t cudaStreamIsCapturing(cudaStream_t stream, cudaStreamCaptureStatus* status);
+cudaError_t cudaThreadExchangeStreamCaptureMode(cudaStreamCaptureMode* mode);
+cudaError_t cudaGraphInstantiate(cudaGraphExec_t* exec, cudaGraph_t graph, unsigned long long);
+cudaError_t cudaGraphLaunch(cudaGraphExec_t exec, cudaStream_t stream);
+cudaError_t cudaGraphDestroy(cudaGraph_t graph);
+cudaError_t cudaGraphExecDestroy(cudaGraphExec_t exec);

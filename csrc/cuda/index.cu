@@ -13,8 +13,6 @@
 namespace fg::cuda {
 namespace {
 
-constexpr long long kNone = 0x7f7f7f7f7f7f7f7f;  // what memset can write, beyond every position
-
 // Operands: out, index, src.
 FG_DEVICE int64_t wrap(int64_t index, int64_t size) { return index < 0 ? index + size : index; }
 // The same for one that has not been checked yet; -1: out of range.
@@ -65,16 +63,15 @@ int64_t value_at(const IndexArgs& args, int64_t position) {
 // Launches per part and tells where each part begins in row-major order: split() cuts the outermost dimensions in
 // order.
 template <class Fn> int64_t with_check(IndexArgs& args, Fn&& launch_part) {
-  Scratch bad(sizeof(long long), args.iter.stream);
-  if (!bad) return -1;
-  use_device(args.iter.stream.device);
-  check(cudaMemsetAsync(bad.as<long long>(), 0x7f, sizeof(long long), handle(args.iter.stream)), "index");
-  long long base = 0, position = kNone;
+  const Verdict verdict(args.iter.stream, "index");
+  if (!verdict) return -1;
+  long long base = 0;
   split(args.iter, [&](const Iter& part) {
-    launch_part(part, base, bad.as<long long>());
+    launch_part(part, base, verdict.word());
     base += part.numel;
   });
-  if (!fetch(&position, bad.as<long long>(), args.iter.stream) || position == kNone) return -1;
+  const int64_t position = verdict.place();
+  if (position < 0) return -1;
   args.bad = value_at(args, position);
   return 0;
 }
@@ -138,7 +135,8 @@ __global__ void __launch_bounds__(kThreads)
     for (uint32_t k = 0; k < serial.n; ++k) {
       int64_t at[3];
       serial.offsets(k, at);
-      int64_t index = wrap(static_cast<const int64_t*>(free.data[1])[base[1] + at[1]], size);
+      int64_t index = checked(static_cast<const int64_t*>(free.data[1])[base[1] + at[1]], size, false);
+      if (index < 0) continue;  // in a graph only: else nothing is written
       apply(static_cast<S*>(free.data[0]) + base[0] + index * stride,
             static_cast<const S*>(free.data[2])[base[2] + at[2]], mode);
     }
@@ -150,7 +148,8 @@ __global__ void __launch_bounds__(kThreads)
   for (int64_t k = global_thread(); k < serial.n; k += global_threads()) {
     int64_t at[3];
     serial.offsets(static_cast<uint32_t>(k), at);
-    keys[k] = static_cast<uint32_t>(wrap(static_cast<const int64_t*>(serial.data[1])[at[1]], size));
+    const int64_t index = checked(static_cast<const int64_t*>(serial.data[1])[at[1]], size, false);
+    keys[k] = static_cast<uint32_t>(index < 0 ? size : index);  // behind all others
     values[k] = static_cast<uint32_t>(k);
   }
 }
@@ -159,11 +158,11 @@ __global__ void __launch_bounds__(kThreads)
 template <class S>
 __global__ void __launch_bounds__(kThreads)
     scatter_sorted_kernel(const __grid_constant__ StridedArgs<3> free, const __grid_constant__ StridedArgs<3> serial,
-                          const uint32_t* keys, const uint32_t* values, int64_t stride, Scatter mode) {
+                          const uint32_t* keys, const uint32_t* values, int64_t size, int64_t stride, Scatter mode) {
   int64_t n = int64_t(free.n) * serial.n;
   for (int64_t x = global_thread(); x < n; x += global_threads()) {
     uint32_t k = static_cast<uint32_t>(x / free.n), i = static_cast<uint32_t>(x % free.n), key = keys[k];
-    if (k > 0 && keys[k - 1] == key) continue;
+    if (key >= size || (k > 0 && keys[k - 1] == key)) continue;
     int64_t base[3];
     free.offsets(i, base);
     S* to = static_cast<S*>(free.data[0]) + base[0] + key * stride;
@@ -193,7 +192,7 @@ template <class S> void scatter_part(const Iter& it, const IndexArgs& args) {
   }
   StridedArgs<3> by_thread = strided_args<3>(free), by_step = strided_args<3>(serial);
   constexpr int64_t kLeastSorted = 128;
-  if (same_index && serial.numel >= kLeastSorted && args.size <= UINT32_MAX) {
+  if (same_index && serial.numel >= kLeastSorted && args.size < UINT32_MAX) {
     size_t bytes = static_cast<size_t>(serial.numel) * sizeof(uint32_t);
     Scratch scratch(4 * bytes, it.stream);
     if (!scratch) return;
@@ -201,11 +200,11 @@ template <class S> void scatter_part(const Iter& it, const IndexArgs& args) {
     FG_LAUNCH_FREE(keys_kernel, grid_for(serial.numel, it.stream), kThreads, 0, it.stream, by_step, args.size, keys,
                    values);
     int bits = 1;
-    while (bits < 32 && (int64_t(1) << bits) < args.size) ++bits;
+    while (bits < 32 && (int64_t(1) << bits) <= args.size) ++bits;
     if (!sort_pairs(keys, values, values + serial.numel, values + 2 * serial.numel, serial.numel, bits, it.stream))
       return;
     FG_LAUNCH_FREE(scatter_sorted_kernel<S>, grid_for(it.numel, it.stream), kThreads, 0, it.stream, by_thread, by_step,
-                   keys, values, args.stride, args.mode);
+                   keys, values, args.size, args.stride, args.mode);
     return;
   }
   FG_LAUNCH_FREE(scatter_kernel<S>, grid_for(free.numel, it.stream), kThreads, 0, it.stream, by_thread, by_step,
@@ -236,13 +235,17 @@ __global__ void __launch_bounds__(kThreads)
     offsets_kernel(const __grid_constant__ OffsetOperands p, int64_t* out, long long* bad) {
   for (int64_t i = global_thread(); i < p.n; i += global_threads()) {
     int64_t sum = 0;
+    bool valid = true;
     FG_NO_UNROLL
     for (int d = 0; d < p.count; ++d) {
       const int64_t place = checked(p.indices[d][i], p.sizes[d], false);
-      if (place < 0) atomicMin(bad, static_cast<long long>(d * p.n + i));
+      if (place < 0) {
+        atomicMin(bad, static_cast<long long>(d * p.n + i));
+        valid = false;
+      }
       sum += place * p.strides[d];
     }
-    out[i] = sum;
+    out[i] = valid ? sum : -1;  // in a graph: out of range for whoever takes the offset
   }
 }
 int64_t offsets(OffsetArgs& args) {
@@ -251,14 +254,11 @@ int64_t offsets(OffsetArgs& args) {
   p.n = args.n, p.count = static_cast<int32_t>(args.count);
   for (int64_t d = 0; d < args.count; ++d)
     p.indices[d] = args.indices[d], p.sizes[d] = args.sizes[d], p.strides[d] = args.strides[d];
-  Scratch bad(sizeof(long long), args.stream);
-  if (!bad) return -1;
-  use_device(args.stream.device);
-  check(cudaMemsetAsync(bad.as<long long>(), 0x7f, sizeof(long long), handle(args.stream)), "index");
-  FG_LAUNCH_FREE(offsets_kernel, grid_for(args.n, args.stream), kThreads, 0, args.stream, p, args.out,
-                 bad.as<long long>());
-  long long position = kNone;
-  if (!fetch(&position, bad.as<long long>(), args.stream) || position == kNone) return -1;
+  const Verdict verdict(args.stream, "index");
+  if (!verdict) return -1;
+  FG_LAUNCH_FREE(offsets_kernel, grid_for(args.n, args.stream), kThreads, 0, args.stream, p, args.out, verdict.word());
+  const int64_t position = verdict.place();
+  if (position < 0) return -1;
   fetch(&args.bad, args.indices[position / args.n] + position % args.n, args.stream);
   return position / args.n;
 }

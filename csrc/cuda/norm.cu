@@ -154,7 +154,6 @@ struct NllOperands {
   int64_t classes, spatial, n, ignore;
   int reduction;
 };
-constexpr int64_t kNone = 0x7f7f7f7f7f7f7f7f;  // what memset can write, beyond every position
 
 // Sums go to partial[block]: (loss, weight). The first bad position is a minimum, which no order can change.
 template <class T>
@@ -219,18 +218,14 @@ template <class T> int64_t nll_as(const NllArgs& args) {
   if (p.n == 0 && p.reduction == 0) return -1;
   constexpr int kBlocks = 256;
   int blocks = static_cast<int>(p.n < kBlocks * kThreads ? ceil_div(p.n > 0 ? p.n : 1, kThreads) : kBlocks);
-  Scratch scratch(sizeof(long long) * 2 + blocks * sizeof(Two<T>), args.stream);
-  if (!scratch) return -1;
-  auto* bad = scratch.as<long long>();
-  auto* partial = reinterpret_cast<Two<T>*>(bad + 2);
-  use_device(args.stream.device);
-  check(cudaMemsetAsync(bad, 0x7f, sizeof *bad, handle(args.stream)), "nll_loss");
+  Scratch scratch(blocks * sizeof(Two<T>), args.stream);
+  const Verdict verdict(args.stream, "nll_loss");
+  if (!scratch || !verdict) return -1;
+  auto* partial = scratch.as<Two<T>>();
   Lines one{1, kThreads, 1, kThreads, 1};
-  FG_LAUNCH(nll_kernel<T>, blocks, kThreads, 0, args.stream, p, partial, bad, one);
+  FG_LAUNCH(nll_kernel<T>, blocks, kThreads, 0, args.stream, p, partial, verdict.word(), one);
   if (p.reduction) FG_LAUNCH_FREE(nll_finish_kernel<T>, 1, 1, 0, args.stream, p, partial, blocks);
-  long long position = kNone;
-  if (!fetch(&position, bad, args.stream)) return -1;
-  return position == kNone ? -1 : position;
+  return verdict.place();
 }
 int64_t nll_loss(const NllArgs& args) {
   return args.dtype == DType::Float64 ? nll_as<double>(args) : nll_as<float>(args);

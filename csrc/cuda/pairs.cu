@@ -9,8 +9,6 @@ namespace fg::cuda {
 namespace {
 
 // ---- bags of rows: one thread for each number of the result
-constexpr long long kNone = 0x7f7f7f7f7f7f7f7f;  // what memset can write, beyond every position
-
 template <class T>
 __global__ void __launch_bounds__(kThreads) bag_sums_kernel(const __grid_constant__ BagArgs a, long long* bad) {
   for (int64_t i = global_thread(); i < a.bags * a.width; i += global_threads()) {
@@ -28,16 +26,10 @@ __global__ void __launch_bounds__(kThreads) bag_sums_kernel(const __grid_constan
   }
 }
 template <class T> int64_t bag_sums_as(const BagArgs& a) {
-  Scratch bad(sizeof(long long), a.stream);
-  if (!bad) return -1;
-  use_device(a.stream.device);
-  if (!check(cudaMemsetAsync(bad.as<long long>(), 0x7f, sizeof(long long), handle(a.stream)), "embedding_bag"))
-    return -1;
-  FG_LAUNCH_FREE(bag_sums_kernel<T>, grid_for(a.bags * a.width, a.stream), kThreads, 0, a.stream, a,
-                 bad.as<long long>());
-  long long position = kNone;
-  if (!fetch(&position, bad.as<long long>(), a.stream) || position == kNone) return -1;
-  return position;
+  const Verdict verdict(a.stream, "embedding_bag");
+  if (!verdict) return -1;
+  FG_LAUNCH_FREE(bag_sums_kernel<T>, grid_for(a.bags * a.width, a.stream), kThreads, 0, a.stream, a, verdict.word());
+  return verdict.place();
 }
 int64_t bag_sums(const BagArgs& a) {
   if (a.bags * a.width == 0) return -1;

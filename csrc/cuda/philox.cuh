@@ -5,14 +5,16 @@
 
 namespace fg::cuda {
 
-using Counter = PhiloxState;
+// Where the counters of a launch begin; in a graph relative to `base`, which each replay sets (graph.cu).
+struct Counter {
+  uint64_t seed, offset;
+  const PhiloxState* base;
+  FG_DEVICE PhiloxState start() const {
+    return base ? PhiloxState{base->seed, base->offset + offset} : PhiloxState{seed, offset};
+  }
+};
 // Whoever calls has the generator's lock.
-inline Counter take(void* generator, int64_t counters) {
-  auto* g = static_cast<PhiloxState*>(generator);
-  Counter c = *g;
-  g->offset += static_cast<uint64_t>(counters);
-  return c;
-}
+Counter take(void* generator, int64_t counters);
 
 struct Words {
   uint32_t v[4];

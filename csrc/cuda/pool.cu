@@ -68,11 +68,6 @@ template <class T> void max_pool_as(const MaxPoolArgs& a, const int64_t* bounds)
   FG_LAUNCH_FREE(max_pool_kernel<T>, grid_for(n, a.stream), kThreads, 0, a.stream, a, bounds, n);
 }
 
-bool upload(void* to, const void* from, int64_t bytes, Stream stream) {
-  use_device(stream.device);
-  return check(cudaMemcpyAsync(to, from, static_cast<size_t>(bytes), cudaMemcpyHostToDevice, handle(stream)), "upload");
-}
-
 void max_pool(const MaxPoolArgs& a) {
   constexpr int64_t kBytes = sizeof(int64_t);
   const int64_t tables = a.per_plane ? a.planes : 1, sizes = a.out_size[0] + a.out_size[1] + a.out_size[2];
@@ -82,7 +77,9 @@ void max_pool(const MaxPoolArgs& a) {
     int64_t* to = bounds.as<int64_t>();
     for (int d = 0; d < 3; ++d) {
       const int64_t n = tables * a.out_size[d];
-      if (!upload(to, a.begin[d], n * kBytes, a.stream) || !upload(to + n, a.end[d], n * kBytes, a.stream)) return;
+      if (!upload(to, a.begin[d], static_cast<size_t>(n * kBytes), a.stream) ||
+          !upload(to + n, a.end[d], static_cast<size_t>(n * kBytes), a.stream))
+        return;
       to += 2 * n;
     }
   }
@@ -206,9 +203,9 @@ template <class T> void resample_as(const ResampleArgs& a) {
   if (!tables || n == 0) return;
   int64_t *starts = tables.as<int64_t>(), *places = starts + a.out_size + 1;
   double* weights = reinterpret_cast<double*>(places + terms);
-  if (!upload(starts, a.starts, (a.out_size + 1) * kBytes, a.stream) ||
-      (terms &&
-       (!upload(places, a.places, terms * kBytes, a.stream) || !upload(weights, a.weights, terms * kBytes, a.stream))))
+  if (!upload(starts, a.starts, static_cast<size_t>((a.out_size + 1) * kBytes), a.stream) ||
+      (terms && (!upload(places, a.places, static_cast<size_t>(terms * kBytes), a.stream) ||
+                 !upload(weights, a.weights, static_cast<size_t>(terms * kBytes), a.stream))))
     return;
   FG_LAUNCH_FREE(resample_kernel<T>, grid_for(n, a.stream), kThreads, 0, a.stream, static_cast<T*>(a.out),
                  static_cast<const T*>(a.in), a.in_size, a.out_size, a.inner, n, starts, places, weights);

@@ -82,7 +82,8 @@ template <class T, int kWords> FG_DEVICE T draw(const RandomOperands& p, const u
 }
 
 template <class T, int kWords>
-__global__ void __launch_bounds__(kThreads) random_kernel(const __grid_constant__ RandomOperands p, Counter counter) {
+__global__ void __launch_bounds__(kThreads) random_kernel(const __grid_constant__ RandomOperands p, Counter given) {
+  const PhiloxState counter = given.start();
   int64_t groups = (p.n + 3) / 4;
   for (int64_t i = global_thread(); i < groups; i += global_threads()) {
     uint32_t words[4 * kWords];
@@ -102,7 +103,8 @@ __global__ void __launch_bounds__(kThreads) random_kernel(const __grid_constant_
 
 // range 0: all 64 bits.
 __global__ void __launch_bounds__(kThreads)
-    integers_kernel(void* out, int64_t n, DType dtype, int64_t lo, uint64_t range, Counter counter) {
+    integers_kernel(void* out, int64_t n, DType dtype, int64_t lo, uint64_t range, Counter given) {
+  const PhiloxState counter = given.start();
   for (int64_t i = global_thread(); i < (n + 1) / 2; i += global_threads()) {
     Words w = philox(counter.seed, counter.offset + i, 0);
     FG_UNROLL
@@ -165,7 +167,8 @@ void random(const RandomArgs& args) {
 
 // ---- permutations: random keys, sorted
 __global__ void __launch_bounds__(kThreads)
-    random_keys_kernel(uint32_t* keys, uint32_t* values, int64_t n, Counter counter) {
+    random_keys_kernel(uint32_t* keys, uint32_t* values, int64_t n, Counter given) {
+  const PhiloxState counter = given.start();
   for (int64_t i = global_thread(); i < (n + 3) / 4; i += global_threads()) {
     Words w = philox(counter.seed, counter.offset + i, 0);
     FG_UNROLL

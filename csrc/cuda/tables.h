@@ -1,6 +1,7 @@
 // Every family of kernels puts its entries into the table; backend.cpp calls them once.
 #pragma once
 #include "core/backend.h"
+#include "core/cuda_table.h"
 
 namespace fg::cuda {
 #define FG_CUDA_FAMILIES(X)  \
@@ -34,4 +35,6 @@ namespace fg::cuda {
 #define X(family) void fill_##family(Backend& table);
 FG_CUDA_FAMILIES(X)
 #undef X
+void fill_optim_counted(CudaTable& table);
+void fill_pinned(CudaTable& table);
 }  // namespace fg::cuda

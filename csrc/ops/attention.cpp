@@ -1,5 +1,5 @@
-// Fused attention (cpu/kernels/attention.cpp, cuda/attention.cu): operands of two to four dimensions brought to (batch, heads, rows,
-// width). Not recorded: the node is in Python, where the second derivatives are.
+// Fused attention (cpu/kernels/attention.cpp, cuda/attention.cu): operands of two to four dimensions brought to (batch,
+// heads, rows, width). Not recorded: the node is in Python, where the second derivatives are.
 #include "ops/attention.h"
 
 namespace fg {

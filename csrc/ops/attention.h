@@ -1,5 +1,5 @@
-// Attention by one kernel; equal leading dimensions. CPU: float32 and float64. CUDA: half types too, heads no wider than
-// 256. Not recorded.
+// Attention by one kernel; equal leading dimensions. CPU: float32 and float64. CUDA: half types too, heads no wider
+// than 256. Not recorded.
 #pragma once
 #include "ops/ops.h"
 

@@ -1,7 +1,9 @@
 // Copies, casts and fills.
 #include <cstring>
 
+#include "core/cuda_table.h"
 #include "ops/ops.h"
+#include "ops/pinned.h"
 
 namespace fg {
 
@@ -97,11 +99,14 @@ void raw_copy(const Tensor& out, const Tensor& in) {
     // From one GPU to another: their streams know nothing of each other.
     bool two_gpus = !to_host && !in.device().is_cpu();
     if (two_gpus) table.synchronize(Storage::current_stream(in.device()));
-    table.copy_bytes(target.mutable_data(), source.data(), out.numel() * out.item_bytes(),
-                     to_host    ? CopyKind::to_host
-                     : two_gpus ? CopyKind::within
-                                : CopyKind::to_device,
-                     stream);
+    const bool later =
+        without_waiting() && !two_gpus && is_pinned(to_host ? target : source) && (!to_host || target.is_same(out));
+    (later ? cuda_table().copy_later : table.copy_bytes)(target.mutable_data(), source.data(),
+                                                         out.numel() * out.item_bytes(),
+                                                         to_host    ? CopyKind::to_host
+                                                         : two_gpus ? CopyKind::within
+                                                                    : CopyKind::to_device,
+                                                         stream);
     if (two_gpus) table.synchronize(stream);
   }
   check_error(table, "copy");
@@ -149,7 +154,10 @@ Tensor to_dtype(const Tensor& t, DType dtype, bool copy) {
 
 Tensor to_device(const Tensor& t, Device device, bool copy) {
   if (t.device() == device) return copy ? clone(t) : t;
-  Tensor out = Tensor::empty_strided(t.sizes(), kept_strides(t), t.dtype(), device);
+  // What need not be waited for goes to pinned memory, as in torch.
+  Tensor out = without_waiting() && device.is_cpu()
+                   ? pinned_like(t)
+                   : Tensor::empty_strided(t.sizes(), kept_strides(t), t.dtype(), device);
   raw_copy(out, t);
   if (should_record(t)) {
     auto node = make_node<ToCopyBackward0>(t);

@@ -1,5 +1,5 @@
-// Images sampled at the places of a grid, and the two gradients (cpu/kernels/grid_sample.cpp, cuda/images.cu). Not recorded: the node
-// is in Python, where the second derivatives are.
+// Images sampled at the places of a grid, and the two gradients (cpu/kernels/grid_sample.cpp, cuda/images.cu). Not
+// recorded: the node is in Python, where the second derivatives are.
 #include "ops/images.h"
 
 namespace fg {

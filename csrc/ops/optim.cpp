@@ -2,6 +2,8 @@
 
 #include <cmath>
 
+#include "core/cuda_table.h"
+
 namespace fg {
 
 namespace {
@@ -44,6 +46,19 @@ std::vector<double> numbers_of(const OptimStep& s) {
   return out;
 }
 
+void check_counter(const Tensor& t, const Tensor& param, const char* what) {
+  FG_CHECK(t.numel() == 1 && t.dtype() == DType::Float32 && !t.device().is_cpu() && t.device() == param.device(),
+           Runtime, "optimizer step: with capturable=True the ", what,
+           " must be a float32 number on the device of the ", "parameters");
+}
+void count_on_device(const OptimStep& step, const OptimArgs& args) {
+  std::vector<float*> counters;
+  for (const Tensor& t : step.counters) counters.push_back(t.mutable_data<float>());
+  const bool has_lr = step.lr_on_device.defined();
+  cuda_table().adam_counted(args, counters.data(), has_lr ? step.lr_on_device.data<float>() : nullptr);
+  for (const Tensor& t : step.counters) t.bump_version();
+}
+
 }  // namespace
 
 void optim_step(const OptimStep& step) {
@@ -60,6 +75,12 @@ void optim_step(const OptimStep& step) {
   check_list(step, step.state1, "buffers");
   check_list(step, step.state2, "buffers");
   check_list(step, step.state3, "buffers");
+  if (!step.counters.empty()) {
+    FG_CHECK(step.kind == Optim::adam && step.counters.size() == n, Runtime, "optimizer step: ", step.counters.size(),
+             " step counters for ", n, " parameters");
+    for (const Tensor& t : step.counters) check_counter(t, step.params[0], "step counter");
+    if (step.lr_on_device.defined()) check_counter(step.lr_on_device, step.params[0], "learning rate");
+  }
   std::vector<double> numbers = step.numbers.empty() ? numbers_of(step) : step.numbers;
   FG_CHECK(numbers.size() == 3 * n, Runtime, "optimizer step: ", numbers.size(), " numbers for ", n, " parameters");
 
@@ -123,7 +144,8 @@ void optim_step(const OptimStep& step) {
   for (int64_t m : numels) total += m;
   {
     GilRelease release(total);
-    backend(step.params[0].device()).optim_step(args);
+    if (step.counters.empty()) backend(step.params[0].device()).optim_step(args);
+    else count_on_device(step, args);
   }
   for (Put& put : back) raw_copy(put.target, put.copy);
   for (const Tensor& p : step.params) p.bump_version();

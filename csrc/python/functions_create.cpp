@@ -1,6 +1,7 @@
 // Creation functions and tensor.new_* methods.
 #include <cmath>
 
+#include "ops/pinned.h"
 #include "python/functions.h"
 #include "python/memory_format.h"
 
@@ -23,6 +24,7 @@ Wanted wanted(const Call& c, int first, DType dtype, Device device = default_dev
 PyObject* made(const Call& c, int first, Tensor t) {
   t = in_format(t, format_of(c, first + 6, Format::preserve));
   if (c.has(first + 5)) return finish(c, first + 5, t);
+  t = pinned_if(c.boolean(first + 4, false), t);
   if (c.boolean(first + 3, false)) {
     FG_CHECK(is_inexact(t.dtype()), Runtime, "Only Tensors of floating point and complex dtype can require gradients");
     t.impl()->requires_grad = true;
@@ -146,7 +148,7 @@ std::optional<Device> data_device(const Call& c) {
 }
 
 PyObject* tensor_args(Call& c) {
-  Tensor t = tensor_from_python(c.v[0], c.opt_dtype(1), data_device(c));
+  Tensor t = pinned_if(c.boolean(4, false), tensor_from_python(c.v[0], c.opt_dtype(1), data_device(c)));
   if (c.boolean(3, false)) {
     FG_CHECK(is_inexact(t.dtype()), Runtime, "Only Tensors of floating point and complex dtype can require gradients");
     t.impl()->requires_grad = true;

@@ -82,12 +82,20 @@ PyObject* adam_step(Call& c) {
        steps = c.tensors(5);
   OptimStep step{.kind = Optim::adam};
   step.params = params, step.grads = grads, step.state1 = m, step.state2 = v;
-  step.lr = c.scalar(6).f, step.beta1 = c.scalar(7).f, step.beta2 = c.scalar(8).f, step.eps = c.scalar(9).f;
+  const bool counted = !steps.empty() && !steps[0].device().is_cpu();
+  if (counted) step.counters = steps;
+  if (counted && c.is_tensor(6) && !c.tensor(6).device().is_cpu()) step.lr_on_device = c.tensor(6);
+  else step.lr = c.scalar(6).f;
+  step.beta1 = c.scalar(7).f, step.beta2 = c.scalar(8).f, step.eps = c.scalar(9).f;
   step.weight_decay = c.number(10, 0);
   step.amsgrad = c.boolean(11, false), step.maximize = c.boolean(12, false), step.decoupled = c.boolean(13, false);
   if (step.amsgrad) step.state3 = high;
   FG_CHECK(grads.size() == params.size() && (!step.amsgrad || high.size() == params.size()), Runtime,
            "optimizer step: the lists have different lengths");
+  if (counted) {
+    optim_step(step);
+    Py_RETURN_NONE;
+  }
   step.steps = next_steps(steps, params.size());
   optim_step(step);
   commit(steps, step.steps);

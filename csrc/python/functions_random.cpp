@@ -1,4 +1,5 @@
 // Random functions, in-place random methods, and the Generator type.
+#include "ops/pinned.h"
 #include "python/generator.h"
 
 #include <cmath>
@@ -193,6 +194,7 @@ PyType_Spec generator_spec = {"fastgrad.Generator", sizeof(PyGenerator), 0, Py_T
 
 PyObject* made(const Call& c, int first, Tensor t) {  // first: index of `generator`
   if (c.has(first + 1)) return finish(c, first + 1, t);
+  t = pinned_if(c.boolean(first + 6, false), t);
   if (c.boolean(first + 5, false)) {
     FG_CHECK(is_inexact(t.dtype()), Runtime, "Only Tensors of floating point and complex dtype can require gradients");
     t.impl()->requires_grad = true;
@@ -486,6 +488,12 @@ constexpr FunctionDef defs[] = {
 Signature defs_signatures[sizeof(defs) / sizeof(defs[0])];
 
 }  // namespace
+
+Generator& generator_of(PyObject* object) {
+  FG_CHECK(PyObject_TypeCheck(object, generator_type), Type, "expected a torch.Generator, but got ",
+           Py_TYPE(object)->tp_name);
+  return gen(object);
+}
 
 Generator* generator_arg(const Call& c, int i) {
   if (!c.has(i)) return nullptr;

@@ -1,4 +1,5 @@
 // Views, joins, copies, conversions and what a tensor says of itself.
+#include "ops/pinned.h"
 #include "python/functions.h"
 #include "python/memory_format.h"
 
@@ -68,7 +69,7 @@ PyObject* to_args(Call& c) {
   Tensor t = c.tensor(0);
   std::optional<DType> dtype = c.opt_dtype(4);
   std::optional<Device> device = c.opt_device(5);
-  bool copy = c.boolean(7, false);
+  bool copy = c.boolean(7, false), later = c.boolean(6, false);
   PyObject* given[] = {c.v[1], c.v[2], c.v[3]};
   int flags = 0;  // positional booleans: non_blocking, then copy
   for (PyObject* o : given) {
@@ -78,6 +79,7 @@ PyObject* to_args(Call& c) {
     else if (is_tensor(o)) dtype = borrow(o).dtype(), device = borrow(o).device();
     else if (PyBool_Check(o)) {
       if (flags++) copy = o == Py_True;
+      else later = o == Py_True;
     } else if (to_device_value(o, d)) device = d;
     else if (PyErr_Occurred()) return nullptr;
     else fail(ErrorKind::Type, "to(): expected a dtype, a device or a Tensor, not ", Py_TYPE(o)->tp_name);
@@ -96,6 +98,7 @@ PyObject* to_args(Call& c) {
   }
   Tensor out = t;
   if (!same_dtype) out = converted(out, *dtype);
+  const WithoutWaiting scope(later);
   if (!same_device) out = to_device(out, *device);
   return wrap(out);
 }
@@ -114,6 +117,7 @@ PyObject* to_cuda(Call& c) {
   Device d{DeviceType::CUDA, 0};
   if (c.has(1) && !to_device_value(c.v[1], d)) c.type_error(1, "torch.device");
   if (c.tensor(0).device() == d) return same_object(c);
+  const WithoutWaiting scope(c.boolean(2, false));
   return wrap(to_device(c.tensor(0), d));
 }
 
@@ -304,6 +308,7 @@ constexpr FunctionDef defs[] = {
     {"cuda", kMethod, "input, device=None, non_blocking=False", to_cuda, nullptr},
     {"copy_", kMethod, "input, src, non_blocking=False",
      [](Call& c) {
+       const WithoutWaiting scope(c.boolean(2, false));
        if (c.is_tensor(1)) warn_of_loss(c.tensor(1).dtype(), c.tensor(0).dtype()), copy_(c.tensor(0), c.tensor(1));
        else fill_(c.tensor(0), c.scalar(1));
        return same_object(c);

@@ -6,6 +6,7 @@
 namespace fg::py {
 
 extern PyTypeObject* generator_type;
+Generator& generator_of(PyObject* object);       // a TypeError for anything else
 Generator* generator_arg(const Call& c, int i);  // null for None: the default generator
 
 }  // namespace fg::py

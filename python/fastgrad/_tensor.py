@@ -143,13 +143,16 @@ def share_memory_(self):
 
 
 def pin_memory(self, device=None):
-    """Return the tensor: host memory is not pinned."""
-    return self
+    """Return a copy in page-locked memory, or the tensor if it is there or there is no CUDA device.
+
+    Copies between that memory and the device with `non_blocking=True` do not wait.
+    """
+    return _C._pin_memory(self) if _C.cuda_reason() is None else self
 
 
 def is_pinned(self, device=None):
-    """Whether the memory is pinned: never."""
-    return False
+    """Whether the memory is page-locked, by `pin_memory`."""
+    return _C._is_pinned(self)
 
 
 def storage(self):

@@ -11,7 +11,8 @@ __all__ = ["is_available", "device_count", "current_device", "set_device", "get_
            "device_of", "stream", "set_stream", "Stream", "Event", "current_stream", "default_stream",
            "OutOfMemoryError", "is_initialized", "init", "is_bf16_supported", "get_rng_state", "set_rng_state",
            "get_rng_state_all", "set_rng_state_all", "get_device_properties", "get_device_capability",
-           "mem_get_info", "initial_seed", "seed", "seed_all", "unavailable_reason"]
+           "mem_get_info", "initial_seed", "seed", "seed_all", "unavailable_reason", "CUDAGraph", "graph",
+           "graph_pool_handle", "is_current_stream_capturing", "make_graphed_callables"]
 
 OutOfMemoryError = _C.OutOfMemoryError
 
@@ -381,10 +382,14 @@ class Event:
         return (end_event._time - self._time) * 1000.0
 
 
+_GRAPHS = ("CUDAGraph", "graph", "graph_pool_handle", "is_current_stream_capturing", "make_graphed_callables")
+
+
 def __getattr__(name):
-    if name == "amp":
+    if name in ("amp", "graphs") or name in _GRAPHS:
         from importlib import import_module
-        return import_module(".amp", __name__)
+        module = import_module(".amp" if name == "amp" else ".graphs", __name__)
+        return getattr(module, name) if name in _GRAPHS else module
     if name.endswith("Tensor"):
         from .. import _legacy
         if name.removesuffix("Tensor") in _legacy.KINDS:

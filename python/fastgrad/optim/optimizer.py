@@ -4,6 +4,7 @@ An optimizer's `step` gathers lists and makes one native call per group; nothing
 """
 from collections import OrderedDict, defaultdict
 from functools import wraps
+from sys import modules
 
 import fastgrad
 from fastgrad import _C, Tensor
@@ -285,6 +286,7 @@ class FusedOptimizer(Optimizer):
     """An optimizer whose step is one native call for each group; a subclass defines `_start` and `_update`."""
 
     _numbers = ("step",)  # entries of a state that are tensors of one element
+    _counts_on_device = False  # whether it has capturable=True
 
     def _start(self, param, group):
         """The state of a parameter before its first step, a dictionary."""
@@ -296,15 +298,18 @@ class FusedOptimizer(Optimizer):
 
     def step(self, closure=None):
         """Updates the parameters."""
+        capturing = is_capturing(self)
         loss = None if closure is None else run_closure(closure)
         for group in self.param_groups:
             params, grads = with_grads(group["params"])
             if not params:
                 continue
             if group.get("capturable"):
-                refuse_capturable(params[0])
+                check_capturable(self, params[0])
             states = [self.state[param] for param in params]
             if not all(states):
+                if capturing:
+                    refuse_fresh_state(self)
                 for param, state in zip(params, states):
                     if not state:
                         state.update(self._start(param, group))
@@ -317,6 +322,10 @@ class FusedOptimizer(Optimizer):
             for name in self._numbers:  # numbers in states of old versions
                 if name in state and not isinstance(state[name], Tensor):
                     state[name] = number_tensor(float(state[name]))
+        for group in self.param_groups:
+            for param in group["params"] if group.get("capturable") and self._counts_on_device else ():
+                if "step" in self.state.get(param, ()):
+                    self.state[param]["step"] = self.state[param]["step"].to(param.device, fastgrad.float32)
 
 
 def number_tensor(value):
@@ -330,12 +339,35 @@ def column(states, name):
     return [state[name] for state in states]
 
 
-def refuse_capturable(param):
-    """Raises for capturable=True, which is about CUDA graphs."""
+def capturing_now():
+    """Whether a CUDA graph is being recorded."""
+    graphs = modules.get("fastgrad.cuda.graphs")
+    return graphs is not None and graphs.is_current_stream_capturing()
+
+
+def is_capturing(optimizer):
+    """The same for an optimizer that needs capturable=True then: the numbers of a step are kept on the device."""
+    if not capturing_now():
+        return False
+    if not all(group.get("capturable") for group in optimizer.param_groups):
+        raise RuntimeError(f"Attempting CUDA graph capture of step() for an instance of {type(optimizer).__name__} but "
+                           "param_groups' capturable is False.")
+    return True
+
+
+def refuse_fresh_state(optimizer):
+    """Raises for the first step of a parameter in a CUDA graph, whose replays would all be a first step."""
+    raise RuntimeError(f"{type(optimizer).__name__}.step: the state of the parameters must exist before a CUDA graph "
+                       "is captured: make some steps as a warm-up")
+
+
+def check_capturable(optimizer, param):
+    """Raises for capturable=True where it cannot be had."""
     if not param.is_cuda:
         raise AssertionError("If capturable=True, params and state_steps must be on supported devices: ['cuda', 'xpu', "
                              "'hpu', 'privateuseone', 'xla'].")
-    raise NotImplementedError("optimizers with capturable=True (CUDA graphs) are not supported")
+    if not optimizer._counts_on_device:
+        raise NotImplementedError(f"{type(optimizer).__name__} with capturable=True (CUDA graphs) is not supported")
 
 
 def check_not_negative(what, value):

@@ -1,7 +1,16 @@
 """Stochastic gradient descent."""
 from fastgrad import _C
 
-from .optimizer import Optimizer, check_flags, check_lr, check_not_negative, run_closure, with_grads
+from .optimizer import (
+    Optimizer,
+    capturing_now,
+    check_flags,
+    check_lr,
+    check_not_negative,
+    refuse_fresh_state,
+    run_closure,
+    with_grads,
+)
 
 __all__ = ["SGD"]
 
@@ -37,6 +46,8 @@ class SGD(Optimizer):
                 for buffer in buffers:
                     if buffer is None:
                         fresh = True  # the call makes what is missing
+                        if capturing_now():
+                            refuse_fresh_state(self)
                         break
             _C._sgd_step(params, grads, buffers, float(group["lr"]), momentum, group["dampening"],
                          float(group["weight_decay"]), group["nesterov"], group["maximize"])

@@ -1,0 +1,47 @@
+// What only CUDA devices have: graphs of recorded work, and host memory that copies need not wait for. A table of its
+// own beside Backend: kernels know nothing of it and are not compiled again when it changes.
+//
+// A graph is recorded by one thread: what that thread gives to a stream between begin and end runs later, as often as
+// the graph is replayed. Memory that the thread takes meanwhile comes from a pool that lives as long as the graph.
+#pragma once
+#include "core/backend.h"
+
+namespace fg {
+
+constexpr uint32_t kCudaTableAbi = 1;
+
+// Which calls other threads may not make while a graph is recorded; numbers of cudaStreamCaptureMode.
+enum class CaptureMode : int32_t { global, own_thread, relaxed };
+
+// Functions that return int: 0, or an error is there to be taken (Backend::take_error).
+struct CudaTable {
+  uint32_t abi_version;
+  uint32_t struct_size;
+
+  uint64_t (*pool_new)();
+  void* (*graph_new)(int device);
+  void (*graph_free)(void* graph);
+  // A generator of this device whose draws the graph may contain. Each replay goes on where the generator is.
+  void (*graph_register)(void* graph, void* generator);
+  int (*graph_begin)(void* graph, Stream stream, uint64_t pool, CaptureMode mode);  // pool 0: a new one
+  int (*graph_end)(void* graph);
+  int (*graph_replay)(void* graph, Stream stream);  // whoever calls has the locks of its generators
+  void (*graph_reset)(void* graph);
+  uint64_t (*graph_pool)(void* graph);
+  int (*is_recording)(Stream stream);  // 1 or 0
+
+  // Adam with its counters on the device (float32, one for each parameter): they go up by one first. OptimArgs::numbers
+  // is not read. lr: float32 on the device, or null: OptimArgs::lr.
+  void (*adam_counted)(const OptimArgs& args, float* const* steps, const float* lr);
+
+  // Page-locked host memory, cached. A block is used again once the copies that copy_later made with it are done.
+  void* (*pinned_allocate)(size_t bytes);  // nullptr: no more
+  void (*pinned_release)(void* block);
+  int (*is_pinned)(const void* address);
+  // Between a device and page-locked memory; does not wait.
+  int (*copy_later)(void* dst, const void* src, size_t bytes, CopyKind kind, Stream stream);
+};
+
+const CudaTable& cuda_table();  // an error without CUDA
+
+}  // namespace fg

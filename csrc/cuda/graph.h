@@ -1,0 +1,28 @@
+// Graphs being recorded, as the rest of the backend sees them. A thread that records must not wait for the device and
+// must not copy from memory of the host that may change: fetch() and upload() know.
+#pragma once
+#include "cuda/allocator.h"
+#include "cuda/device.cuh"
+
+namespace fg::cuda {
+
+Allocator* allocator(int device);
+uint64_t recording_pool();  // of this thread's graph; 0: it records none
+
+// Where captured kernels report an index out of range (the least place), as nothing can be raised then. Whoever waits
+// for the device next raises it: raise_found().
+long long* lasting_verdict(int device);  // nullptr: no memory
+void raise_found(Stream stream);
+
+// While one exists, this thread may take memory from the driver although a graph is recorded somewhere.
+class RelaxedCapture {
+ public:
+  RelaxedCapture() { cudaThreadExchangeStreamCaptureMode(&mode_); }
+  ~RelaxedCapture() { cudaThreadExchangeStreamCaptureMode(&mode_); }
+  RelaxedCapture(const RelaxedCapture&) = delete;
+
+ private:
+  cudaStreamCaptureMode mode_ = cudaStreamCaptureModeRelaxed;
+};
+
+}  // namespace fg::cuda
