@@ -94,20 +94,26 @@ def summary(results, limits, other, asks):
     return lines
 
 
+def megabytes(count):
+    return f"{count / 1e6:,.2f}" if count else ""
+
+
 def memory(results, libraries):
     rows = {n: row for n, row in results.get("training", {}).items() if "peak" in row.get("fastgrad", {})}
     if not rows:
         return []
     lines = ["\n**peak of live bytes in a training step**, parameters and inputs included (MB)\n"]
     names = [n for n in libraries if any("peak" in row.get(n, {}) for row in rows.values())]
-    lines += [line(["case", *names, "torch / fastgrad"]), "| --- |" + " ---: |" * (len(names) + 1)]
+    head = ["case", *names, "torch / fastgrad", "fastgrad in blocks"]
+    lines += [line(head), "| --- |" + " ---: |" * (len(head) - 1)]
     shares = []
     for name, row in rows.items():
         peaks = [row.get(n, {}).get("peak") for n in names]
         both = [row.get(n, {}).get("peak") for n in ("torch", "fastgrad")]
         shares += [both[0] / both[1]] if all(both) else []
         share = f"{shares[-1]:.2f}" if all(both) else ""
-        lines.append(line([name, *(f"{p / 1e6:,.2f}" if p else "" for p in peaks), share]))
+        blocks = row["fastgrad"].get("allocated")
+        lines.append(line([name, *map(megabytes, peaks), share, megabytes(blocks)]))
     if shares:
         lines.append(f"\ngeometric mean of torch over fastgrad: {geometric_mean(shares):.2f}")
     return lines

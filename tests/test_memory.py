@@ -91,6 +91,34 @@ def used():
     return _C.memory_stats("cpu")["allocated"]
 
 
+def test_requested_bytes_are_counted_as_asked_for():
+    gc.collect()
+    before = _C.memory_stats("cpu")
+    _C.reset_peak_memory("cpu")
+    held = [fg.empty(1001), fg.empty(300_001)]
+    del held[1]
+    after = _C.memory_stats("cpu")
+    assert after["requested"] - before["requested"] == 4 * 1001
+    assert after["peak_requested"] - before["requested"] == 4 * (1001 + 300_001)
+    assert after["allocated"] - before["allocated"] == 4096 and after["blocks"] - before["blocks"] == 1
+    large = after["peak_allocated"] - before["allocated"] - 4096
+    assert 1216 << 10 <= large <= 1520 << 10  # in sixteenths of a power of two; or a cached block
+    del held, before
+    from threading import Thread
+
+    grown = [_C.memory_stats("cpu")["requested"]]
+    made = []
+    threads = [Thread(target=lambda: made.append(fg.empty(5000))) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    grown.append(_C.memory_stats("cpu")["requested"])
+    made.clear()  # here, not where they were made
+    grown.append(_C.memory_stats("cpu")["requested"])
+    assert [n - grown[0] for n in grown] == [0, 4 * 4 * 5000, 0]
+
+
 @pytest.mark.sanitize
 def test_saved_bytes_are_freed_by_backward():
     gc.collect()

@@ -27,6 +27,7 @@ struct Shared {
   char *slab_begin = nullptr, *slab_end = nullptr;
   std::unordered_map<char*, int64_t> slabs;  // of tensor memory; the value is used by trim() only
   int64_t bytes = 0, blocks = 0, reserved = 0, peak_bytes = 0, peak_reserved = 0;
+  int64_t requested = 0, peak_requested = 0;
 };
 
 Shared& shared() {
@@ -49,35 +50,38 @@ void push_batch(Shared& all, void* first, int c) {
   all.batches[c] = first;
 }
 
-// Tensor memory that a thread handed out less what it took back, from an arbitrary start.
-Usage handed_out(const Cache& mine) {
-  Usage sum{0, 0};
-  for (int c = kObjectClasses; c < kClasses; ++c) {
-    int64_t room = mine.lists[c].room.load(std::memory_order_relaxed);
-    sum.blocks += room;
-    sum.bytes += room * static_cast<int64_t>(class_bytes(c));
-  }
+// Blocks of tensor memory that a thread handed out less what it took back, from an arbitrary start.
+int64_t handed_out(const Cache& mine) {
+  int64_t sum = 0;
+  for (int c = kObjectClasses; c < kClasses; ++c) sum += mine.lists[c].room.load(std::memory_order_relaxed);
   return sum;
 }
 
-void add(Shared& all, int64_t bytes, int64_t blocks) {
-  all.bytes += bytes;
-  all.blocks += blocks;
-  all.peak_bytes = std::max(all.peak_bytes, all.bytes);
+// Brings a total up to date with what a thread counted. The thread may go on meanwhile: then a peak between these lines
+// is missed.
+void settle(int64_t& total, int64_t& peak, Counter& counter, int64_t& known) {
+  const int64_t most = counter.most.load(std::memory_order_relaxed);
+  const int64_t now = counter.now.load(std::memory_order_relaxed);
+  peak = std::max(peak, total + most - known);
+  total += now - known;
+  known = now;
+  counter.most.store(now, std::memory_order_relaxed);
 }
 
 // Brings the totals up to date with a thread. Whoever changes `room` otherwise calls recount() after it.
 void settle(Shared& all, Cache* mine) {
   if (mine == nullptr || mine == &nobody) return;
-  Usage sum = handed_out(*mine);
-  add(all, sum.bytes - mine->counted.bytes, sum.blocks - mine->counted.blocks);
-  mine->counted = sum;
+  const int64_t blocks = handed_out(*mine);
+  all.blocks += blocks - mine->known_blocks;
+  mine->known_blocks = blocks;
+  settle(all.requested, all.peak_requested, mine->requested, mine->known_requested);
+  settle(all.bytes, all.peak_bytes, mine->bytes, mine->known_bytes);
 }
 
-void recount(Cache* mine) { mine->counted = handed_out(*mine); }
+void recount(Cache* mine) { mine->known_blocks = handed_out(*mine); }
 
 void count_one(Shared& all, int c, int64_t blocks) {
-  if (c >= kObjectClasses) add(all, blocks * static_cast<int64_t>(class_bytes(c)), blocks);
+  if (c >= kObjectClasses) all.blocks += blocks;
 }
 
 void give_all(Shared& all, Cache* mine, int first_class) {
@@ -121,6 +125,7 @@ Cache* own_cache() {
   if (made == nullptr) return nullptr;
   for (int c = 1; c < kClasses; ++c) made->lists[c].room.store(thread_limit(c), std::memory_order_relaxed);
   recount(made);
+  made->writable = true;
   Shared& all = shared();
   std::lock_guard lock(all.mutex);
   made->next = all.caches;
@@ -172,10 +177,18 @@ char* carve(Shared& all, int c) {
 
 constinit thread_local Cache* cache = &nobody;
 
-size_t class_bytes(int c) {
-  if (c < kObjectClasses) return static_cast<size_t>(c) * 16;
-  int k = c - kObjectClasses;
-  return k < 4 ? size_t(k + 1) * 64 : size_t(k % 4 + 5) << (k / 4 + 5);
+void count_shared(int64_t requested, int64_t bytes) {
+  if (Cache* mine = own_cache()) {
+    mine->requested.add(requested);
+    mine->bytes.add(bytes);
+    return;
+  }
+  Shared& all = shared();
+  std::lock_guard lock(all.mutex);
+  all.requested += requested;
+  all.peak_requested = std::max(all.peak_requested, all.requested);
+  all.bytes += bytes;
+  all.peak_bytes = std::max(all.peak_bytes, all.bytes);
 }
 
 void* take_shared(int c) {
@@ -263,14 +276,13 @@ Totals totals() {
   Shared& all = shared();
   std::lock_guard lock(all.mutex);
   for (Cache* c = all.caches; c != nullptr; c = c->next) settle(all, c);
-  return {all.bytes, all.peak_bytes, all.blocks, all.reserved, all.peak_reserved};
+  return {all.bytes, all.peak_bytes, all.requested, all.peak_requested, all.blocks, all.reserved, all.peak_reserved};
 }
 
-void count(int64_t bytes, int64_t blocks, int64_t reserved) {
+void count_large(int64_t blocks, int64_t reserved) {
   Shared& all = shared();
   std::lock_guard lock(all.mutex);
-  settle(all, cache);
-  add(all, bytes, blocks);
+  all.blocks += blocks;
   all.reserved += reserved;
   all.peak_reserved = std::max(all.peak_reserved, all.reserved);
 }
@@ -280,6 +292,7 @@ void reset_peak() {
   Shared& all = shared();
   std::lock_guard lock(all.mutex);
   all.peak_bytes = all.bytes;
+  all.peak_requested = all.requested;
   all.peak_reserved = all.reserved;
 }
 

@@ -1,6 +1,6 @@
 // Free lists by size class, first per thread (no lock, about 3 ns a pair), then shared.
 //
-// Two ranges of classes use them: objects (tensors, nodes; steps of 16 bytes up to 512) and small tensor memory (4
+// Two ranges of classes use them: objects (tensors, nodes; steps of 16 bytes up to 512) and small tensor memory (8
 // classes per power of two, 64 bytes to 1 MB; cpu/allocator.cpp). Blocks have no header, so release needs the size
 // again. A block may be released on another thread: it joins that thread's list, and full lists hand half of themselves
 // to the shared one. Start reading at take() and give().
@@ -14,7 +14,7 @@ namespace fg {
 namespace pool {
 
 constexpr int kObjectClasses = 33;  // class c holds 16 * c bytes; class 0 is unused
-constexpr int kMemoryClasses = 52;
+constexpr int kMemoryClasses = 96;
 constexpr int kClasses = kObjectClasses + kMemoryClasses;
 constexpr size_t kMaxObject = 512;
 constexpr size_t kMaxMemory = size_t{1} << 20;
@@ -23,18 +23,28 @@ constexpr size_t kSlab = size_t{2} << 20;
 struct List {
   void* head;  // the first word of a free block points to the next
   // How many more blocks fit before give() turns to the shared list. It rises by one per block handed out and falls by
-  // one per block taken back, so statistics read from it (on any thread, hence atomic) and cost the fast path nothing.
+  // one per block taken back, so the number of blocks is read from it (on any thread, hence atomic) and cost the fast
+  // path nothing.
   std::atomic<int64_t> room;
   void add_room(int64_t n) { room.store(room.load(std::memory_order_relaxed) + n, std::memory_order_relaxed); }
 };
 
-struct Usage {
-  int64_t bytes, blocks;
+// Bytes of tensor memory: handed out less taken back, and the most that was since the totals last looked.
+struct Counter {
+  std::atomic<int64_t> now, most;
+  void add(int64_t bytes) {
+    const int64_t sum = now.load(std::memory_order_relaxed) + bytes;
+    now.store(sum, std::memory_order_relaxed);
+    if (sum > most.load(std::memory_order_relaxed)) most.store(sum, std::memory_order_relaxed);
+  }
 };
 
 struct Cache {
   List lists[kClasses];
-  Usage counted;  // what the totals already know of `room`
+  Counter requested, bytes;  // as asked for, and of whole blocks
+  // What the totals already know of the two, and of the blocks that follow from `room`.
+  int64_t known_requested, known_bytes, known_blocks;
+  bool writable;  // false of the empty one
   Cache *next, *previous;
 };
 
@@ -48,7 +58,11 @@ extern constinit thread_local Cache* cache;
 
 void* take_shared(int c);  // nullptr when there is no more memory
 void give_shared(void* block, int c);
-size_t class_bytes(int c);
+inline size_t class_bytes(int c) {
+  if (c < kObjectClasses) return static_cast<size_t>(c) * 16;
+  const int k = c - kObjectClasses;
+  return k < 8 ? size_t(k + 1) * 64 : size_t(k % 8 + 9) << (k / 8 + 5);
+}
 
 inline void* take(int c) {
   List& list = cache->lists[c];
@@ -69,23 +83,32 @@ inline void give(void* block, int c) {
   list.add_room(-1);
 }
 
-// 64, 128, 192, 256, then 320, 384, 448, 512, 640, ... 1 MB; 1 <= bytes <= kMaxMemory.
+// 64, 128, ..., 512, then 576, 640, ..., 1024, 1152, ... 1 MB; 1 <= bytes <= kMaxMemory.
 inline int memory_class(size_t bytes) {
   size_t last = bytes - 1;
-  if (last < 256) return kObjectClasses + static_cast<int>(last >> 6);
-  int power = 55 - __builtin_clzll(last);  // 0 for 256 <= last < 512
-  return kObjectClasses + 4 * power + static_cast<int>(last >> (6 + power));
+  if (last < 512) return kObjectClasses + static_cast<int>(last >> 6);
+  int power = 54 - __builtin_clzll(last);  // 0 for 512 <= last < 1024
+  return kObjectClasses + 8 * power + static_cast<int>(last >> (6 + power));
+}
+
+void count_shared(int64_t requested, int64_t bytes);
+// Counts bytes that were asked for, and those of their block; negative: given back.
+inline void count(int64_t requested, int64_t bytes) {
+  if (!cache->writable) [[unlikely]]
+    return count_shared(requested, bytes);
+  cache->requested.add(requested);
+  cache->bytes.add(bytes);
 }
 
 // 2 MB aligned address space in huge pages where the system has them; bytes: of whole pages. Never throws.
 void* map_pages(size_t bytes);
 void unmap_pages(void* pages, size_t bytes);
 
-struct Totals {
-  int64_t bytes, peak_bytes, blocks, reserved, peak_reserved;
+struct Totals {  // peaks are exact where one thread allocates at a time
+  int64_t bytes, peak_bytes, requested, peak_requested, blocks, reserved, peak_reserved;
 };
 Totals totals();
-void count(int64_t bytes, int64_t blocks, int64_t reserved);  // of large blocks
+void count_large(int64_t blocks, int64_t reserved);
 void reset_peak();
 void trim();  // gives back slabs of which every block is in a shared list
 

@@ -1,7 +1,7 @@
-// Tensor memory. Up to 1 MB: blocks of core/pool.h. Above: own mappings that begin at a huge page, of eight sizes for
-// each power of two (multiples of 2 MB from 16 MB on), kept after their release until the cap is reached, then the
-// oldest go first; best fit, not more than 25 % too large. Fresh pages cost several times what an elementwise kernel
-// costs, so keeping them is most of the speed of large work.
+// Tensor memory. Up to 1 MB: blocks of core/pool.h. Above: own mappings that begin at a huge page, of 16 sizes for each
+// power of two (multiples of 2 MB from 32 MB on), kept after their release until the cap is reached, then the oldest go
+// first; best fit, not more than 25 % too large. Fresh pages cost several times what an elementwise kernel costs, so
+// keeping them is most of the speed of large work.
 //
 // No memory means nullptr, never a later kill: blocks from 1 GB on are compared with what the machine has left.
 // Sanitizer builds pass everything on to the C library, so that an overrun is seen.
@@ -43,7 +43,7 @@ struct Large {
 
 Large& large() {
   static Large& instance = *[] {
-    pool::totals();  // first, so that a fork takes the two locks in the order that count() does
+    pool::totals();  // first, so that a fork takes the two locks in the order that count_large() does
     auto* made = new Large;
     const char* text = std::getenv("FASTGRAD_CACHE_LIMIT");
     char* end = nullptr;
@@ -70,13 +70,14 @@ void free_caches() {
   {
     Large& all = large();
     std::lock_guard lock(all.mutex);
-    pool::count(0, 0, -shrink(all, 0));
+    pool::count_large(0, -shrink(all, 0));
   }
   pool::trim();
 }
 
-// The smallest cached block that fits, the newest of equals, since it may still be in a CPU cache.
-void* reuse(Large& all, size_t bytes) {
+// The smallest cached block that fits, the newest of equals, since it may still be in a CPU cache. bytes becomes its
+// size.
+void* reuse(Large& all, size_t& bytes) {
   size_t best = all.cached.size();
   for (size_t i = all.cached.size(); i-- > 0;) {
     size_t have = all.cached[i].bytes;
@@ -89,13 +90,14 @@ void* reuse(Large& all, size_t bytes) {
   all.live.emplace(found.block, found.bytes);
   all.cached.erase(all.cached.begin() + static_cast<std::ptrdiff_t>(best));
   all.cached_bytes -= found.bytes;
-  pool::count(static_cast<int64_t>(found.bytes), 1, 0);
+  pool::count_large(1, 0);
+  bytes = found.bytes;
   return found.block;
 }
 
-void* allocate_large(size_t bytes) {
+void* allocate_large(size_t& bytes) {  // becomes the block's size
   if (bytes > (SIZE_MAX >> 2)) return nullptr;
-  const size_t step = std::min(std::bit_floor(bytes) / 8, pool::kSlab);
+  const size_t step = std::min(std::bit_floor(bytes) / 16, pool::kSlab);
   bytes = (bytes + step - 1) & ~(step - 1);
   Large& all = large();
   {
@@ -117,11 +119,11 @@ void* allocate_large(size_t bytes) {
     pool::unmap_pages(block, bytes);
     throw;
   }
-  pool::count(static_cast<int64_t>(bytes), 1, static_cast<int64_t>(bytes));
+  pool::count_large(1, static_cast<int64_t>(bytes));
   return block;
 }
 
-void release_large(void* block) {
+size_t release_large(void* block) {  // its size
   Large& all = large();
   std::lock_guard lock(all.mutex);
   auto found = all.live.find(block);
@@ -142,7 +144,8 @@ void release_large(void* block) {
     pool::unmap_pages(block, bytes);
     gone += static_cast<int64_t>(bytes);
   }
-  pool::count(-static_cast<int64_t>(bytes), -1, -gone);
+  pool::count_large(-1, -gone);
+  return bytes;
 }
 
 #endif
@@ -153,25 +156,39 @@ void release_large(void* block) {
 
 void* allocate(size_t bytes, Stream) {
   bytes += bytes == 0;
+  size_t whole = bytes;
+  void* block = nullptr;
   if (bytes <= pool::kMaxMemory) [[likely]] {
-    int c = pool::memory_class(bytes);
-    if (void* block = pool::take(c)) [[likely]]
-      return block;
-    free_caches();
-    return pool::take(c);
+    const int c = pool::memory_class(bytes);
+    whole = pool::class_bytes(c);
+    block = pool::take(c);
+    if (!block) [[unlikely]] {
+      free_caches();
+      block = pool::take(c);
+    }
+  } else {
+    try {
+      block = allocate_large(whole);
+    } catch (const std::bad_alloc&) {
+    }
   }
-  try {
-    return allocate_large(bytes);
-  } catch (const std::bad_alloc&) {
-    return nullptr;
-  }
+  if (block) [[likely]]
+    pool::count(static_cast<int64_t>(bytes), static_cast<int64_t>(whole));
+  return block;
 }
 
 void release(void* block, size_t bytes, Stream) {
   if (block == nullptr) return;
   bytes += bytes == 0;
-  if (bytes > pool::kMaxMemory) return release_large(block);
-  pool::give(block, pool::memory_class(bytes));
+  size_t whole;
+  if (bytes > pool::kMaxMemory) {
+    whole = release_large(block);
+  } else {
+    const int c = pool::memory_class(bytes);
+    whole = pool::class_bytes(c);
+    pool::give(block, c);
+  }
+  pool::count(-static_cast<int64_t>(bytes), -static_cast<int64_t>(whole));
 }
 
 void empty_cache(int) { free_caches(); }
@@ -182,14 +199,16 @@ void* allocate(size_t bytes, Stream) {
   void* block = nullptr;
   if (bytes > (size_t{1} << 40) || (bytes >= kCheckedSize && bytes > memory_available())) return nullptr;
   if (posix_memalign(&block, 64, std::max<size_t>(bytes, 1)) != 0) return nullptr;
-  pool::count(static_cast<int64_t>(bytes), 1, static_cast<int64_t>(bytes));
+  pool::count_large(1, static_cast<int64_t>(bytes));
+  pool::count(static_cast<int64_t>(bytes), static_cast<int64_t>(bytes));
   return block;
 }
 
 void release(void* block, size_t bytes, Stream) {
   if (block == nullptr) return;
   std::free(block);
-  pool::count(-static_cast<int64_t>(bytes), -1, -static_cast<int64_t>(bytes));
+  pool::count_large(-1, -static_cast<int64_t>(bytes));
+  pool::count(-static_cast<int64_t>(bytes), -static_cast<int64_t>(bytes));
 }
 
 void empty_cache(int) {}

@@ -91,6 +91,11 @@ pb::dict memory_stats(pb::object device) {
   out["peak_allocated"] = stats.peak_allocated;
   out["peak_reserved"] = stats.peak_reserved;
   out["blocks"] = stats.blocks;
+  if (d.is_cpu()) {  // without what blocks are larger than asked for
+    const pool::Totals totals = pool::totals();
+    out["requested"] = totals.requested;
+    out["peak_requested"] = totals.peak_requested;
+  }
   return out;
 }
 
