@@ -17,6 +17,7 @@
 #include "core/pool.h"
 #include "cpu/backend_cpu.h"
 #include "cpu/machine.h"
+#include "cpu/scratch.h"
 
 #if !defined(FG_SANITIZE)
 #include <pthread.h>
@@ -223,11 +224,46 @@ void memory_stats(int, MemoryStats* out) {
 void reset_peak(int) { pool::reset_peak(); }
 
 // Kernels have no way to report: out of memory leaves as an exception, through their frames, to the Python boundary.
+namespace {
+
+struct Scratch {
+  void* block;
+  size_t bytes;
+};
+constexpr int kMostScratch = 64;  // kernels call each other a few levels deep
+constinit thread_local struct {
+  Scratch items[kMostScratch];
+  int count, mark;
+} held{};
+
+}  // namespace
+
 void* scratch(size_t bytes) {
-  void* block = allocate(bytes, Stream{});
-  if (!block) throw std::bad_alloc();
+  void* block = held.count < kMostScratch ? allocate(bytes, Stream{}) : nullptr;
+  if (!block) {
+    drop_scratch();
+    throw std::bad_alloc();
+  }
+  held.items[held.count++] = {block, bytes};
   return block;
 }
-void release_scratch(void* block, size_t bytes) { release(block, bytes, Stream{}); }
+
+void release_scratch(void* block, size_t bytes) {
+  int i = held.count - 1;
+  while (i >= 0 && held.items[i].block != block) --i;
+  if (i < 0) return;  // given back by drop_scratch() before the destructor that calls this
+  for (--held.count; i < held.count; ++i) held.items[i] = held.items[i + 1];
+  release(block, bytes, Stream{});
+}
+
+void drop_scratch() {
+  while (held.count > held.mark) {
+    const Scratch last = held.items[--held.count];
+    release(last.block, last.bytes, Stream{});
+  }
+}
+
+ScratchMark::ScratchMark() : before_(held.mark) { held.mark = held.count; }
+ScratchMark::~ScratchMark() { held.mark = before_; }
 
 }  // namespace fg::cpu

@@ -20,6 +20,7 @@
 #include <utility>
 
 #include "cpu/machine.h"
+#include "cpu/scratch.h"
 
 #if defined(__linux__)
 #include <linux/futex.h>
@@ -118,6 +119,7 @@ uint64_t pack(uint32_t generation, int64_t next, int64_t end) {
 
 // Claims chunks from the front of one range (its owner) or from the end (anyone else) until it is empty.
 int64_t drain(Slot& slot, bool own) {
+  const ScratchMark mark;
   int64_t count = 0;
   uint64_t ticket = slot.ticket.load(std::memory_order_acquire);
   for (;;) {
@@ -306,7 +308,9 @@ void parallel_for(int64_t chunks, int64_t cost_ns, void (*fn)(void* context, int
   std::exception_ptr failure;
   if (pool.failed.exchange(false, std::memory_order_relaxed)) failure = std::exchange(*pool.failure, nullptr);
   pool.busy.store(false, std::memory_order_release);
-  if (failure) std::rethrow_exception(failure);
+  if (!failure) return;
+  drop_scratch();
+  std::rethrow_exception(failure);
 }
 
 int num_threads() {
