@@ -130,7 +130,7 @@ template <class Rule, class Record> void topk_lines(const SortArgs& args) {
   const bool small = k * 64 <= n;
   const Key flip = args.descending ? static_cast<Key>(~Key{0}) : Key{0};
   for_lines(args.outer, n, small ? 0.5 : 8, [&](int64_t first, int64_t last) {
-    Scratch<Record> records(small ? k + 1 : n + kWordSlack);
+    Scratch<Record> records(small ? std::max(k + 1, kCandidates + kWordSlack) : n + kWordSlack);
     for (int64_t line = first; line < last; ++line) {
       const Key* in = static_cast<const Key*>(args.in) + line * n;
       Record* r = records.get();
@@ -140,6 +140,13 @@ template <class Rule, class Record> void topk_lines(const SortArgs& args) {
           static_cast<Key*>(args.values)[line * k + i] = in[from[i].place()];
         }
       };
+      if constexpr (sizeof(Key) == 4 && sizeof(Record) == 8) {
+        if (small && k <= kFewest &&
+            word_kernels.first_few(in, args.dtype, n, k, args.descending, reinterpret_cast<uint64_t*>(r))) {
+          take(r);
+          continue;
+        }
+      }
       if (small) {
         few<Rule>(in, r, n, k, flip);
         take(r);

@@ -255,6 +255,57 @@ template <class Rule> void sort_short_lines_of(const SortArgs& args, int64_t fir
     for (int64_t i = 0; i < count * n; ++i) indices[i] = lines[i];
   }
 }
+// ---- the first few of a line
+// ----------------------------------------------------------------------------------------- Of kTogether minima, each
+// of every kTogether-th element, the k-th is no less than the k-th of all: few elements are up to it.
+template <class Rule> bool first_few_of(const void* in, int64_t n, int64_t k, bool largest, uint64_t* words) {
+  using Key = typename Rule::Key;
+  const Key flip = (largest ? ~Key{0} : 0) ^ (Key{1} << 31);
+  const Key* line = static_cast<const Key*>(in);
+  alignas(64) int32_t best[kTogether], keys[kTogether];
+  for (int64_t l = 0; l < kTogether; ++l) best[l] = INT32_MAX;
+  const auto load = [&](int64_t i, int64_t count) {
+    for (int64_t l = 0; l < count; ++l) keys[l] = static_cast<int32_t>(Rule::key(line[i + l]) ^ flip);
+  };
+  int64_t i = 0;
+  for (; i + kTogether <= n; i += kTogether) {
+    load(i, kTogether);
+    for (int64_t l = 0; l < kTogether; ++l) best[l] = keys[l] < best[l] ? keys[l] : best[l];
+  }
+  const auto word = [](int32_t key, int64_t place) {
+    return static_cast<uint64_t>(static_cast<uint32_t>(key) ^ (1u << 31)) << 32 | static_cast<uint64_t>(place);
+  };
+  for (int64_t l = 0; l < kTogether; ++l) words[l] = word(best[l], l);
+  nth_element(words, k - 1, kTogether, 0);
+  const int32_t limit = static_cast<int32_t>(static_cast<uint32_t>(words[k - 1] >> 32) ^ (1u << 31));
+  int64_t found = 0;
+  const auto take = [&](int64_t from, int64_t count, int64_t at) {
+    for (int64_t l = from; l < from + count; ++l) {
+      words[found] = word(keys[l], at + l);
+      found += keys[l] <= limit;
+    }
+  };
+  for (i = 0; i + kTogether <= n; i += kTogether) {
+    load(i, kTogether);
+    for (int64_t l = 0; l < kTogether; l += VI::N) {
+      if (!any(VI::load(keys + l) <= limit)) continue;
+      if (found > kCandidates - VI::N) return false;
+      take(l, VI::N, i);
+    }
+  }
+  if (found > kCandidates - kTogether) return false;
+  load(i, n - i);
+  take(0, n - i, i);
+  sort(words, found, 0);
+  for (int64_t j = 0; j < k && j + 1 < found; ++j)
+    if (words[j] >> 32 == words[j + 1] >> 32) return false;
+  return true;
+}
+bool first_few(const void* in, DType dtype, int64_t n, int64_t k, bool largest, uint64_t* words) {
+  if (dtype == DType::Float32) return first_few_of<KeyRule<uint32_t, Order::floating, 23>>(in, n, k, largest, words);
+  return first_few_of<KeyRule<uint32_t, Order::with_sign, 0>>(in, n, k, largest, words);
+}
+
 void sort_short_lines(const SortArgs& args, int64_t first, int64_t last) {
   if (args.dtype == DType::Float32) sort_short_lines_of<KeyRule<uint32_t, Order::floating, 23>>(args, first, last);
   else sort_short_lines_of<KeyRule<uint32_t, Order::with_sign, 0>>(args, first, last);
@@ -262,6 +313,6 @@ void sort_short_lines(const SortArgs& args, int64_t first, int64_t last) {
 
 }  // namespace
 
-void fill_words() { word_kernels = {sort, nth_element, select, sort_short_lines}; }
+void fill_words() { word_kernels = {sort, nth_element, select, first_few, sort_short_lines}; }
 
 }  // namespace fg::cpu::FG_ISA
