@@ -10,10 +10,11 @@
 namespace fg::cpu::FG_ISA {
 namespace {
 
-constexpr int64_t kShortestRun = 32;                // bytes that are worth a step of their own
-constexpr int64_t kShortInner = 16;                 // items of a dimension that is short
-constexpr int64_t kPlaneBytes = 32768;              // of output that the planes of one piece may spread over
-constexpr int64_t kPlanesChunk = int64_t{1} << 16;  // bytes
+constexpr int64_t kShortestRun = 32;                      // bytes that are worth a step of their own
+constexpr int64_t kShortInner = 16;                       // items of a dimension that is short
+constexpr int64_t kPlaneBytes = 32768;                    // of output that the planes of one piece may spread over
+constexpr int64_t kPlanesChunk = int64_t{1} << 16;        // bytes
+constexpr int64_t kPlanesPastCaches = int64_t{20} << 20;  // bytes of output from which on woven rows are written so
 
 // Strides in bytes; [0] and [1] of sizes, to and from are the plane, the others are walked, in order.
 struct Planes {
@@ -24,6 +25,7 @@ struct Planes {
   int ndim, cut;          // `cut` and the next walk over pieces of dimensions 1 and 0,
   int64_t rows, columns;  // which have so many items in all, and sizes[1] and sizes[0] in a piece
   int64_t units, units_per_chunk;
+  bool past_caches;
   int64_t sizes[kMaxDims + 2], to[kMaxDims + 2], from[kMaxDims + 2];
 };
 
@@ -45,17 +47,28 @@ template <> struct Item<8> {
 
 // Rows of `width` neighbours in the output, out of as many streams of the input.
 template <int bytes, int width>
-void weave(char* to, const char* from, int64_t stream, int64_t height) {
+void weave_part(char* to, const char* from, int64_t stream, int64_t height) {
   using S = Item<bytes>;
   const S* in[width];
   for (int k = 0; k < width; ++k) in[k] = reinterpret_cast<const S*>(from + k * stream);
   S* __restrict out = reinterpret_cast<S*>(to);
+  for (int64_t j = 0; j < height; ++j)
+    for (int k = 0; k < width; ++k) out[j * width + k] = in[k][j];
+}
+template <int bytes, int width>
+void weave(char* to, const char* from, int64_t stream, int64_t height, bool past_caches) {
   // The streams are short, as many as channels: what reads ahead by itself finds each too late.
   constexpr int64_t kAhead = 2048;
   for (int64_t j = 0; j < height && height * bytes <= kAhead; j += 64 / bytes)
-    for (int k = 0; k < width; ++k) __builtin_prefetch(reinterpret_cast<const char*>(in[k] + j) + kAhead);
-  for (int64_t j = 0; j < height; ++j)
-    for (int k = 0; k < width; ++k) out[j * width + k] = in[k][j];
+    for (int k = 0; k < width; ++k) __builtin_prefetch(from + k * stream + j * bytes + kAhead);
+  if (!past_caches) return weave_part<bytes, width>(to, from, stream, height);
+  alignas(64) char part[2048];
+  constexpr int64_t kPart = static_cast<int64_t>(sizeof part) / (bytes * width);
+  for (int64_t j = 0; j < height; j += kPart) {
+    const int64_t n = height - j < kPart ? height - j : kPart;
+    weave_part<bytes, width>(part, from + j * bytes, stream, n);
+    stream_bytes(to + j * bytes * width, part, n * bytes * width);
+  }
 }
 
 template <int bytes>
@@ -65,9 +78,9 @@ void plane(const Planes& planes, char* to, const char* from, int64_t width, int6
   if (to0 == bytes && from1 == bytes) {
     if (to1 == width * bytes) {
       switch (width) {
-        case 2: return weave<bytes, 2>(to, from, from0, height);
-        case 3: return weave<bytes, 3>(to, from, from0, height);
-        case 4: return weave<bytes, 4>(to, from, from0, height);
+        case 2: return weave<bytes, 2>(to, from, from0, height, planes.past_caches);
+        case 3: return weave<bytes, 3>(to, from, from0, height, planes.past_caches);
+        case 4: return weave<bytes, 4>(to, from, from0, height, planes.past_caches);
         default: break;
       }
     }
@@ -124,6 +137,7 @@ void planes_chunk(void* context, int64_t chunk) {
       at[d] = 0;
     }
   }
+  if (planes.past_caches) stream_end();
 }
 
 FG_INLINE int64_t magnitude(int64_t stride) { return stride < 0 ? -stride : stride; }
@@ -172,6 +186,7 @@ bool copy_planes(const Iter& iter) {
   }
   for (int d = (other > first ? other : first) + 1; d < iter.ndim; ++d) add_dim(d);
 
+  planes.past_caches = iter.numel * item >= kPlanesPastCaches;
   planes.units = 1;
   for (int d = 2; d < planes.ndim; ++d) planes.units *= planes.sizes[d];
   const int64_t unit_bytes = planes.sizes[0] * planes.sizes[1] * bytes;

@@ -147,10 +147,14 @@ inline int64_t place(int64_t i, const Task& task) { return (i + (i >> 63 & task.
 
 // The index may be wrong here: the address is not read then.
 template <class T>
-inline void prefetch(const T* base, int64_t offset, int64_t i, const Task& task) {
+inline const T* row_ahead(const T* base, int64_t offset, int64_t i, const Task& task) {
   const uint64_t place = static_cast<uint64_t>(i + (i >> 63 & task.size)) * static_cast<uint64_t>(task.stride);
   const uintptr_t elements = static_cast<uintptr_t>(offset) + static_cast<uintptr_t>(place);
-  __builtin_prefetch(reinterpret_cast<const char*>(reinterpret_cast<uintptr_t>(base) + elements * sizeof(T)));
+  return reinterpret_cast<const T*>(reinterpret_cast<uintptr_t>(base) + elements * sizeof(T));
+}
+template <class T>
+inline void prefetch(const T* base, int64_t offset, int64_t i, const Task& task) {
+  __builtin_prefetch(row_ahead(base, offset, i, task));
 }
 
 inline void plan_tiles(Task& task) {
@@ -181,6 +185,7 @@ int64_t first_outside(const IndexArgs& args) {
 
 // ---- tiles ---------------------------------------------------------------------------------------------------------
 typedef uint8_t Bytes16 __attribute__((vector_size(16), aligned(1), may_alias));
+typedef uint8_t Bytes64 __attribute__((vector_size(64), aligned(1), may_alias));
 
 // Between one and two words: the first and the last, which may overlap.
 template <class Word>
@@ -192,14 +197,21 @@ inline void copy_ends(char* out, const char* in, size_t bytes) {
   memcpy(out + bytes - sizeof(Word), &last, sizeof(Word));
 }
 
-// A call of memcpy costs as much as a short row.
+// A call of memcpy costs as much as a short row. The lines of `next`, a row that is copied soon, are asked for.
 template <class T>
-inline void copy_row(T* to, const T* from, int64_t n) {
+inline void copy_row(T* to, const T* from, int64_t n, const T* next) {
   const size_t bytes = sizeof(T) * static_cast<size_t>(n);
   char* out = reinterpret_cast<char*>(to);
   const char* in = reinterpret_cast<const char*>(from);
-  if (bytes > 256) {
+  if (bytes > 8192) {
     memcpy(out, in, bytes);
+  } else if (bytes > 256) {
+    const Bytes64 tail = *reinterpret_cast<const Bytes64*>(in + bytes - 64);
+    for (size_t i = 0; i < bytes - 64; i += 64) {
+      __builtin_prefetch(reinterpret_cast<const char*>(next) + i);
+      *reinterpret_cast<Bytes64*>(out + i) = *reinterpret_cast<const Bytes64*>(in + i);
+    }
+    *reinterpret_cast<Bytes64*>(out + bytes - 64) = tail;
   } else if (bytes >= 16) {
     const Bytes16 tail = *reinterpret_cast<const Bytes16*>(in + bytes - 16);
     for (size_t i = 0; i < bytes - 16; i += 16) {

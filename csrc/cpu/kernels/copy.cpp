@@ -124,8 +124,29 @@ bool copy_runs(const Iter& iter) {
   return true;
 }
 
+// Both contiguous, and the output is what values of the input pass through.
+constexpr int64_t kWidened = 16384;
+void widen_chunk(void* context, int64_t chunk) {
+  const Iter& iter = *static_cast<const Iter*>(context);
+  const int64_t begin = chunk * kWidened, n = smaller(kWidened, iter.numel - begin);
+  load_contiguous(kComputeOf[static_cast<int>(iter.in[0].dtype)], address(iter.out, begin), iter.in[0].dtype,
+                  address(iter.in[0], begin), n);
+}
+bool widen(const Iter& iter) {
+  if (native(kComputeOf[static_cast<int>(iter.in[0].dtype)]) != iter.out.dtype || iter.numel < 256 ||
+      iter.numel * item_bytes(iter.out.dtype) >= kStreamBytes || !is_dense(iter, iter.out) ||
+      !is_dense(iter, iter.in[0]))
+    return false;
+  const int64_t chunks = (iter.numel + kWidened - 1) / kWidened;
+  Iter* context = const_cast<Iter*>(&iter);
+  if (chunks == 1) widen_chunk(context, 0);
+  else parallel_for(chunks, iter.numel / 8, widen_chunk, context);
+  return true;
+}
+
 void copy(const Iter& iter) {
   const DType dtype = iter.in[0].dtype;
+  if (dtype != iter.out.dtype && widen(iter)) return;
   if (dtype != iter.out.dtype)
     return run_general(iter, Kernel{nullptr, kComputeOf[static_cast<int>(dtype)], false, false, false});
   if (iter.numel != 0 && (copy_runs(iter) || copy_planes(iter) || copy_transposed(iter))) return;

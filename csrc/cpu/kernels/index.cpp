@@ -44,10 +44,13 @@ bool gather_tile(const Task& task, const int64_t* offset, int64_t n0, int64_t n1
   for (int64_t r = 0; r < n1; ++r, to += step[kTo][1], index += step[kIndex][1], from += step[kFrom][1]) {
     if (index_step == 0) {
       if (is_outside(*index, task.lowest, task.size)) return false;
-      if (r + kAhead < n1) prefetch(from, kAhead * step[kFrom][1], index[kAhead * step[kIndex][1]], task);
       const T* row = from + place(*index, task);
+      const int64_t ahead = n0 * static_cast<int64_t>(sizeof(T)) > 1024 ? 1 : kAhead;
+      const T* next =
+          r + ahead < n1 ? row_ahead(from, ahead * step[kFrom][1], index[ahead * step[kIndex][1]], task) : row;
+      __builtin_prefetch(next);
       if (to_step == 1 && from_step == 1) {
-        copy_row(to, row, n0);
+        copy_row(to, row, n0, next);
       } else {
         for (int64_t i = 0; i < n0; ++i) to[i * to_step] = row[i * from_step];
       }

@@ -5,19 +5,21 @@
 namespace fg::cpu::FG_ISA {
 namespace {
 
-constexpr int64_t kLines = 16;  // lines of a contiguous dimension in one chunk, at least
+constexpr int64_t kStreamFrom = int64_t{20} << 20;  // bytes of output
+constexpr int64_t kLines = 16;                      // lines of a contiguous dimension in one chunk, at least
 
 // out[i] = sum of weights[j] * in[places[j] * inner + i]
 template <class T>
 FG_NOINLINE void mix_rows(const T* in, const int64_t* places, const double* weights, int64_t count, int64_t inner,
-                          T* out) {
+                          T* out, bool stream) {
   using V = Vec<T>;
   for (int64_t i = 0; i < inner; i += V::N) {
     const int64_t m = smaller(V::N, inner - i);
     V sum = 0;
     for (int64_t j = 0; j < count; ++j)
       sum = sum + load_part(in + places[j] * inner + i, m) * static_cast<T>(weights[j]);
-    store_part(out + i, m, sum);
+    if (stream) stream_store(out + i, sum);
+    else store_part(out + i, m, sum);
   }
 }
 
@@ -125,13 +127,16 @@ template <class T> void resample(const ResampleArgs& a) {
     table.done();
     return;
   }
+  const bool stream = a.outer * a.out_size * a.inner * static_cast<int64_t>(sizeof(T)) >= kStreamFrom &&
+                      a.inner % Vec<T>::N == 0 && is_aligned(out);
   const int64_t rows = a.outer * a.out_size, group = larger(1, kSegment / 2 / a.inner);
   for_chunks(ceil_divide(rows, group), terms * 0.15, [&](int64_t chunk) {
     for (int64_t row = chunk * group; row < smaller(rows, (chunk + 1) * group); ++row) {
       const int64_t o = row % a.out_size, begin = a.starts[o];
       mix_rows(in + row / a.out_size * a.in_size * a.inner, a.places + begin, a.weights + begin,
-               a.starts[o + 1] - begin, a.inner, out + row * a.inner);
+               a.starts[o + 1] - begin, a.inner, out + row * a.inner, stream);
     }
+    if (stream) stream_fence();
   });
 }
 

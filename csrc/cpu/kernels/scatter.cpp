@@ -74,7 +74,7 @@ bool scatter_tile(const Task& task, const int64_t* offset, int64_t n0, int64_t n
       T* __restrict row = to + place(*index, task);
       if (r + kAhead < n1) prefetch(to, kAhead * step[kTo][1], index[kAhead * step[kIndex][1]], task);
       if constexpr (mode == Scatter::set) {
-        copy_row<T>(row, from, n0);
+        copy_row<T>(row, from, n0, from);
       } else {
         for (int64_t i = 0; i < n0; ++i) {
           row[i] = Target::store(combine<mode>(Target::load(row[i]), Kind::load(from[i])));

@@ -324,9 +324,8 @@ def pixel_shuffle(input, upscale_factor):
                            f"upscale_factor, but input.size(-3)={channels} is not divisible by {r * r}")
     parts = input.reshape(*lead, channels // (r * r), r, r, height, width)
     n = len(lead)
-    # rows in place first, then the pixels of a row in turn
-    rows = parts.permute(*range(n + 1), n + 3, n + 1, n + 2, n + 4)
-    return fastgrad.stack(rows.unbind(n + 3), n + 4).reshape(*lead, channels // (r * r), height * r, width * r)
+    pixels = parts.permute(*range(n + 1), n + 3, n + 1, n + 4, n + 2)
+    return pixels.reshape(*lead, channels // (r * r), height * r, width * r)
 
 
 def pixel_unshuffle(input, downscale_factor):
