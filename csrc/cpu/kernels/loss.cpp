@@ -22,8 +22,17 @@ inline bool in_range(int64_t target, int64_t classes) {
 
 int64_t first_bad(const NllArgs& args) {
   const int64_t n = args.batch * args.spatial;
-  for (int64_t i = 0; i < n; ++i) {
-    if (!in_range(args.target[i], args.classes) && args.target[i] != args.ignore_index) return i;
+  for (int64_t first = 0; first < n; first += kBlock) {
+    const int64_t last = smaller(first + kBlock, n);
+    uint64_t signs = 0;  // of a block, by vectors: set where a target is out of range
+    for (int64_t i = first; i < last; ++i) {
+      const uint64_t target = static_cast<uint64_t>(args.target[i]);
+      const uint64_t counts = -static_cast<uint64_t>(args.target[i] != args.ignore_index);
+      signs |= counts & (target | (static_cast<uint64_t>(args.classes) - 1 - target));
+    }
+    if (signs >> 63 == 0) continue;
+    for (int64_t i = first; i < last; ++i)
+      if (!in_range(args.target[i], args.classes) && args.target[i] != args.ignore_index) return i;
   }
   return -1;
 }
@@ -50,20 +59,22 @@ Sums loss_of_block(const NllArgs& args, int64_t block) {
   const Stored* in = static_cast<const Stored*>(args.in);
   const int64_t first = block * kBlock, last = smaller(first + kBlock, args.batch * args.spatial);
   int64_t image = first / args.spatial, at = first % args.spatial;
-  Sums sums{0, 0};
+  constexpr int64_t kChains = 4;  // additions wait for one another
+  Sums sums[kChains] = {};
   for (int64_t i = first; i < last; ++i) {
     const int64_t target = args.target[i];
     typename Kind::Wide loss = 0;
     if (target != args.ignore_index) {
       const auto weight = weight_of<Kind>(args, target);
       loss = -weight * Kind::load(in[(image * args.classes + target) * args.spatial + at]);
-      sums.weight += weight;
-      sums.loss += loss;
+      sums[i % kChains].weight += weight;
+      sums[i % kChains].loss += loss;
     }
     if (args.reduction == 0) static_cast<Stored*>(args.out)[i] = Kind::store(loss);
     if (++at == args.spatial) at = 0, ++image;
   }
-  return sums;
+  return {(sums[0].loss + sums[1].loss) + (sums[2].loss + sums[3].loss),
+          (sums[0].weight + sums[1].weight) + (sums[2].weight + sums[3].weight)};
 }
 
 template <class Kind>

@@ -2,8 +2,11 @@
 // Floating types are accumulated in double (as torch does), integers in int64: both hold every result of the narrower
 // types, so there are two kernels of each kind.
 //
-//   rows     inner == 1: prefix sums inside a vector by shifted additions; the carry adds up beside them
+//   rows     inner == 1: prefix sums inside a vector by shifted additions; the carry adds up beside them. Many rows of
+//   a
+//            few floats are turned into columns
 //   columns  a tile of columns with a row of carries; few columns: many rows are brought to L1 in one piece
+#include "cpu/exchange.h"
 #include "cpu/lines.h"
 #include "cpu/math.h"
 
@@ -60,7 +63,33 @@ template <class Rule, class D, bool reverse> D scan_block(const D* x, D* y, int6
   return carry;
 }
 
+constexpr int64_t kTinyRow = 16;
+template <class Rule, bool reverse> void scan_tiny_rows(const RowArgs& a) {
+  constexpr int64_t kRows = kBlock / kTinyRow;
+  const int64_t n = a.size, rows = larger(1, kSegment / (n * kRows)) * kRows;
+  for_chunks(ceil_divide(a.outer, rows), 0.4 * static_cast<double>(a.outer * n), [&](int64_t chunk) {
+    alignas(64) float columns[kBlock] = {};
+    alignas(64) double carry[kRows];
+    for (int64_t i = chunk * rows; i < smaller(a.outer, (chunk + 1) * rows); i += kRows) {
+      const int count = static_cast<int>(smaller(kRows, a.outer - i)), width = static_cast<int>(n);
+      gather_tile_items<uint32_t>(columns, kRows, static_cast<const float*>(a.in) + i * n, n, 1, count, width);
+      for (int64_t j = 0; j < kRows; ++j) carry[j] = Rule::kIdentity;
+      for (int64_t k = 0; k < n; ++k) {
+        float* column = columns + (reverse ? n - 1 - k : k) * kRows;
+        for (int64_t j = 0; j < kRows; ++j) {
+          carry[j] = Rule::meet(carry[j], static_cast<double>(column[j]));
+          column[j] = static_cast<float>(carry[j]);
+        }
+      }
+      gather_tile_items<uint32_t>(static_cast<float*>(a.out) + i * n, n, columns, kRows, 1, width, count);
+    }
+  });
+}
+
 template <class Rule, class D, bool reverse> void scan_rows(const RowArgs& a) {
+  if constexpr (kIsFloat<D>) {
+    if (a.dtype == DType::Float32 && a.size <= kTinyRow && a.outer >= 16) return scan_tiny_rows<Rule, reverse>(a);
+  }
   const int64_t rows = larger(1, kSegment / 2 / a.size);
   for_chunks(ceil_divide(a.outer, rows), 0.5 * static_cast<double>(a.outer * a.size), [&](int64_t chunk) {
     alignas(64) D line[kBlock];
