@@ -18,7 +18,7 @@ def rows(n, dtype, count=37):
 
 
 def near(found, expected, dtype):
-    np.testing.assert_allclose(found.double().numpy(), expected, rtol=EPS[dtype], atol=EPS[dtype], equal_nan=True)
+    np.testing.assert_allclose(found.detach().double().numpy(), expected, rtol=EPS[dtype], atol=EPS[dtype], equal_nan=True)
 
 
 def softmax(x):
@@ -95,6 +95,34 @@ def test_reductions(dtype):
                 near(x.mean(1), exact.mean(1), dtype)
                 near(fg.linalg.vector_norm(x, 2, 1), np.sqrt((exact**2).sum(1)), dtype)
                 near(x.var(1, correction=0), exact.var(1), dtype)
+
+
+@pytest.mark.isa
+def test_scans():
+    for n in LENGTHS:
+        x, exact = rows(n, "float32", 131)
+        near(x.cumsum(1) / 8, exact.cumsum(1) / 8, "float32")
+        near(x.cumprod(1), exact.cumprod(1), "float32")
+        near(fg.autograd.grad(x.requires_grad_().cumsum(1), x, x.detach())[0] / 8,
+             exact[:, ::-1].cumsum(1)[:, ::-1] / 8, "float32")
+
+
+@pytest.mark.isa
+@pytest.mark.parametrize("shape", ((5, 512), (21, 700), (13, 1024), (300, 1025), (2, 9, 64), (3, 5, 2000)))
+def test_softmax_of_columns(shape):
+    x = random.standard_normal(shape).astype(np.float32)
+    for place, value in ((3, np.nan), (17, np.inf), (21, -np.inf)):
+        x[..., 1, place] = value
+    x[..., :, 30] = -np.inf
+    lines = np.moveaxis(x.astype(np.float64), -2, -1).reshape(-1, shape[-2])
+    with np.errstate(invalid="ignore"):
+        y = np.moveaxis(softmax(lines).reshape(*shape[:-2], shape[-1], shape[-2]), -1, -2)
+    t = fg.tensor(x, requires_grad=True)
+    near(t.softmax(-2), y, "float32")
+    near(t.log_softmax(-2).exp(), y, "float32")
+    g = random.standard_normal(shape)
+    expected = y * (g - (g * y).sum(-2, keepdims=True))
+    near(fg.autograd.grad(t.softmax(-2), t, fg.tensor(g).float())[0], expected, "float32")
 
 
 @pytest.mark.isa
@@ -196,3 +224,64 @@ def test_threads():
     for other in results[1:]:
         for one, two in zip(results[0], other):
             np.testing.assert_array_equal(one, two)
+
+
+@pytest.mark.isa
+@pytest.mark.parametrize("n", (64, 65, 100, 1024, 1027, 4096))
+def test_a_few_of_a_line(n, torch):
+    for x in (random.standard_normal((9, n)), random.integers(-50, 50, (9, n)), np.tile(np.arange(n), (9, 1)),
+              np.where(random.random((9, n)) < 0.01, np.nan, random.standard_normal((9, n))), np.zeros((9, n))):
+        one, two = fg.tensor(x.astype(np.float32)), torch.tensor(x.astype(np.float32))
+        for k in {1, n // 64, min(n // 64, 32)}:
+            for largest in (True, False):
+                found, expected = one.topk(k, 1, largest), two.topk(k, 1, largest)
+                np.testing.assert_array_equal(found[1].numpy(), expected[1].numpy())
+                np.testing.assert_array_equal(found[0].numpy(), expected[0].numpy())
+
+
+def test_targets(torch):
+    for n in (1, 5, 4096, 4097, 9000):
+        target = random.integers(0, 10, n)
+        x = random.standard_normal((n, 10)).astype(np.float32)
+        target[::7] = -100
+        for reduction in ("mean", "sum", "none"):
+            found = F.nll_loss(fg.tensor(x), fg.tensor(target), reduction=reduction)
+            expected = torch.nn.functional.nll_loss(torch.tensor(x), torch.tensor(target), reduction=reduction)
+            np.testing.assert_allclose(found.numpy(), expected.numpy(), rtol=1e-5)
+        for wrong in (10, -1, -(2**63), 2**63 - 1):
+            bad = target.copy()
+            bad[n - 1] = wrong
+            with pytest.raises(IndexError):
+                F.nll_loss(fg.tensor(x), fg.tensor(bad))
+
+
+def test_large_outputs_are_whole():
+    """Outputs of more than 20 MB are written past the caches, in pieces."""
+    x = random.standard_normal((30, 64, 56, 56)).astype(np.float32)
+    t = fg.tensor(x)
+    expected = x.reshape(30, 16, 2, 2, 56, 56).transpose(0, 1, 4, 2, 5, 3).reshape(30, 16, 112, 112)
+    np.testing.assert_array_equal(F.pixel_shuffle(t, 2).numpy(), expected)
+    for mode, theirs in (("constant", "constant"), ("reflect", "reflect"), ("replicate", "edge"), ("circular", "wrap")):
+        np.testing.assert_array_equal(F.pad(t, (1, 2, 3, 0), mode=mode).numpy(),
+                                      np.pad(x, ((0, 0), (0, 0), (3, 0), (1, 2)), theirs))
+    np.testing.assert_array_equal(F.interpolate(t[:8], scale_factor=2).numpy(), x[:8].repeat(2, 2).repeat(2, 3))
+
+
+@pytest.mark.isa
+def test_conversions_of_contiguous_tensors():
+    for n in (255, 256, 257, 70_001):
+        x = random.standard_normal(n).astype(np.float16)
+        np.testing.assert_array_equal(fg.tensor(x).float().numpy(), x.astype(np.float32))
+        i = random.integers(-100, 100, n).astype(np.int8)
+        for dtype in (np.int16, np.int32, np.int64, np.float32, np.float64):
+            np.testing.assert_array_equal(fg.tensor(i).to(getattr(fg, np.dtype(dtype).name)).numpy(), i.astype(dtype))
+
+
+@pytest.mark.isa
+@pytest.mark.parametrize("n", (1, 3, 16, 63, 64, 65, 100, 512, 2047, 3000))
+def test_rows_by_index(n):
+    x, index = random.standard_normal((300, n)).astype(np.float32), random.integers(-300, 300, 700)
+    np.testing.assert_array_equal(fg.tensor(x)[fg.tensor(index)].numpy(), x[index])
+    positive = index % 300
+    np.testing.assert_array_equal(fg.tensor(x).index_select(0, fg.tensor(positive)).numpy(), x[positive])
+    np.testing.assert_array_equal(fg.tensor(x)[:, 1:].index_select(0, fg.tensor(positive)).numpy(), x[positive, 1:])

@@ -4,14 +4,12 @@
 //   short rows  inner == 1: largest element; exp into a buffer in L1 with the sum; scale. One read
 //   tiny rows   inner == 1, less than a vector: many side by side
 //   small rows  inner == 1, some vectors: each in registers, what is found for a row is finished for many together
-//   columns     inner > 1: a tile of columns is read twice: online (largest, sum), or the sum of a gradient; then the
-//               result is written.
-//               Rows too long for L1 are columns of inner == 1: `fold` of them side by side (see reduce_loops.h)
+//   columns     inner > 1, and rows too long for L1: softmax_columns.cpp
 //
 // A line whose largest element is NaN or infinite is NaN everywhere, as in torch.
-#include "cpu/reduce_loops.h"
+#include "cpu/exchange.h"
 #include "cpu/small_rows.h"
-#include "cpu/softmax_steps.h"
+#include "cpu/softmax_lines.h"
 
 namespace fg::cpu::FG_ISA {
 
@@ -20,25 +18,11 @@ void fill_fft(Backend& table);
 void fill_pairs(Backend& table);
 void fill_layer_norm(Backend& table);
 void fill_rnn(Backend& table);
+void softmax_columns(const RowArgs& a, bool is_log, bool is_gradient);
 
 namespace {
 
 template <class T> constexpr int64_t kRow = 32768 / static_cast<int64_t>(sizeof(T));  // longest row kept in L1
-template <class T> constexpr T kNan = static_cast<T>(__builtin_nan(""));
-template <class T> FG_INLINE bool is_finite(T x) { return x - x == 0; }
-
-// y = f(vector, at) for a row; streaming when asked and the address allows it.
-template <class T, class F> FG_INLINE void write_row(T* y, int64_t n, bool stream, const F& f) {
-  constexpr int64_t N = Vec<T>::N;
-  int64_t i = 0;
-  if (stream && is_aligned(y)) {
-    for (; i + N <= n; i += N) stream_store(y + i, f(i, N));
-  } else {
-    for (; i + N <= n; i += N) f(i, N).store(y + i);
-  }
-  if (i < n) store_first(y + i, n - i, f(i, n - i));
-}
-
 // ---- short rows -----------------------------------------------------------------------------------------------------
 // The largest element, or any where there is a NaN: the sum of exponentials is NaN then.
 template <class T, class Source> FG_INLINE T row_top(Source x, int64_t n) {
@@ -132,11 +116,6 @@ template <class T> FG_INLINE T dot(const T* a, const T* b, int64_t n) {
   return across((sums[0] + sums[1]) + (sums[2] + sums[3]), [](V p, V q) { return p + q; });
 }
 
-// What a gradient gives at one place; s is the sum of g * y, or of g.
-template <class T, bool is_log> FG_INLINE Vec<T> gradient_of(Vec<T> y, Vec<T> g, Vec<T> s) {
-  if constexpr (is_log) return g - exp(y) * s;
-  else return y * (g - s);
-}
 template <class T, bool is_log> void gradient_row(const T* y, const T* g, T* gx, int64_t n, bool stream) {
   using V = Vec<T>;
   T s;
@@ -180,7 +159,7 @@ template <class T, bool is_log, bool is_gradient> void short_rows(const RowArgs&
 template <class T, bool is_log, bool is_gradient> void tiny_rows(const RowArgs& a) {
   using V = Vec<T>;
   using Item = typename Lane<T>::Unsigned;
-  constexpr int64_t kRows = kBlock / kTinyRow<T>;
+  constexpr int64_t kRows = kBlock / Vec<T>::N;
   const int width = static_cast<int>(a.size);
   const int64_t rows = larger(1, kSegment / 2 / (a.size * kRows)) * kRows;
   for_chunks(ceil_divide(a.outer, rows), 0.3 * static_cast<double>(a.outer * a.size), [&](int64_t chunk) {
@@ -286,126 +265,6 @@ template <class T, bool is_log, bool is_gradient> void small_rows(const RowArgs&
   });
 }
 
-// ---- columns --------------------------------------------------------------------------------------------------------
-constexpr int64_t kColumns = 1024;  // of a tile
-constexpr int64_t kGroup = 8;       // rows that are converted at a time
-
-template <class T> struct ColumnState {
-  T top[kColumns];  // largest element; afterwards what is subtracted
-  T sum[kColumns];  // sum; afterwards 1 / sum, log(sum), or the sum of a gradient
-};
-
-// `fold` states belong to each of `inner` columns: they meet, and all receive the result.
-template <class T, bool is_log, bool is_gradient>
-void finish_columns(ColumnState<T>& state, int64_t fold, int64_t inner, int64_t columns) {
-  const int64_t results = fold > 1 ? inner : columns;
-  for (int64_t j = 0; j < results; ++j) {
-    T top = state.top[j], sum = state.sum[j];
-    if constexpr (is_gradient) {
-      for (int64_t k = 1; k < fold; ++k) sum += state.sum[j + k * inner];
-    } else {
-      double total = sum;
-      if (fold > 1) {
-        for (int64_t k = 1; k < fold; ++k)
-          top = static_cast<T>(max(static_cast<double>(top), state.top[j + k * inner]));
-        total = 0;
-        for (int64_t k = 0; k < fold && is_finite(top); ++k)
-          total += state.sum[j + k * inner] * ::exp(static_cast<double>(state.top[j + k * inner]) - top);
-      }
-      sum = is_finite(top) ? static_cast<T>(is_log ? ::log(total) : 1 / total) : kNan<T>;
-    }
-    for (int64_t k = 0; k < fold; ++k) {
-      state.top[j + k * inner] = top;
-      state.sum[j + k * inner] = sum;
-    }
-  }
-}
-
-template <class T, bool is_log, bool is_gradient>
-FG_INLINE void sum_rows(ColumnState<T>& state, const T* x, const T* g, int64_t stride, int64_t rows, int64_t n) {
-  using V = Vec<T>;
-  if constexpr (!is_gradient) {
-    online_rows(state.top, state.sum, x, stride, rows, n);
-  } else {
-    for (int64_t row = 0; row < rows; ++row, x += stride, g += stride) {
-      each_vector<T>(n, [&](int64_t i, int64_t m) {
-        V term = load_part(g + i, m);
-        if constexpr (!is_log) term = term * load_part(x + i, m);
-        store_part(state.sum + i, m, V::load(state.sum + i) + term);
-      });
-    }
-  }
-}
-
-template <class T, bool is_log, bool is_gradient>
-FG_INLINE void write_columns(const ColumnState<T>& state, const T* x, const T* g, T* y, int64_t n, bool stream) {
-  using V = Vec<T>;
-  write_row(y, n, stream, [&](int64_t at, int64_t m) {
-    const V value = load_part(x + at, m), sum = V::load(state.sum + at);
-    if constexpr (is_gradient) {
-      return gradient_of<T, is_log>(value, load_part(g + at, m), sum);
-    } else {
-      const V relative = value - V::load(state.top + at);
-      if constexpr (is_log) return relative - sum;
-      else return exp_or_zero(relative) * sum;
-    }
-  });
-}
-
-template <class T, bool is_log, bool is_gradient> void columns(const RowArgs& a) {
-  const ColumnPlan plan = plan_columns(a.outer, a.size, a.inner, kColumns);
-  const bool stored = a.dtype == kStored<T>;
-  const double total = static_cast<double>(a.outer) * static_cast<double>(a.size * a.inner);
-  const bool stream = stored && total * sizeof(T) >= kStreamBytes;
-  const int64_t tasks = a.outer * plan.tiles;
-  const int64_t grain = larger(1, kSegment / (plan.tile * plan.rows));
-  for_chunks(ceil_divide(tasks, grain), 0.8 * total, [&](int64_t chunk) {
-    alignas(64) ColumnState<T> state;
-    alignas(64) T x_lines[kGroup * kColumns], g_lines[kGroup * kColumns], y_line[kColumns];
-    for (int64_t task = chunk * grain; task < smaller(tasks, (chunk + 1) * grain); ++task) {
-      const int64_t tile = task % plan.tiles;
-      const int64_t base = task / plan.tiles * a.size * a.inner + tile * plan.tile;
-      const int64_t width = smaller(plan.tile, plan.width - tile * plan.tile);
-      const int64_t rows = plan.rows + (plan.tail > 0);
-      // Row `row` has n columns at x (and g); all of a group are there, `stride` apart.
-      const auto each_group = [&](const auto& f) {
-        for (int64_t row = 0; row < rows;) {
-          const bool last = row == plan.rows;
-          const int64_t n = last ? plan.tail : width;
-          const int64_t count = last ? 1 : smaller(kGroup, plan.rows - row), at = base + row * plan.width;
-          if (stored) {
-            const T* g = is_gradient ? static_cast<const T*>(a.grad) + at : nullptr;
-            f(static_cast<const T*>(a.in) + at, g, plan.width, count, n, at);
-          } else {
-            for (int64_t k = 0; k < count; ++k) {
-              load_converted(a.in, a.dtype, at + k * plan.width, n, x_lines + k * kColumns);
-              if (is_gradient) load_converted(a.grad, a.dtype, at + k * plan.width, n, g_lines + k * kColumns);
-            }
-            f(x_lines, g_lines, kColumns, count, n, at);
-          }
-          row += count;
-        }
-      };
-      for (int64_t j = 0; j < kColumns; ++j) {
-        state.top[j] = lowest<T>();
-        state.sum[j] = 0;
-      }
-      each_group([&](const T* x, const T* g, int64_t stride, int64_t count, int64_t n, int64_t) {
-        sum_rows<T, is_log, is_gradient>(state, x, g, stride, count, n);
-      });
-      finish_columns<T, is_log, is_gradient>(state, plan.fold, a.inner, width);
-      each_group([&](const T* x, const T* g, int64_t stride, int64_t count, int64_t n, int64_t at) {
-        for (int64_t k = 0; k < count; ++k, x += stride, g += is_gradient ? stride : 0, at += plan.width) {
-          T* y = stored ? static_cast<T*>(a.out) + at : y_line;
-          write_columns<T, is_log, is_gradient>(state, x, g, y, n, stream);
-          if (!stored) store_line(a.out, a.dtype, at, n, y);
-        }
-      });
-    }
-    if (stream) stream_fence();
-  });
-}
-
 template <bool is_log, bool is_gradient> void softmax_like(const RowArgs& a) {
   if (a.outer == 0 || a.size == 0 || a.inner == 0) return;
   const auto run = [&]<class T>(T) {
@@ -413,7 +272,7 @@ template <bool is_log, bool is_gradient> void softmax_like(const RowArgs& a) {
     if (many && a.size <= 3 * Vec<T>::N / 4) tiny_rows<T, is_log, is_gradient>(a);
     else if (many && a.size <= kSmallRow<T>) small_rows<T, is_log, is_gradient>(a);
     else if (a.inner == 1 && a.size <= kRow<T>) short_rows<T, is_log, is_gradient>(a);
-    else columns<T, is_log, is_gradient>(a);
+    else softmax_columns(a, is_log, is_gradient);
   };
   if (a.dtype == DType::Float64) run(double{});
   else run(float{});
