@@ -18,7 +18,9 @@ def rows(n, dtype, count=37):
 
 
 def near(found, expected, dtype):
-    np.testing.assert_allclose(found.detach().double().numpy(), expected, rtol=EPS[dtype], atol=EPS[dtype], equal_nan=True)
+    np.testing.assert_allclose(
+        found.detach().double().numpy(), expected, rtol=EPS[dtype], atol=EPS[dtype], equal_nan=True
+    )
 
 
 def softmax(x):
