@@ -37,8 +37,10 @@ class Task {
     number_ = ++last_task;
     in_nodes_ = !nodes_in_use;
     if (in_nodes_) nodes_in_use = true;
+    keeps_graph = options.keep_graph || records_gradient();
   }
   ~Task() {
+    keeps_graph = outer_keeps_graph_;
     if (!in_nodes_) return;
     for (Node* node : touched_) {  // after an error: drop what is still waiting
       node->grad0.reset();
@@ -150,15 +152,14 @@ class Task {
   void add_gradient(const Edge& edge, Tensor g) {
     Tensor& into = slot(edge.fn.get(), edge.input_nr);
     if (!into.defined()) into = std::move(g);
-    else if (g.defined()) into = accumulate(std::move(into), g);
+    else if (g.defined()) into = accumulate(std::move(into), std::move(g));
   }
 
-  Tensor accumulate(Tensor sum, const Tensor& g) {
-    // In place when nobody else can see the partial sum.
-    if (!grad_enabled() && sum.use_count() == 1 && sum.storage().use_count() == 1 && sum.is_dense() &&
-        sum.dtype() == g.dtype()) {
-      add_(sum, g);
-      return sum;
+  Tensor accumulate(Tensor sum, Tensor g) {
+    // In place when nobody else can see one of them.
+    if (!grad_enabled() && sum.dtype() == g.dtype()) {
+      if (sum.is_dense() && is_alone(sum)) return add_(sum, g), sum;
+      if (g.is_dense() && is_alone(g) && same(g.sizes(), sum.sizes())) return add_(g, sum), g;
     }
     return add(sum, g);
   }
@@ -357,6 +358,7 @@ class Task {
   BackwardOptions options_;
   uint64_t number_ = 0;
   bool in_nodes_ = true;
+  bool outer_keeps_graph_ = keeps_graph;
   std::vector<Node*> ready_;
   std::vector<Node*> touched_;
   std::vector<Ptr<Node>> owned_;

@@ -391,6 +391,7 @@ void transposed_twice(Node& node, const std::vector<Tensor>& t, const std::vecto
         for (int i = 0; i < node.n_edges; ++i) node.edges()[i] = std::move(kept[i]);
       }
     } narrowed(node, t);
+    KeepGraph keep;
     node.apply(g.data(), gx.data());
   }
   std::vector<Edge> roots;

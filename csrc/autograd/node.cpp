@@ -15,6 +15,7 @@ thread_local std::vector<Node*>* doomed = nullptr;
 thread_local Node* running_node = nullptr;
 thread_local bool anomaly_checks_nan = true;
 constinit thread_local SkippedEdges skipped_edges;
+constinit thread_local bool keeps_graph = true;
 
 Node::Node() : sequence(next_sequence++) {
   if (mode & kAnomaly) [[unlikely]]

@@ -55,6 +55,19 @@ struct SkippedEdges {
 };
 extern constinit thread_local SkippedEdges skipped_edges;
 
+// Whether the running backward of this thread leaves the graph as it is, or records another: also true outside of one.
+extern constinit thread_local bool keeps_graph;
+// For whoever calls apply() of a node that is not the engine's to run.
+class KeepGraph {
+ public:
+  KeepGraph() { keeps_graph = true; }
+  ~KeepGraph() { keeps_graph = before_; }
+  KeepGraph(const KeepGraph&) = delete;
+
+ private:
+  bool before_ = keeps_graph;
+};
+
 struct Node {
   std::atomic<uint32_t> refs{1};
   int32_t n_edges = 0;
@@ -122,6 +135,10 @@ class Saved {
   // `owner` gives an output its history back when the gradient itself is recorded; it also names the op in errors.
   Tensor unpack(Node* owner) const;
   void clear();
+  // Within apply() of `owner`, once nothing of it is needed any more: what comes next has its memory.
+  void done(Node* owner) {
+    if (!keeps_graph) owner->released = true, clear();
+  }
   bool holds() const { return tensor_.defined() || packed_; }
   const Tensor& peek() const { return tensor_; }
 
@@ -145,6 +162,9 @@ struct SavedHooks {
   void (*before_change)(const Tensor& t);  // in place
 };
 extern SavedHooks saved_hooks;
+
+// Whether nobody else sees this tensor or its memory: whoever has it may write into it, or keep it.
+bool is_alone(const Tensor& t);
 
 std::string type_text(const Tensor& t);  // "torch.FloatTensor"
 

@@ -65,10 +65,14 @@ void AccumulateGrad::apply(Tensor* g, Tensor*) {
   const Tensor& old = v.grad();
   if (!old.defined()) {
     // Take the tensor over when nobody else has it and it lies like the variable; otherwise copy.
-    bool alone = grad_in.use_count() == 1 && grad_in.storage().use_count() == 1 && !grad_in.requires_grad();
+    const size_t bytes = static_cast<size_t>(grad_in.numel() * grad_in.item_bytes());
+    bool alone = is_alone(grad_in) && grad_in.storage().bytes() == bytes && !grad_in.requires_grad();
     bool fits = grad_in.is_contiguous() ? v.is_contiguous() || !v.is_dense() : same(grad_in.strides(), v.strides());
     if (grad_enabled()) v.set_grad(fits && alone ? grad_in : clone_like(grad_in, v));
-    else v.set_grad(alone && fits ? std::move(grad_in) : detach(clone_like(grad_in, v)));
+    else
+      v.set_grad(!alone || !fits     ? detach(clone_like(grad_in, v))
+                 : grad_in.is_view() ? detach(grad_in)
+                                     : std::move(grad_in));
   } else if (grad_enabled()) {
     v.set_grad(add(old, grad_in));
   } else {
@@ -167,6 +171,7 @@ struct CopySlices : Node {
     std::vector<Tensor> inner(fn->n_edges);
     std::vector<Tensor> outer(fn->n_inputs);
     outer[0] = clone(slice);
+    KeepGraph keep;  // fn may be a node of this run too, see release_saved()
     fn->apply(outer.data(), inner.data());
     if (fn->n_edges > 0) {
       if (inner[0].defined()) copy_(slice, inner[0]);
@@ -323,6 +328,13 @@ void forget_retained(TensorImpl* t) {
       list.erase(list.begin() + i);
       break;
     }
+}
+
+bool is_alone(const Tensor& t) {
+  if (t.use_count() != 1 || t.storage().is_external()) return false;
+  const uint32_t users = t.storage().use_count();
+  // The base of a view is one that was made on the way.
+  return users == 1 || (users == 2 && t.is_view() && t.meta().base.use_count() == 1);
 }
 
 Tensor detach(const Tensor& t) { return t.alias(); }

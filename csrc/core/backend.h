@@ -159,8 +159,8 @@ struct LayerNormArgs {
 // The gates of one step of a recurrent network (ops/rnn.cpp), all (batch, hidden) times the number of gates,
 // contiguous, Float32 or Float64. gates: before activation, activated in place, and read by the gradient; from_hidden:
 // the GRU's part from the hidden state, of which hidden_new keeps the last third. The gradient of h_out is gh, that of
-// c_out is in gc, which becomes that of c; g_gates and the GRU's g_from_hidden are written, its direct gradient of h is
-// added to g_h.
+// c_out is in gc, which becomes that of c; g_gates is written, for the GRU that of from_hidden, and g_new of its last
+// third of gates, the rest being equal. They may be gates and hidden_new. Its direct gradient of h is added to g_h.
 enum class Rnn : uint8_t { tanh, relu, gru, lstm };
 struct RnnArgs {
   Rnn kind;
@@ -170,7 +170,7 @@ struct RnnArgs {
   void *h_out, *c_out;
   void *gates, *from_hidden, *hidden_new;
   const void* gh;
-  void *gc, *g_gates, *g_from_hidden, *g_h;
+  void *gc, *g_gates, *g_new, *g_h;
   Stream stream;
 };
 

@@ -87,19 +87,23 @@ WithSums attention(const Tensor& query, const Tensor& key, const Tensor& value, 
 
 std::tuple<Tensor, Tensor, Tensor> attention_gradients(const Tensor& g, const Tensor& query, const Tensor& key,
                                                        const Tensor& value, const WithSums& made, double scale,
-                                                       bool causal) {
+                                                       bool causal, bool over_query, bool over_value) {
   NoGradGuard guard;
   const Tensor q = four_dimensions(query), k = four_dimensions(key), v = four_dimensions(value);
-  const Tensor grad = contiguous(g), out = contiguous(made.out);
+  const Tensor grad = contiguous(g);
   AttentionArgs args = attention_args(q, k, v, scale, causal);
-  Tensor gq = like(query), gk = like(key), gv = like(value);
-  if (made.out.numel() == 0) return {zeros_like(query), zeros_like(key), zeros_like(value)};
+  if (grad.numel() == 0) return {zeros_like(query), zeros_like(key), zeros_like(value)};
+  const bool on_cpu = q.device().is_cpu();  // whose kernel reads what it writes over before, and nothing of the output
+  over_query &= on_cpu, over_value &= on_cpu;
+  const Tensor gq = over_query && query.is_contiguous() ? query.alias() : like(query), gk = like(key);
+  const Tensor gv = over_value && value.is_contiguous() ? value.alias() : like(value);
   const Tensor k_turned = turned_for_cpu(k), v_turned = turned_for_cpu(v);
   if (k_turned.defined()) args.k_turned = operand(k_turned), args.v_turned = operand(v_turned);
-  args.out = const_cast<void*>(out.data()), args.lse = const_cast<void*>(made.sums.data());
+  const Tensor out = on_cpu ? Tensor() : contiguous(made.out);
+  args.out = on_cpu ? nullptr : const_cast<void*>(out.data()), args.lse = const_cast<void*>(made.sums.data());
   args.grad = grad.data();
   args.gq = gq.mutable_data(), args.gk = gk.mutable_data(), args.gv = gv.mutable_data();
-  GilRelease release(made.out.numel() * args.keys);
+  GilRelease release(grad.numel() * args.keys);
   backend(q.device()).attention_grad(args);
   return {gq, gk, gv};
 }

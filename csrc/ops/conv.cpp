@@ -118,8 +118,17 @@ struct ConvNode final : Node {
   // h: the gradient of what was wanted. Both gradients are the form again, with h in the place of that.
   void apply(Tensor* g, Tensor* gx) override {
     const Tensor& h = g[0];
-    if (wants(0)) gx[0] = with(first_role(wanted), second_role(wanted), b.unpack(this), h);
-    if (wants(1)) gx[1] = with(second_role(wanted), first_role(wanted), a.unpack(this), h);
+    const auto of_first = [&] {
+      if (wants(0)) gx[0] = with(first_role(wanted), second_role(wanted), b.unpack(this), h);
+      b.done(this);
+    };
+    const auto of_second = [&] {
+      if (wants(1)) gx[1] = with(second_role(wanted), first_role(wanted), a.unpack(this), h);
+      a.done(this);
+    };
+    // That of the weight first, for which the images are needed.
+    if (first_role(wanted) == W) of_first(), of_second();
+    else of_second(), of_first();
     if (wants(2)) {
       DimArray dims{0};
       for (int d = 0; d < shape.dims; ++d) dims.push(2 + d);

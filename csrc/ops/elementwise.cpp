@@ -210,12 +210,16 @@ struct ElementwiseNode final : Node {
     for (int i = 0; i < N; ++i)
       if (uses & (2u << i) && !(number_mask >> i & 1)) x[i] = in[i].unpack(this);
     if (uses & 16u) result = y.unpack(this);
+    if (!keeps_graph) released = true, release_saved();
     for (int i = 0; i < N; ++i) {
       if (!wants(i)) continue;
+      unsigned later = 0;  // what the gradients after this one read
+      for (int k = i + 1; k < N; ++k)
+        if (wants(k)) later |= info.identity[k] ? 1u : info.uses[k];
       if (info.identity[i]) gx[i] = g;
       else if (info.zero[i] || !info.differentiable) gx[i] = zeros_like(g);
       else if (records_gradient()) gx[i] = recorded(info, i, g, x, result);
-      else gx[i] = fused(info, i, g, x, result);
+      else gx[i] = fused(info, i, g, x, result, later);
       if (shapes[i]) gx[i] = sum_to(gx[i], *shapes[i]);
       if (gx[i].dtype() != dtypes[i]) gx[i] = to_dtype(gx[i], dtypes[i]);
     }
@@ -247,7 +251,7 @@ struct ElementwiseNode final : Node {
       if (!same(g.sizes(), out.sizes())) g = expand(g, out.sizes());
       Tensor part = info.identity[i]     ? g
                     : records_gradient() ? recorded(info, i, g, x, result)
-                                         : fused(info, i, g, x, result);
+                                         : fused(info, i, g, x, result, ~0u);
       y_out[0] = y_out[0].defined() ? add(y_out[0], part) : part;
     }
     return true;
@@ -255,8 +259,9 @@ struct ElementwiseNode final : Node {
 
   Tensor recorded(const RowInfo& info, int i, const Tensor& g, Tensor* x, const Tensor& result) {
     // x ** 0 is 1 everywhere; the formula would multiply 0 by the infinite slope of 1 / x.
-    if (op == Op::pow && i == 0 && number_mask & 2 && numbers[1].f == 0 && numbers[1].imaginary == 0)
-      return zeros_like(g);
+    if constexpr (N > 1)
+      if (op == Op::pow && i == 0 && number_mask & 2 && numbers[1].f == 0 && numbers[1].imaginary == 0)
+        return zeros_like(g);
     for (int k = 0; k < N; ++k)
       if (number_mask >> k & 1) {  // the logarithm of a number, say, must not be one in float32
         Scalar n = numbers[k].kind == Scalar::Bool ? Scalar::of_int(numbers[k].i) : numbers[k];
@@ -265,7 +270,8 @@ struct ElementwiseNode final : Node {
     return info.grad[i](g, x, result, p.f, q.f);
   }
 
-  Tensor fused(const RowInfo& info, int i, const Tensor& g, const Tensor* x, const Tensor& result) {
+  // The result may lie over an operand that nobody else sees and that is not among `later`.
+  Tensor fused(const RowInfo& info, int i, const Tensor& g, const Tensor* x, const Tensor& result, unsigned later) {
     Compute compute = compute_of(out_dtype);
     unsigned uses = info.uses[i];
     IterInput inputs[N + 2];
@@ -286,8 +292,18 @@ struct ElementwiseNode final : Node {
       }
     }
     put(N + 1, 16, result);
-    Tensor out = Tensor::empty_strided(g.sizes(), result_strides(g.sizes(), {layout, static_cast<size_t>(layouts)}),
-                                       is_complex(out_dtype) ? out_dtype : g.dtype(), g.device());
+    const DimArray strides = result_strides(g.sizes(), {layout, static_cast<size_t>(layouts)});
+    const DType dtype = is_complex(out_dtype) ? out_dtype : g.dtype();
+    const auto fits = [&](unsigned bit, const Tensor& t) {
+      return !(later & bit) && t.defined() && t.dtype() == dtype && same(t.sizes(), g.sizes()) &&
+             same(t.strides(), strides) && is_alone(t);
+    };
+    Tensor out;
+    if (fits(1, g)) out = g;
+    else if (fits(16, result)) out = result.alias();
+    for (int k = 0; k < N && !out.defined(); ++k)
+      if (fits(2u << k, x[k])) out = x[k].alias();  // without its history
+    if (!out.defined()) out = Tensor::empty_strided(g.sizes(), strides, dtype, g.device());
     if (out.numel() == 0) return out;
     Iter iter;
     make_iter(iter, out, inputs, compute);

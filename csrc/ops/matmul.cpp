@@ -89,15 +89,28 @@ Tensor right_gradient(const Tensor& a_in, const Tensor& g, bool transposed) {
 }
 bool is_transposed(const Tensor& b) { return b.dim() == 2 && b.stride(0) == 1 && b.stride(1) != 1; }
 
+// Gradients `first` and the next of a node: those of a and b. That of the smaller one comes first, after which the
+// larger one is not needed any more.
+void products(Node& node, int first, Saved& a, Saved& b, const Tensor& g, Tensor* gx, bool right_transposed) {
+  const auto left = [&] {
+    if (node.wants(first)) gx[first] = left_gradient(g, b.unpack(&node));
+    b.done(&node);
+  };
+  const auto right = [&] {
+    if (node.wants(first + 1)) gx[first + 1] = right_gradient(a.unpack(&node), g, right_transposed);
+    a.done(&node);
+  };
+  const int d = g.dim() - 2;  // a: (m, k), b: (k, n)
+  if (g.size(d) < g.size(d + 1)) left(), right();
+  else right(), left();
+}
+
 struct ProductNode final : Node {
   const char* name_;
   Saved a, b;
   const char* name() const override { return name_; }
   void release_saved() override { a.clear(), b.clear(); }
-  void apply(Tensor* g, Tensor* gx) override {
-    if (wants(0)) gx[0] = left_gradient(g[0], b.unpack(this));
-    if (wants(1)) gx[1] = right_gradient(a.unpack(this), g[0], right_transposed);
-  }
+  void apply(Tensor* g, Tensor* gx) override { products(*this, 0, a, b, g[0], gx, right_transposed); }
   bool right_transposed = false;
 };
 
@@ -114,8 +127,9 @@ struct AddmmNode final : Node {
   static Tensor scaled(Tensor t, Scalar s) { return is_one(s) ? t : mul(t, conj(s)); }
   void apply(Tensor* g, Tensor* gx) override {
     if (wants(0)) gx[0] = scaled(sum_to(g[0], bias_sizes), beta);
-    if (wants(1)) gx[1] = scaled(left_gradient(g[0], b.unpack(this)), alpha);
-    if (wants(2)) gx[2] = scaled(right_gradient(a.unpack(this), g[0], right_transposed), alpha);
+    products(*this, 1, a, b, g[0], gx, right_transposed);
+    for (int i = 1; i < 3; ++i)
+      if (gx[i].defined()) gx[i] = scaled(std::move(gx[i]), alpha);
   }
 };
 

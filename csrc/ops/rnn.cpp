@@ -6,6 +6,8 @@
 // before each step are a slice of it, and the gradient of the weight is one product over all steps.
 #include "ops/rnn.h"
 
+#include <algorithm>
+
 #include "ops/words.h"
 
 namespace fg {
@@ -42,8 +44,6 @@ struct Loop {
     return all.defined() ? static_cast<char*>(all.mutable_data()) + place * batch * columns * item : nullptr;
   }
   Tensor states() const { return Tensor::empty(DimArray{steps + 1, batch, hidden}, dtype, device); }
-  // The states before each step, and those after.
-  Tensor befores(const Tensor& all) const { return narrow(all, 0, reverse ? 1 : 0, steps); }
   RnnArgs args() const {
     RnnArgs a{};
     a.kind = kind, a.dtype = dtype, a.batch = batch, a.hidden = hidden;
@@ -60,6 +60,17 @@ struct Loop {
     g.c = c, g.c_rs = n;
     g.alpha = 1, g.beta = beta;
     g.bias = bias, g.bias_cs = bias ? 1 : 0;
+    g.stream = Storage::current_stream(device);
+    backend(device).gemm(g);
+  }
+  // c (width, hidden) = beta * c + g (n * batch, width)^T @ h (n * batch, hidden)
+  void add_weight_gradient(const void* g_gates, const void* h, int64_t n, const Tensor& c, double beta) const {
+    GemmArgs g{};
+    g.dtype = dtype, g.m = width, g.n = hidden, g.k = n * batch, g.batch = 1;
+    g.a = g_gates, g.a_rs = 1, g.a_cs = width;
+    g.b = h, g.b_rs = hidden, g.b_cs = 1;
+    g.c = c.mutable_data(), g.c_rs = hidden;
+    g.alpha = 1, g.beta = beta;
     g.stream = Storage::current_stream(device);
     backend(device).gemm(g);
   }
@@ -113,46 +124,61 @@ std::vector<Tensor> rnn_forward(Rnn kind, const Tensor& gates, const Tensor& h0,
 
 std::vector<Tensor> rnn_backward(Rnn kind, const Tensor& gates, const Tensor& h, const Tensor& c, const Tensor& kept,
                                  const Tensor& weight_in, const Tensor& g_out, const Tensor& g_h, const Tensor& g_c,
-                                 bool reverse) {
+                                 bool reverse, bool overwrite) {
   NoGradGuard guard;
   Tensor weight = contiguous(weight_in);
   Loop loop(kind, gates, weight, reverse);
-  const int64_t last = reverse ? 0 : loop.steps;  // place of the state that the loop ends with
-  Tensor g_gates = Tensor::empty(gates.sizes(), loop.dtype, loop.device);
-  Tensor g_from = kind == Rnn::gru ? Tensor::empty(gates.sizes(), loop.dtype, loop.device) : g_gates;
-  // Gradients of the states of all times; each step adds its part to the one before it.
-  Tensor gh = zeros(DimArray{loop.steps + 1, loop.batch, loop.hidden}, loop.dtype, loop.device);
-  if (g_out.defined()) copy_(narrow(gh, 0, reverse ? 0 : 1, loop.steps), g_out);
-  if (g_h.defined()) add_(select(gh, 0, last), g_h);
+  const DimArray state{loop.batch, loop.hidden};
+  // A step reads what was saved of it before it writes, and nothing reads that again.
+  overwrite &= kind == Rnn::gru || kind == Rnn::lstm;
+  Tensor g_gates = overwrite ? gates : Tensor::empty(gates.sizes(), loop.dtype, loop.device), g_new;
+  if (kind == Rnn::gru) g_new = overwrite ? kept : Tensor::empty(kept.sizes(), loop.dtype, loop.device);
+  // Of the state that a step makes, and of the one before it, where the step adds its part.
+  Tensor gh = Tensor::empty(state, loop.dtype, loop.device), before = Tensor::empty(state, loop.dtype, loop.device);
+  const Tensor none = zeros(state, loop.dtype, loop.device);
+  const auto begin_with = [&](const Tensor& into, int64_t k) {  // the gradient of the output of step k
+    if (!g_out.defined() || k < 0) return raw_copy(into, none);
+    const int64_t at = g_out.offset() + loop.time(k) * g_out.stride(0);
+    raw_copy(into, g_out.alias(state, DimArray{g_out.stride(1), g_out.stride(2)}, at));
+  };
+  begin_with(gh, loop.steps - 1);
+  if (g_h.defined()) add_(gh, g_h);
   Tensor gc;
   if (kind == Rnn::lstm) {
-    gc = zeros(DimArray{loop.batch, loop.hidden}, loop.dtype, loop.device);
+    gc = zeros(state, loop.dtype, loop.device);
     if (g_c.defined()) copy_(gc, g_c);
   }
-  if (gates.numel()) {
+  Tensor g_weight = Tensor::empty(weight.sizes(), loop.dtype, loop.device);
+  if (!gates.numel()) {
+    g_weight = zeros(weight.sizes(), loop.dtype, loop.device);
+  } else {
     GilRelease release(gates.numel());
+    // As many steps as make a deep product, yet one whose operands take little room when they are packed.
+    const int64_t span = std::max<int64_t>(1, 128 / loop.batch);
     for (int64_t k = loop.steps - 1; k >= 0; --k) {
       const int64_t t = loop.time(k);
+      begin_with(before, k - 1);
       RnnArgs a = loop.args();
       a.gates = loop.gate(gates, t);
       a.h = loop.state(h, loop.before(t)), a.c = loop.state(c, loop.before(t));
       a.h_out = loop.state(h, loop.after(t)), a.c_out = loop.state(c, loop.after(t));
       a.hidden_new = loop.state(kept, t);
-      a.gh = loop.state(gh, loop.after(t));
+      a.gh = gh.data();
       a.gc = gc.defined() ? gc.mutable_data() : nullptr;
       a.g_gates = loop.gate(g_gates, t);
-      a.g_from_hidden = loop.gate(g_from, t);
-      a.g_h = loop.state(gh, loop.before(t));
+      a.g_new = loop.state(g_new, t);
+      a.g_h = before.mutable_data();
       backend(loop.device).rnn_grad(a);
-      loop.product(a.g_from_hidden, loop.width, weight.data(), loop.hidden, 1, loop.state(gh, loop.before(t)),
-                   loop.hidden, 1);
+      loop.product(a.g_gates, loop.width, weight.data(), loop.hidden, 1, a.g_h, loop.hidden, 1);
+      std::swap(gh, before);
+      if (k % span == 0) {
+        const int64_t n = std::min(span, loop.steps - k), from = std::min(t, loop.time(k + n - 1));
+        loop.add_weight_gradient(loop.gate(g_gates, from), loop.state(h, loop.before(from)), n, g_weight,
+                                 k + n < loop.steps);
+      }
     }
   }
-  Tensor rows = view(g_from, DimArray{loop.steps * loop.batch, loop.width});
-  Tensor g_weight =
-      matmul(transpose(rows, 0, 1), reshape(loop.befores(h), DimArray{loop.steps * loop.batch, loop.hidden}));
-  Tensor g_first = clone(select(gh, 0, reverse ? loop.steps : 0));
-  return {g_gates, g_from, g_first, gc, g_weight};
+  return {g_gates, g_new, gh, gc, g_weight};
 }
 
 }  // namespace fg

@@ -12,10 +12,11 @@ bool rnn_usable(const Tensor& x);
 std::vector<Tensor> rnn_forward(Rnn kind, const Tensor& gates, const Tensor& h0, const Tensor& c0, const Tensor& weight,
                                 const Tensor& bias, bool reverse);
 
-// Gradients of output, last h and last c, any of them undefined, to those of the gates, of the product with the hidden
-// state, h0, c0 and weight.
+// Gradients of output, last h and last c, any of them undefined, to those of the product with the hidden state, of the
+// GRU's new gate in the product with the input (its other gates, and all of the other networks, have one gradient for
+// both products), of h0, c0 and weight. overwrite: gates and kept are not read again, and may hold results.
 std::vector<Tensor> rnn_backward(Rnn kind, const Tensor& gates, const Tensor& h, const Tensor& c, const Tensor& kept,
                                  const Tensor& weight, const Tensor& g_out, const Tensor& g_h, const Tensor& g_c,
-                                 bool reverse);
+                                 bool reverse, bool overwrite);
 
 }  // namespace fg

@@ -48,9 +48,11 @@ struct SoftmaxNode final : Node {
       else gx[0] = out * (g - sum(g * out, DimArray{dim}, true));
       return;
     }
-    Tensor gc = plain_contiguous(g.dtype() == out.dtype() ? g : to_dtype(g, out.dtype()));
+    g.reset();
+    const bool over = is_alone(g_in[0]) && g_in[0].is_contiguous() && g_in[0].dtype() == out.dtype();
+    Tensor gc = plain_contiguous(g_in[0].dtype() == out.dtype() ? g_in[0] : to_dtype(g_in[0], out.dtype()));
     Tensor oc = plain_contiguous(out);
-    gx[0] = Tensor::empty(oc.sizes(), oc.dtype(), oc.device());
+    gx[0] = over ? gc : Tensor::empty(oc.sizes(), oc.dtype(), oc.device());
     RowArgs args = row_args(gx[0], oc, dim);
     args.grad = gc.data();
     run_row(log ? Row::log_softmax_grad : Row::softmax_grad, args, oc.device(), name());

@@ -170,6 +170,7 @@ constexpr FunctionDef defs[] = {
      [](Call&) { return PyBool_FromLong((mode & kInference) != 0); }, nullptr},
     {"set_inference_", kStatic | kSettled, "mode",
      NONE_AFTER(mode = static_cast<uint8_t>(c.boolean(0, true) ? mode | kInference : mode & ~kInference)), nullptr},
+    {"_keeps_graph", kStatic | kSettled, "", [](Call&) { return PyBool_FromLong(keeps_graph); }, nullptr},
     {"_set_node_outputs", kStatic, "node, n",
      NONE_AFTER(
          int64_t n = c.integer(1); FG_CHECK(n >= 0 && n < 65536, Runtime, "a function has at most 65535 outputs");

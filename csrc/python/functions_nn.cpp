@@ -94,9 +94,13 @@ PyObject* fused_attention(Call& c) {
   const WithSums made = attention(c.tensor(0), c.tensor(1), c.tensor(2), c.number(3, 1), c.boolean(4, false));
   return Py_BuildValue("(NN)", wrap(made.out), wrap(made.sums));
 }
+// Whether the caller holds the only reference to parameter i, and nobody else its memory.
+bool is_given_up(const Call& c, int i) { return !c.has(i) || (Py_REFCNT(c.v[i]) == 1 && is_alone(c.tensor(i))); }
+
 PyObject* fused_attention_gradients(Call& c) {
-  const auto [gq, gk, gv] = attention_gradients(c.tensor(0), c.tensor(1), c.tensor(2), c.tensor(3),
-                                                {c.tensor(4), c.tensor(5)}, c.number(6, 1), c.boolean(7, false));
+  const auto [gq, gk, gv] =
+      attention_gradients(c.tensor(0), c.tensor(1), c.tensor(2), c.tensor(3), {c.tensor_or_none(4), c.tensor(5)},
+                          c.number(6, 1), c.boolean(7, false), is_given_up(c, 1), is_given_up(c, 3));
   return Py_BuildValue("(NNN)", wrap(gq), wrap(gk), wrap(gv));
 }
 
@@ -121,7 +125,7 @@ PyObject* rnn_forward_call(Call& c) {
 PyObject* rnn_backward_call(Call& c) {
   return wrap_list(rnn_backward(rnn_kind(c), c.tensor(1), c.tensor(2), c.tensor_or_none(3), c.tensor_or_none(4),
                                 c.tensor(5), c.tensor_or_none(6), c.tensor_or_none(7), c.tensor_or_none(8),
-                                c.boolean(9, false)));
+                                c.boolean(9, false), is_given_up(c, 1) && is_given_up(c, 4)));
 }
 
 constexpr FunctionDef defs[] = {

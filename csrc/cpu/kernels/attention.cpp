@@ -118,9 +118,10 @@ template <class T> struct Attention {
   }
 
   void gradient_block(int64_t head, int64_t block, T* weights, T* slopes) const {
+    using V = Vec<T>;
     const int64_t first = block * rows, n = smaller(rows, a.queries - first), all = visible(first + n - 1);
     const int64_t wide = a.value_width, at = head * a.queries + first;
-    const T *grad = static_cast<const T*>(a.grad) + at * wide, *out = static_cast<const T*>(a.out) + at * wide;
+    const T* grad = static_cast<const T*>(a.grad) + at * wide;
     const Matrix<T> q = matrix(a.q, head, first), g{grad, wide, 1};
     product(weights, pitch, q, matrix(a.k_turned, head, 0), n, all, a.width, false);
     weigh_again(weights, static_cast<const T*>(a.lse) + at, first, n);
@@ -129,14 +130,15 @@ template <class T> struct Attention {
     product(slopes, pitch, g, matrix(a.v_turned, head, 0), n, all, wide, false);
     const T scale = static_cast<T>(a.scale);
     for (int64_t i = 0; i < n; ++i) {
-      T mean = 0;
-      for (int64_t j = 0; j < wide; ++j) mean += grad[i * wide + j] * out[i * wide + j];
       T *row = slopes + i * pitch, *weight = weights + i * pitch;
+      V sum = 0;
+      each_vector<T>(all, [&](int64_t k, int64_t m) { sum = sum + load_part(row + k, m) * load_part(weight + k, m); });
+      const T mean = across(sum, [](V x, V y) { return x + y; });
       for (int64_t k = 0; k < all; ++k) row[k] = weight[k] * (row[k] - mean) * scale;
     }
     T *gq = static_cast<T*>(a.gq) + at * a.width, *gk = static_cast<T*>(a.gk) + head * a.keys * a.width;
-    product(gq, a.width, {slopes, pitch, 1}, matrix(a.k, head, 0), n, a.width, all, false);
     product(gk, a.width, {slopes, 1, pitch}, q, all, a.width, n, true);
+    product(gq, a.width, {slopes, pitch, 1}, matrix(a.k, head, 0), n, a.width, all, false);  // may lie over q
   }
 
   double cost(int products) const {

@@ -75,17 +75,16 @@ template <class T> void gru_row(const RnnArgs& a, int64_t row) {
 }
 template <class T> void gru_grad_row(const RnnArgs& a, int64_t row) {
   using V = Vec<T>;
-  const Gates<T> gates = gates_of<T>(a.gates, row, 3, a.hidden), out = gates_of<T>(a.g_gates, row, 3, a.hidden),
-                 from = gates_of<T>(a.g_from_hidden, row, 3, a.hidden);
+  const Gates<T> gates = gates_of<T>(a.gates, row, 3, a.hidden), out = gates_of<T>(a.g_gates, row, 3, a.hidden);
   const T *h = row_of<T>(a.h, row, a.hidden), *kept = row_of<T>(const_cast<const void*>(a.hidden_new), row, a.hidden);
   const T* gh = row_of<T>(a.gh, row, a.hidden);
-  T* g_h = row_of<T>(a.g_h, row, a.hidden);
+  T *g_h = row_of<T>(a.g_h, row, a.hidden), *g_new = row_of<T>(a.g_new, row, a.hidden);
   each_vector<T>(a.hidden, [&](int64_t j, int64_t m) {
     const V r = gates.load(0, j, m), z = gates.load(1, j, m), n = gates.load(2, j, m), g = load_part(gh + j, m);
     const V of_n = g * (1 - z) * (1 - n * n), of_z = g * (load_part(h + j, m) - n) * (z * (1 - z));
     const V of_r = of_n * load_part(kept + j, m) * (r * (1 - r));
-    out.store(0, j, m, of_r), out.store(1, j, m, of_z), out.store(2, j, m, of_n);
-    from.store(0, j, m, of_r), from.store(1, j, m, of_z), from.store(2, j, m, of_n * r);
+    out.store(0, j, m, of_r), out.store(1, j, m, of_z), out.store(2, j, m, of_n * r);
+    store_part(g_new + j, m, of_n);
     store_part(g_h + j, m, load_part(g_h + j, m) + g * z);
   });
 }

@@ -68,16 +68,20 @@ class _Attention(Function):
     def forward(ctx, query, key, value, scale, causal):
         out, sums = _C._attention(query, key, value, scale, causal)
         ctx.options = scale, causal
-        ctx.save_for_backward(query, key, value, out, sums)
+        ctx.save_for_backward(query, key, value, None if out.device.type == "cpu" else out, sums)
         ctx.mark_non_differentiable(sums)
         return out, sums
 
     @staticmethod
     def backward(ctx, g, _):
-        *given, out, sums = ctx.saved_tensors
+        saved = list(ctx.saved_tensors)
         scale, causal = ctx.options
         if not fastgrad.is_grad_enabled():
-            return *_C._attention_gradients(g, *given, out, sums, scale, causal), None, None
+            if not _C._keeps_graph():
+                ctx._release()  # so that nothing but this call holds them, and gradients may take their place
+            found = _C._attention_gradients(g, saved.pop(0), saved.pop(0), saved.pop(0), *saved, scale, causal)
+            return *found, None, None
+        given = saved[:3]
         wants = ctx.needs_input_grad[:3]
         out = _by_products(*given, None, 0.0, causal, scale)
         found = iter(fastgrad.autograd.grad(out, [t for t, want in zip(given, wants) if want], g, create_graph=True))

@@ -16,7 +16,7 @@ class Layer(Function):
     def forward(ctx, composed, mode, reverse, input, h0, c0, w_ih, w_hh, b_ih, b_hh):
         kind = _KINDS[mode]
         early, late = (b_ih, b_hh) if mode == "GRU" else (None if b_ih is None else b_ih + b_hh, None)
-        gates = _C.linear(input, w_ih, early).contiguous()
+        gates = _C.linear(input, w_ih, early).contiguous().detach()  # a view no more: it has its memory alone
         h, c, kept = _C._rnn_forward(kind, gates, h0, c0, w_hh, late, reverse)
         if mode not in ("GRU", "LSTM"):
             gates = h.narrow(0, 0, input.size(0))  # the gradient reads the states alone, and of this the shape
@@ -30,18 +30,37 @@ class Layer(Function):
 
     @staticmethod
     def backward(ctx, g_out, g_h, g_c=None):
-        *inputs, gates, h, c, kept = ctx.saved_tensors
+        saved = list(ctx.saved_tensors)
         if fastgrad.is_grad_enabled():
-            return None, None, None, *_recorded(ctx, inputs, (g_out, g_h, g_c))
-        input, _, _, w_ih, w_hh, b_ih, _ = inputs
-        g_gates, g_from, g_h0, g_c0, g_w_hh = _C._rnn_backward(
-            _KINDS[ctx.mode], gates, h, c, kept, w_hh, g_out, g_h, g_c, ctx.reverse)
-        needs = ctx.needs_input_grad
+            return None, None, None, *_recorded(ctx, saved[:7], (g_out, g_h, g_c))
+        if not _C._keeps_graph():
+            ctx._release()  # so that nothing but the call below holds the last four, and gradients may take their place
+        g_gates, g_new, g_h0, g_c0, g_w_hh = _C._rnn_backward(
+            _KINDS[ctx.mode], saved.pop(7), saved.pop(7), saved.pop(7), saved.pop(7), saved[4], g_out, g_h, g_c,
+            ctx.reverse)
+        input, _, _, w_ih, _, b_ih, _ = saved
         rows = g_gates.flatten(0, 1)
-        g_b_ih = None if b_ih is None else rows.sum(0)
-        g_b_hh = None if b_ih is None else g_from.sum((0, 1)) if ctx.mode == "GRU" else g_b_ih.clone()
-        return (None, None, None, g_gates @ w_ih if needs[3] else None, g_h0, g_c0,
-                rows.t() @ input.reshape(rows.size(0), -1) if needs[6] else None, g_w_hh, g_b_ih, g_b_hh)
+        g_b_hh = None if b_ih is None else rows.sum(0)
+        if g_new is None:
+            parts = (rows, w_ih),
+        else:  # what the gates got from the input has the same gradient, but for the new gate
+            same = rows.size(1) // 3 * 2
+            parts = (rows.narrow(1, 0, same), w_ih[:same]), (g_new.flatten(0, 1), w_ih[same:])
+        g_b_ih = None if b_ih is None else g_b_hh.clone() if g_new is None else _below([p.sum(0) for p, _ in parts])
+        g_input = g_w_ih = None
+        if ctx.needs_input_grad[3]:
+            g_input = parts[0][0] @ parts[0][1]
+            for part, weight in parts[1:]:
+                g_input.addmm_(part, weight)
+            g_input = g_input.view(*g_gates.shape[:2], -1)
+        if ctx.needs_input_grad[6]:
+            flat = input.reshape(rows.size(0), -1)
+            g_w_ih = _below([part.t() @ flat for part, _ in parts])
+        return None, None, None, g_input, g_h0, g_c0, g_w_ih, g_w_hh, g_b_ih, g_b_hh
+
+
+def _below(parts):
+    return parts[0] if len(parts) == 1 else fastgrad.cat(parts)
 
 
 def _recorded(ctx, inputs, grads):
