@@ -410,19 +410,71 @@ def test_gradient_of_another_layout():
         np.testing.assert_array_equal(a.detach().numpy(), e.detach().numpy())
 
 
+def blind_masks(torch, queries, keys):
+    """Name: (mask, causal) under which some queries see nothing."""
+    row = torch.ones(queries, keys, dtype=torch.bool)
+    row[1] = False
+    heads = row.expand(2, 4, -1, -1).clone()
+    heads[1, 2] = False
+    first = torch.ones(queries, keys, dtype=torch.bool)
+    first[:, 0] = False  # with causal, all that the first query could see
+    zeros = torch.zeros(queries, keys)
+    return {
+        "bool": (row, False), "per head": (heads, False), "all": (torch.zeros_like(row), False), "causal": (None, True),
+        "float": (zeros.masked_fill(~row, -INF), False), "and causal": (first, True),
+        "float per head": (torch.randn(2, 4, queries, keys).masked_fill(~heads, -INF), False),
+        "float and causal": (zeros.masked_fill(~first, -INF), True),
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("rows", [(3, 5), (5, 3), (100, 90)])
+@pytest.mark.parametrize("name", ["bool", "per head", "float", "float per head", "and causal", "float and causal",
+                                  "all", "causal"])
+def test_queries_that_see_nothing(torch, name, rows):
+    """They give 0 and gradients of 0, as in torch: by products, and without a mask and with many rows by the kernel."""
+    queries, keys = rows
+    torch.manual_seed(0)
+    mask, causal = blind_masks(torch, queries, keys)[name]
+    q, k, v = (torch.randn(2, 4, n, 8, requires_grad=True) for n in (queries, keys, keys))
+    options = {"is_causal": causal, "dropout_p": 0.0}
+    for scale in (None, 0.3):
+        made = []
+        for m, given, bias in ((fg, ours((q, k, v)), ours((mask,))[0]), (torch, (q, k, v), mask)):
+            out = m.nn.functional.scaled_dot_product_attention(*given, bias, scale=scale, **options)
+            made.append([out, *m.autograd.grad(out.square().sum(), given)])
+        for a, e in zip(*made):
+            assert not a.isnan().any()
+            np.testing.assert_allclose(a.detach().numpy(), e.detach().numpy(), rtol=2e-5, atol=1e-5)
+
+
 @pytest.mark.isa
-def test_scores_that_are_all_minus_infinity(torch):
+@pytest.mark.parametrize("rows", [3, 100])
+def test_scores_that_are_all_minus_infinity(torch, rows):
     results = []
     for m in (fg, torch):
-        q, k, v = (m.ones(1, 4, 100, 8).clone() for _ in range(3))
-        q[0, 0, 3] = -np.inf
+        q, k, v = (m.ones(1, 4, rows, 8).clone() for _ in range(3))
+        q[0, 0, 2] = -np.inf
         for t in (q, k, v):
             t.requires_grad_()
         out = m.nn.functional.scaled_dot_product_attention(q, k, v)
         results.append([out.detach(), *m.autograd.grad(out.square().sum(), (q, v))])
-    assert (results[0][0][0, 0, 3] == 0).all()
+    assert (results[0][0][0, 0, 2] == 0).all()
     for a, e in zip(*results):
-        np.testing.assert_allclose(a.numpy(), e.numpy(), rtol=1e-5)
+        np.testing.assert_allclose(a.numpy(), e.numpy(), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "float16", "bfloat16"])
+def test_softmax_of_nothing_is_zero(torch, dtype):
+    x = torch.randn(3, 5, 4).to(getattr(torch, dtype))
+    x[1, :, 2] = x[0, 3] = -INF
+    x[2, 0, 0], x[2, 1, 1] = INF, float("nan")
+    for dim in (0, 1, -1):
+        theirs = torch._safe_softmax(x, dim)
+        mine = fg._C._safe_softmax(fg.tensor(x.float().numpy()).to(getattr(fg, dtype)), dim)
+        np.testing.assert_allclose(mine.float().numpy(), theirs.float().numpy(), rtol=1e-2 if "16" in dtype else 1e-6)
+    assert fg._C._safe_softmax(fg.full((), -INF), 0).item() == 0
+    assert fg._C._safe_softmax(fg.ones(2, 0), 1).shape == (2, 0)
+    assert fg._C._safe_softmax(fg.ones(0, 2), 1).shape == (0, 2)
 
 
 def test_kernel_under_vmap():

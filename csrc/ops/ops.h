@@ -157,7 +157,8 @@ Tensor logsumexp(const Tensor& t, DimArray dims, bool keepdim);
 Tensor count_nonzero(const Tensor& t, OptDims dims);
 
 // ---- rows.cpp: along one dimension
-Tensor softmax(const Tensor& t, int64_t dim, std::optional<DType> dtype, bool log);
+// safe: of lines that are -inf throughout the softmax is 0 instead of NaN.
+Tensor softmax(const Tensor& t, int64_t dim, std::optional<DType> dtype, bool log, bool safe = false);
 Tensor cumulative(const Tensor& t, int64_t dim, Row op, std::optional<DType> dtype, bool reverse = false);
 std::pair<Tensor, Tensor> cumulative_extremum(const Tensor& t, int64_t dim, bool minimum);
 Tensor layer_norm(const Tensor& t, Dims shape, const Tensor& weight, const Tensor& bias, double eps);

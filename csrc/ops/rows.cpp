@@ -124,8 +124,15 @@ struct CumulativeNode final : Node {
 
 }  // namespace
 
-Tensor softmax(const Tensor& t_in, int64_t dim, std::optional<DType> dtype, bool log) {
-  if (autocasting_cuda(t_in)) return without_autocast([&] { return softmax(to_float(t_in), dim, dtype, log); });
+static Tensor with_blind_lines(const Tensor& y, const Tensor& x, int dim) {
+  NoGradGuard guard;
+  // What is -inf throughout gave NaN throughout.
+  if (x.numel() == 0 || (x.device().is_cpu() && !any_nan(x.dim() ? select(y, dim, 0) : y))) return y;
+  return where(binary(Op::eq, amax(x, DimArray{dim}, true), -__builtin_inf()), 0.0, y);
+}
+
+Tensor softmax(const Tensor& t_in, int64_t dim, std::optional<DType> dtype, bool log, bool safe) {
+  if (autocasting_cuda(t_in)) return without_autocast([&] { return softmax(to_float(t_in), dim, dtype, log, safe); });
   const char* name = log ? "log_softmax" : "softmax";
   int d = wrap_dim(dim, t_in.dim(), name);
   Tensor t = dtype ? to_dtype(t_in, *dtype) : t_in;
@@ -134,6 +141,7 @@ Tensor softmax(const Tensor& t_in, int64_t dim, std::optional<DType> dtype, bool
   Tensor x = plain_contiguous(t);
   Tensor out = Tensor::empty(x.sizes(), x.dtype(), x.device());
   run_row(log ? Row::log_softmax : Row::softmax, row_args(out, x, d), x.device(), name);
+  if (safe) out = with_blind_lines(out, x, d);
   if (should_record(t)) {
     auto node = make_node<SoftmaxNode>(t);
     node->log = log;

@@ -97,21 +97,17 @@ class _Attention(Function):
 
 def _by_products(query, key, value, attn_mask, dropout_p, is_causal, scale):
     scores = (query * scale) @ key.transpose(-2, -1)
-    blind = None
     if attn_mask is not None:
-        bias, blind = _bias_of(attn_mask, scores.dtype)
-        scores = scores + bias
+        scores = scores + _bias_of(attn_mask, scores.dtype)
     if is_causal:
         later = fastgrad.ones(query.size(-2), key.size(-2), dtype=fastgrad.bool, device=query.device).triu(1)
         scores = scores.masked_fill(later, -math.inf)
-    weights = scores.softmax(-1)
+    weights = _C._safe_softmax(scores, -1)  # of rows that may see nothing: 0
     if dropout_p > 0.0:
         if dropout_p > 1.0:
             raise RuntimeError(f"dropout probability has to be between 0 and 1, but got {dropout_p}")
         weights = _dropout(weights, dropout_p)
     output = weights @ value
-    if blind is not None:
-        output = output.masked_fill(blind, 0.0)
     if query.dim() == 4 and not query.is_contiguous() and _fits_torch(query, key, value, attn_mask, dropout_p):
         strides = fastgrad.empty_like(query).stride()
         order = sorted(range(4), key=strides.__getitem__, reverse=True)
@@ -155,20 +151,11 @@ def _check(query, key, value, mask):
 
 
 def _bias_of(mask, dtype):
-    """What is added to the scores, and which rows may see nothing: (..., L, 1).
-
-    Rows that may see nothing get no bias, so that no NaN arises; their output is set to 0 afterwards.
-    """
+    """What is added to the scores."""
     if mask.dtype == fastgrad.bool:
         hidden = mask.logical_not()
-        blind = hidden.all(-1, keepdim=True)
-        bias = fastgrad.zeros(mask.shape, dtype=dtype, device=mask.device).masked_fill(hidden, -math.inf)
-    else:
-        blind = (mask == -math.inf).all(-1, keepdim=True)
-        bias = mask.to(dtype)
-    if mask.dim() == 0:
-        return bias, blind
-    return bias.masked_fill(blind, 0.0), blind
+        return fastgrad.zeros(mask.shape, dtype=dtype, device=mask.device).masked_fill(hidden, -math.inf)
+    return mask.to(dtype)
 
 
 # ---- many heads
