@@ -18,9 +18,7 @@ def rows(n, dtype, count=37):
 
 
 def near(found, expected, dtype):
-    np.testing.assert_allclose(
-        found.detach().double().numpy(), expected, rtol=EPS[dtype], atol=EPS[dtype], equal_nan=True
-    )
+    np.testing.assert_allclose(found.detach().double().numpy(), expected, EPS[dtype], EPS[dtype], equal_nan=True)
 
 
 def softmax(x):
@@ -105,8 +103,20 @@ def test_scans():
         x, exact = rows(n, "float32", 131)
         near(x.cumsum(1) / 8, exact.cumsum(1) / 8, "float32")
         near(x.cumprod(1), exact.cumprod(1), "float32")
+        near(x.double().flip(1).cumprod(1), exact[:, ::-1].cumprod(1), "float64")
         near(fg.autograd.grad(x.requires_grad_().cumsum(1), x, x.detach())[0] / 8,
              exact[:, ::-1].cumsum(1)[:, ::-1] / 8, "float32")
+
+
+@pytest.mark.isa
+@pytest.mark.parametrize("count", (1, 3, 4, 9))
+def test_products_of_longer_rows(count):
+    for n in (100, 511, 512, 513, 2000):
+        x = random.choice((-1.0, 1.0, 0.999, 1.001), (count, n))
+        near(fg.tensor(x).cumprod(1), x.cumprod(1), "float64")
+        near(fg.tensor(x).float().cumprod(1), x.astype(np.float32).astype(np.float64).cumprod(1), "float32")
+        i = random.integers(-3, 4, (count, n)) * 2 + 1
+        np.testing.assert_array_equal(fg.tensor(i).cumprod(1).numpy(), i.cumprod(1))
 
 
 @pytest.mark.isa
@@ -287,3 +297,24 @@ def test_rows_by_index(n):
     positive = index % 300
     np.testing.assert_array_equal(fg.tensor(x).index_select(0, fg.tensor(positive)).numpy(), x[positive])
     np.testing.assert_array_equal(fg.tensor(x)[:, 1:].index_select(0, fg.tensor(positive)).numpy(), x[positive, 1:])
+
+
+@pytest.mark.parametrize("name", ("normal", "few", "outlier", "wide", "steps", "clusters", "nan"))
+def test_sort_of_one_long_line(name, torch):
+    n = 150_000
+    x = {"normal": random.standard_normal(n), "few": random.integers(0, 50, n) * 1.0,
+         "outlier": np.where(np.arange(n) == 7, 1e30, random.standard_normal(n) * 1e-30),
+         "wide": random.integers(-(2**62), 2**62, n) * 2.0, "steps": random.integers(0, 50, n) * 2.0**50,
+         "clusters": random.integers(0, 3, n) * 2.0**60 + random.integers(0, 1000, n) * 2.0**10,
+         "nan": np.where(random.random(n) < 0.01, np.nan, random.standard_normal(n))}[name]
+    for dtype in ("float32", "float64", "int64", "int32", "float16"):
+        if dtype.startswith("int"):
+            with np.errstate(invalid="ignore"):
+                y = np.nan_to_num(x * (1000 if np.abs(np.nan_to_num(x)).max() < 100 else 1)).astype(dtype)
+        else:
+            with np.errstate(over="ignore"):
+                y = x.astype(dtype)
+        for down in (False, True):
+            found, expected = fg.tensor(y).sort(0, down), torch.tensor(y).sort(stable=True, dim=0, descending=down)
+            np.testing.assert_array_equal(found[1].numpy(), expected[1].numpy())
+            np.testing.assert_array_equal(found[0].numpy(), expected[0].numpy())

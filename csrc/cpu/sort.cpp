@@ -105,18 +105,109 @@ template <class Rule> struct LongLine {
     return a;
   }
 
-  // Runs of equal leading bits are put in order by the whole keys.
-  void finish_runs(uint64_t* words) const {
-    for (int64_t i = 0; i < n;) {
+  // Runs of equal leading bits, [i, end) of words[from, to).
+  template <class F> static void for_runs(const uint64_t* words, int64_t from, int64_t to, int shift, const F& f) {
+    for (int64_t i = from; i < to;) {
       int64_t end = i + 1;
-      while (end < n && words[end] >> place_bits == words[i] >> place_bits) ++end;
-      if (end - i > 1)
-        std::sort(words + i, words + end, [&](uint64_t a, uint64_t b) {
-          const Key one = key(place(a)), two = key(place(b));
-          return one != two ? one < two : a < b;
-        });
+      while (end < to && words[end] >> shift == words[i] >> shift) ++end;
+      if (end - i > 1) f(i, end);
       i = end;
     }
+  }
+  // They are put in order by the whole keys; where these are equal, they are.
+  void finish_runs(uint64_t* words, int64_t from, int64_t to) const {
+    for_runs(words, from, to, place_bits, [&](int64_t i, int64_t end) {
+      Key low = key(place(words[i])), high = low;
+      for (int64_t k = i + 1; k < end; ++k) {
+        const Key one = key(place(words[k]));
+        low = std::min(low, one), high = std::max(high, one);
+      }
+      if (low == high) return;
+      const int bits = 64 - __builtin_clzll(static_cast<uint64_t>(static_cast<Key>(high - low)));
+      if (bits + place_bits <= 64) {
+        for (int64_t k = i; k < end; ++k) {
+          const uint64_t above = static_cast<uint64_t>(static_cast<Key>(key(place(words[k])) - low));
+          words[k] = above << place_bits | static_cast<uint64_t>(place(words[k]));
+        }
+        std::sort(words + i, words + end);
+        return;
+      }
+      std::sort(words + i, words + end, [&](uint64_t a, uint64_t b) {
+        const Key one = key(place(a)), two = key(place(b));
+        return one != two ? one < two : a < b;
+      });
+    });
+  }
+
+  // The leading bits of the key part the line into buckets whose words stay in a cache while the bits below are sorted.
+  static constexpr int kSplitBits = 10, kLeastBits = 20;
+  // a[from, to) by the bits of the key below the leading ones; returns the buffer with the result.
+  uint64_t* sort_bucket(uint64_t* a, uint64_t* b, int64_t from, int64_t to) const {
+    const int64_t n = to - from;
+    if (n <= 64) {
+      std::sort(a + from, a + to);
+      return a;
+    }
+    constexpr int kWidest = 11;
+    const int rest = key_bits - dropped - kSplitBits, width = n < 2048 ? 8 : kWidest;
+    const int sorted = std::min(rest, n < 2048 ? 3 * width : 2 * width), passes = (sorted + width - 1) / width;
+    const int low = place_bits + rest - sorted;  // of the bits that are sorted; below them few differ
+    uint32_t counts[3][1 << kWidest];
+    const uint64_t mask = (uint64_t{1} << width) - 1;
+    for (int d = 0; d < passes; ++d) std::memset(counts[d], 0, sizeof(uint32_t) << width);
+    for (int64_t i = from; i < to; ++i)
+      for (int d = 0; d < passes; ++d) ++counts[d][a[i] >> (low + d * width) & mask];
+    for (int d = 0; d < passes; ++d) {
+      uint32_t total = 0;
+      for (uint64_t k = 0; k <= mask; ++k) {
+        const uint32_t count = counts[d][k];
+        counts[d][k] = total;
+        total += count;
+      }
+      uint64_t* out = b + from;
+      for (int64_t i = from; i < to; ++i) out[counts[d][a[i] >> (low + d * width) & mask]++] = a[i];
+      std::swap(a, b);
+    }
+    if (sorted < rest) for_runs(a, from, to, low, [a](int64_t i, int64_t end) { std::sort(a + i, a + end); });
+    return a;
+  }
+  // False: not done, a bucket would be too large.
+  bool sort_and_store_buckets(uint64_t* a, uint64_t* b) const {
+    if (key_bits - dropped < kLeastBits) return false;
+    constexpr int64_t kBuckets = int64_t{1} << kSplitBits, kSample = 4096;
+    const int shift = place_bits + key_bits - dropped - kSplitBits;
+    uint32_t sample[kBuckets] = {};
+    for (int64_t i = 0; i < kSample; ++i)
+      if (++sample[a[n / kSample * i] >> shift] > kSample / 5) return false;
+    Scratch<int64_t> counts(blocks * kBuckets), starts(kBuckets + 1);
+    for_chunks(blocks, 0.7 * static_cast<double>(n), [&](int64_t block) {
+      int64_t* mine = counts.get() + block * kBuckets;
+      std::memset(mine, 0, sizeof(int64_t) * static_cast<size_t>(kBuckets));
+      for (int64_t i = first(block); i < first(block + 1); ++i) ++mine[a[i] >> shift];
+    });
+    int64_t total = 0;
+    for (int64_t k = 0; k < kBuckets; ++k) {
+      starts[k] = total;
+      for (int64_t block = 0; block < blocks; ++block) {
+        const int64_t count = counts[block * kBuckets + k];
+        counts[block * kBuckets + k] = total;
+        total += count;
+      }
+      if (total - starts[k] > std::max(kLong, n / 6)) return false;
+    }
+    starts[kBuckets] = n;
+    for_chunks(blocks, 1.5 * static_cast<double>(n), [&](int64_t block) {
+      int64_t* at = counts.get() + block * kBuckets;
+      for (int64_t i = first(block); i < first(block + 1); ++i) b[at[a[i] >> shift]++] = a[i];
+    });
+    for_chunks(kBuckets, 8.0 * static_cast<double>(n), [&](int64_t bucket) {
+      const int64_t from = starts[bucket], to = starts[bucket + 1];
+      if (from == to) return;
+      uint64_t* sorted = sort_bucket(b, a, from, to);
+      if (dropped) finish_runs(sorted, from, to);
+      store(sorted, from, to);
+    });
+    return true;
   }
 
   void store(const uint64_t* words, int64_t from, int64_t to) const {
@@ -143,8 +234,9 @@ template <class Rule> struct LongLine {
         words[i] = above << place_bits | static_cast<uint64_t>(i);
       }
     });
+    if (sort_and_store_buckets(words.get(), words.get() + n)) return;
     uint64_t* sorted = sort_words(words.get(), words.get() + n);
-    if (dropped) finish_runs(sorted);
+    if (dropped) finish_runs(sorted, 0, n);
     for_chunks(blocks, 3.0 * static_cast<double>(n),
                [&](int64_t block) { store(sorted, first(block), first(block + 1)); });
   }

@@ -86,6 +86,25 @@ template <class Rule, bool reverse> void scan_tiny_rows(const RowArgs& a) {
   });
 }
 
+// Rows whose steps wait for one another: some side by side. From `row` on.
+constexpr int64_t kChains = 4;
+template <class Rule, class D, bool reverse> void scan_chains(const RowArgs& a, int64_t row) {
+  constexpr int64_t kPart = kBlock / kChains;
+  alignas(64) D lines[kChains][kPart];
+  D carry[kChains];
+  for (D& one : carry) one = Rule::kIdentity;
+  for (int64_t done = 0; done < a.size; done += kPart) {
+    const int64_t n = smaller(kPart, a.size - done), first = reverse ? a.size - done - n : done;
+    for (int64_t r = 0; r < kChains; ++r) load_converted(a.in, a.dtype, (row + r) * a.size + first, n, lines[r]);
+    for (int64_t i = 0; i < n; ++i) {
+      const int64_t at = reverse ? n - 1 - i : i;
+#pragma GCC unroll 4
+      for (int r = 0; r < kChains; ++r) lines[r][at] = carry[r] = meet_one<Rule>(carry[r], lines[r][at]);
+    }
+    for (int64_t r = 0; r < kChains; ++r) store_line(a.out, a.dtype, (row + r) * a.size + first, n, lines[r]);
+  }
+}
+
 template <class Rule, class D, bool reverse> void scan_rows(const RowArgs& a) {
   if constexpr (kIsFloat<D>) {
     if (a.dtype == DType::Float32 && a.size <= kTinyRow && a.outer >= 16) return scan_tiny_rows<Rule, reverse>(a);
@@ -94,7 +113,8 @@ template <class Rule, class D, bool reverse> void scan_rows(const RowArgs& a) {
   for_chunks(ceil_divide(a.outer, rows), 0.5 * static_cast<double>(a.outer * a.size), [&](int64_t chunk) {
     alignas(64) D line[kBlock];
     const int64_t end = smaller(a.outer, (chunk + 1) * rows);
-    if (a.size <= kBlock / 2 && a.dtype != kStored<D>) {  // as many short rows as fit are converted at a time
+    if (__is_same(Rule, Sum) && a.size <= kBlock / 2 &&
+        a.dtype != kStored<D>) {  // as many short rows as fit are converted at a time
       const int64_t batch = kBlock / a.size;
       for (int64_t i = chunk * rows; i < end; i += batch) {
         const int64_t n = smaller(batch, end - i);
@@ -105,7 +125,10 @@ template <class Rule, class D, bool reverse> void scan_rows(const RowArgs& a) {
       }
       return;
     }
-    for (int64_t i = chunk * rows; i < end; ++i) {
+    int64_t first = chunk * rows;
+    if constexpr (!__is_same(Rule, Sum))
+      for (; first + kChains <= end; first += kChains) scan_chains<Rule, D, reverse>(a, first);
+    for (int64_t i = first; i < end; ++i) {
       D carry = Rule::kIdentity;
       for (int64_t done = 0; done < a.size; done += kBlock) {
         const int64_t n = smaller(kBlock, a.size - done);
