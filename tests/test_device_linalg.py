@@ -152,6 +152,8 @@ def test_impossible_pivots(device):
         for call in (lambda: fg.lu_unpack(A, pivots), lambda: fg.linalg.lu_solve(A, pivots, A)):
             with pytest.raises(RuntimeError, match="must be between 1 and"):
                 call()
+    with pytest.raises(RuntimeError, match="4 pivots of 3 rows"):
+        fg.lu_unpack(A, fg.ones(4, dtype=fg.int32, device=device))
 
 
 def test_indefinite_matrices(device):

@@ -97,13 +97,18 @@ Lu lu_factor(const Tensor& a) {
   return out;
 }
 
-Tensor row_order(const Tensor& pivots, int64_t rows) {
+Tensor row_order(const Tensor& pivots, int64_t rows, bool known) {
   FG_CHECK(pivots.dim() >= 1 && pivots.dtype() == DType::Int32, Runtime, "lu_unpack: pivots of int32 are expected");
   NoGradGuard guard;
   Tensor given = contiguous(pivots);
-  const Tensor outside = (given < 1.0) | (given > static_cast<double>(rows));
+  FG_CHECK(given.size(given.dim() - 1) <= rows, Runtime, "lu_unpack: ", given.size(given.dim() - 1), " pivots of ",
+           rows, " rows");
+  const auto fits = [&] {
+    const Tensor outside = (given < 1.0) | (given > static_cast<double>(rows));
+    return !item(any(outside, std::nullopt, false, false)).i;
+  };
   FG_CHECK(
-      !item(any(outside, std::nullopt, false, false)).i, Runtime,
+      known || fits(), Runtime,
       "pivots passed to lu_unpack must be between 1 and LU.size(-2) inclusive. Did you properly pass the result of "
       "lu_factor?");
   DimArray sizes(given.sizes());

@@ -9,8 +9,8 @@ struct Lu {
   Tensor packed, pivots, info;  // as LAPACK's getrf: rows exchanged from 1, info: first zero on the diagonal of U or 0
 };
 Lu lu_factor(const Tensor& a);
-// The order of rows that the exchanges lead to: (..., k) int32 -> (..., rows) int64
-Tensor row_order(const Tensor& pivots, int64_t rows);
+// The order of rows that the exchanges lead to: (..., k) int32 -> (..., rows) int64. known: as lu_factor has made them.
+Tensor row_order(const Tensor& pivots, int64_t rows, bool known);
 
 struct WithInfo {
   Tensor result, info;

@@ -30,8 +30,8 @@ constexpr FunctionDef defs[] = {
     {"_triangular_solve", kFunction, "A, B, upper, unitriangular=False",
      [](Call& c) { return wrap(triangular_solve(c.tensor(0), c.tensor(1), c.boolean(2, false), c.boolean(3, false))); },
      nullptr},
-    {"_row_order", kFunction, "pivots, rows", [](Call& c) { return wrap(row_order(c.tensor(0), c.integer(1))); },
-     nullptr},
+    {"_row_order", kFunction, "pivots, rows, known=False",
+     [](Call& c) { return wrap(row_order(c.tensor(0), c.integer(1), c.boolean(2, false))); }, nullptr},
     {"_reflectors", kFunction, "A",
      [](Call& c) {
        Reflectors found = reflectors(c.tensor(0));

@@ -324,7 +324,11 @@ void order_of(const LinalgArgs& g) {
   for (int64_t i = 0; i < g.batch; ++i) {
     int64_t* rows = static_cast<int64_t*>(g.b) + i * g.m;
     for (int64_t k = 0; k < g.m; ++k) rows[k] = k;
-    swap_rows(rows, 1, 1, g.pivots + i * g.k, g.k);
+    for (int64_t k = 0; k < g.k; ++k) {
+      const int64_t j = g.pivots[i * g.k + k] - 1, keep = rows[k];
+      if (j < 0 || j >= g.m) continue;
+      rows[k] = rows[j], rows[j] = keep;
+    }
   }
 }
 

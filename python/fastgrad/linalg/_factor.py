@@ -263,7 +263,7 @@ def _lu(name, error_name, A, pivot, check_errors):
     if _C._is_recorded(A):
         m, n = A.shape[-2:]
         k = min(m, n)
-        rows = _rows_in_order(A, _C._row_order(pivots, m))
+        rows = _rows_in_order(A, _C._row_order(pivots, m, True))
         packed = _LuPacked.apply(rows[..., :k, :k], LU[..., :k, :k])
         if m > n:  # the rows below follow from the square
             below = solve_triangular(packed, rows[..., k:, :], upper=True, left=False)
@@ -283,6 +283,10 @@ def lu_factor(A, *, pivot=True, out=None):
 
 def lu_unpack(LU_data, LU_pivots, unpack_data=True, unpack_pivots=True, *, out=None):
     """Return the matrices P, L and U of what `lu_factor` returned; those not asked for are empty."""
+    return done(_unpacked(LU_data, LU_pivots, unpack_data, unpack_pivots, False), out)
+
+
+def _unpacked(LU_data, LU_pivots, unpack_data, unpack_pivots, known):
     m = LU_data.shape[-2]
     empty = LU_data.new_empty(0)
     P, L, U = empty, empty, empty
@@ -294,15 +298,15 @@ def lu_unpack(LU_data, LU_pivots, unpack_data=True, unpack_pivots=True, *, out=N
             raise RuntimeError("torch.lu_unpack: LU_pivots is expected to be a contiguous tensor of torch.int32 "
                                "dtype.\nNote: this function is intended to be used with the output produced by "
                                "torch.linalg.lu_factor")
-        order = _C._row_order(LU_pivots, m)
+        order = _C._row_order(LU_pivots, m, known)
         P = (order.unsqueeze(-2) == _C.arange(m, device=order.device).unsqueeze(-1)).to(LU_data.dtype)
-    return done(LuUnpack(P, L, U), out)
+    return LuUnpack(P, L, U)
 
 
 def lu(A, *, pivot=True, out=None):
     """Return P, L and U with A = P L U."""
     LU, pivots, _ = _lu("linalg.lu", "linalg.lu", A, pivot, False)
-    return done(Lu(*lu_unpack(LU, pivots)), out)
+    return done(Lu(*_unpacked(LU, pivots, True, True, True)), out)
 
 
 def lu_solve(LU, pivots, B, *, left=True, adjoint=False, out=None):
