@@ -168,6 +168,6 @@ def test_info(tmp_path):
     for arguments in ([], ["info"]):
         out = python("-m", "fastgrad", *arguments, cwd=tmp_path).stdout
         names = [line.split("  ")[0] for line in out.splitlines()]
-        assert names == ["fastgrad", "Python", "instruction set", "threads", "CUDA"]
+        assert names[:5] == ["fastgrad", "Python", "instruction set", "threads", "CUDA"]
     assert "run SCRIPT" in python("-m", "fastgrad", "--help", cwd=tmp_path).stdout
     python("-m", "fastgrad", "frobnicate", cwd=tmp_path, status=2)
