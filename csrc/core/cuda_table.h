@@ -25,6 +25,7 @@ struct CudaTable {
   void (*graph_register)(void* graph, void* generator);
   int (*graph_begin)(void* graph, Stream stream, uint64_t pool, CaptureMode mode);  // pool 0: a new one
   int (*graph_end)(void* graph);
+  int (*graph_recording)(void* graph);              // between begin and end, in whichever thread: 1 or 0
   int (*graph_replay)(void* graph, Stream stream);  // whoever calls has the locks of its generators
   void (*graph_reset)(void* graph);
   uint64_t (*graph_pool)(void* graph);

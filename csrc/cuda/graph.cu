@@ -28,12 +28,13 @@ struct Source {
 };
 
 struct Graph {
-  int device;
-  bool recording = false;
+  const int device;
+  std::atomic<bool> recording{false}, abandoned{false};
   uint64_t pool = 0;
   Stream stream{};
   cudaGraphExec_t exec = nullptr;
   std::vector<Source> sources;
+  explicit Graph(int device) : device(device) {}
 };
 thread_local Graph* current = nullptr;
 
@@ -49,10 +50,11 @@ int fail(const char* where, const char* what) {
   return 1;
 }
 
-void* graph_new(int device) { return new Graph{device}; }
+void* graph_new(int device) { return new Graph(device); }
 
 void graph_reset(void* graph) {
   Graph* g = static_cast<Graph*>(graph);
+  if (g->recording) return set_error("CUDAGraph.reset", "the graph is being captured");
   if (g->exec) {
     use_device(g->device);
     check(cudaDeviceSynchronize(), "CUDAGraph.reset");  // it may still run
@@ -67,16 +69,29 @@ void graph_reset(void* graph) {
   if (g->pool) allocator(g->device)->release_pool(g->pool);
   g->pool = 0;
 }
+void end_unfinished(Graph* g) {
+  cudaGraph_t unused = nullptr;
+  if (cudaStreamEndCapture(handle(g->stream), &unused) == cudaSuccess && unused) cudaGraphDestroy(unused);
+  cudaGetLastError();
+  g->recording = false;
+}
 void graph_free(void* graph) {
   Graph* g = static_cast<Graph*>(graph);
-  if (current == g) {  // it is gone in the middle of its recording
-    cudaGraph_t unused = nullptr;
-    if (cudaStreamEndCapture(handle(g->stream), &unused) == cudaSuccess && unused) cudaGraphDestroy(unused);
-    cudaGetLastError();
+  if (g->recording && current != g) {  // only the thread that records can end that: it finds out, see own()
+    g->abandoned = true;
+    return;
+  }
+  if (g->recording) {
+    end_unfinished(g);
     current = nullptr;
   }
   graph_reset(graph);
   delete g;
+}
+// The graph that this thread records.
+Graph* own() {
+  if (current && current->abandoned) graph_free(current);
+  return current;
 }
 void graph_register(void* graph, void* generator) {
   static_cast<Graph*>(graph)->sources.push_back({static_cast<PhiloxState*>(generator), nullptr, 0});
@@ -85,7 +100,7 @@ void graph_register(void* graph, void* generator) {
 int graph_begin(void* graph, Stream stream, uint64_t pool, CaptureMode mode) {
   constexpr const char* kWhere = "CUDAGraph.capture_begin";
   Graph* g = static_cast<Graph*>(graph);
-  if (current) return fail(kWhere, "this thread is already capturing a graph");
+  if (own()) return fail(kWhere, "this thread is already capturing a graph");
   if (g->exec || g->recording)
     return fail(
         kWhere,
@@ -140,7 +155,7 @@ int graph_end(void* graph) {
 int graph_replay(void* graph, Stream stream) {
   constexpr const char* kWhere = "CUDAGraph.replay";
   Graph* g = static_cast<Graph*>(graph);
-  if (current) return fail(kWhere, "a graph cannot be replayed while this thread captures another");
+  if (own()) return fail(kWhere, "a graph cannot be replayed while this thread captures another");
   if (!g->exec) return fail(kWhere, "Called CUDAGraph::replay without a preceding successful capture.");
   use_device(g->device);
   for (Source& source : g->sources) {
@@ -151,6 +166,7 @@ int graph_replay(void* graph, Stream stream) {
   return check(cudaGraphLaunch(g->exec, handle(stream)), kWhere) ? 0 : 1;
 }
 
+int graph_recording(void* graph) { return static_cast<Graph*>(graph)->recording; }
 uint64_t graph_pool(void* graph) { return static_cast<Graph*>(graph)->pool; }
 
 int is_recording(Stream stream) {
@@ -173,12 +189,13 @@ __global__ void __launch_bounds__(kThreads)
 
 }  // namespace
 
-bool recording() { return current != nullptr; }
-uint64_t recording_pool() { return current ? current->pool : 0; }
+bool recording() { return own() != nullptr; }
+uint64_t recording_pool() { return own() ? current->pool : 0; }
 
 bool may_wait(const char* where) {
-  if (current) set_error(where, kWaits);
-  return !current;
+  if (!recording()) return true;
+  set_error(where, kWaits);
+  return false;
 }
 
 bool upload(void* to, const void* from, size_t bytes, Stream stream) {
@@ -279,6 +296,7 @@ const CudaTable& graphs_and_pinned() {
     t.graph_register = graph_register;
     t.graph_begin = graph_begin;
     t.graph_end = graph_end;
+    t.graph_recording = graph_recording;
     t.graph_replay = graph_replay;
     t.graph_reset = graph_reset;
     t.graph_pool = graph_pool;

@@ -1,5 +1,6 @@
 // Optimizer steps: one launch updates many parameters. Their pointers travel in the kernel's arguments; a block finds
 // its tensor by where its blocks begin.
+#include "core/cuda_table.h"
 #include "cuda/convert.cuh"
 #include "cuda/num.cuh"
 #include "cuda/tables.h"

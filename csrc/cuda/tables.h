@@ -1,7 +1,10 @@
 // Every family of kernels puts its entries into the table; backend.cpp calls them once.
 #pragma once
 #include "core/backend.h"
-#include "core/cuda_table.h"
+
+namespace fg {
+struct CudaTable;
+}
 
 namespace fg::cuda {
 #define FG_CUDA_FAMILIES(X)  \

@@ -38,6 +38,11 @@ AttentionArgs attention_args(const Tensor& q, const Tensor& k, const Tensor& v, 
                     k.dtype() == q.dtype() && v.dtype() == q.dtype();
   FG_CHECK(fits, Runtime, "attention: the operands do not fit: ", size_text(q.sizes()), ", ", size_text(k.sizes()),
            " and ", size_text(v.sizes()));
+  const bool has_kernel = q.device().is_cpu() ? q.dtype() == DType::Float32 || q.dtype() == DType::Float64
+                                              : is_floating(q.dtype()) && q.size(3) <= 256 && v.size(3) <= 256;
+  FG_CHECK(has_kernel && k.device() == q.device() && v.device() == q.device(), NotImplemented,
+           "attention: no kernel for heads of ", q.size(3), " and ", v.size(3), " numbers of dtype ",
+           dtype_name(q.dtype()), " on ", device_name(q.device()));
   AttentionArgs args{};
   args.dtype = q.dtype();
   args.causal = causal;

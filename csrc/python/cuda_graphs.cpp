@@ -18,16 +18,25 @@ namespace fg::py {
 
 namespace {
 
+Device device_of_index(int index) {
+  const Device first{DeviceType::CUDA, 0};
+  FG_CHECK(index >= 0 && index < backend(first).device_count(), Runtime, "CUDA device ", index, " does not exist");
+  return {DeviceType::CUDA, static_cast<int8_t>(index)};
+}
+
 struct Graph {
   Device device;
   void* handle;
+  bool recording = false;
   std::vector<pb::object> kept;  // the generators' objects
   std::vector<Generator*> generators;
 
-  explicit Graph(int index)
-      : device{DeviceType::CUDA, static_cast<int8_t>(index)}, handle(cuda_table().graph_new(index)) {}
+  explicit Graph(int index) : device(device_of_index(index)), handle(cuda_table().graph_new(index)) {}
   Graph(const Graph&) = delete;
-  ~Graph() { cuda_table().graph_free(handle); }
+  ~Graph() {
+    if (recording) set_recording_graph(nullptr);
+    cuda_table().graph_free(handle);
+  }
 
   Stream stream() const { return {current_stream_handle(device.index), device.index}; }
   void check() const {
@@ -48,13 +57,14 @@ struct Graph {
     cuda_table().graph_begin(handle, where, pool, static_cast<CaptureMode>(mode));
     check();
     set_recording_graph(where.handle);
+    recording = true;
   }
   void end() {
-    set_recording_graph(nullptr);
-    cuda_table().graph_end(handle);
+    const bool ended = cuda_table().graph_end(handle) == 0;
     const char* error = backend(device).take_error();  // of a kernel, too: what it refused would be missing
+    if (ended || !cuda_table().graph_recording(handle)) set_recording_graph(nullptr), recording = false;
     if (!error) return;
-    cuda_table().graph_reset(handle);
+    if (ended) cuda_table().graph_reset(handle);
     fail(ErrorKind::Runtime, error);
   }
   void replay() const {
@@ -70,8 +80,8 @@ struct Graph {
   }
   void reset() {
     cuda_table().graph_reset(handle);
-    kept.clear(), generators.clear();
     check();
+    kept.clear(), generators.clear();
   }
 };
 
@@ -98,8 +108,9 @@ bool init_cuda_graphs(PyObject* module) {
   });
   m.def("_is_pinned", [](pb::object tensor) { return is_pinned(tensor_of(tensor)); });
   m.def("_graph_pool_new", [] { return cuda_table().pool_new(); });
-  m.def("_graph_recording",
-        [](int index) { return cuda_table().is_recording({current_stream_handle(index), index}) == 1; });
+  m.def("_graph_recording", [](int index) {
+    return cuda_table().is_recording({current_stream_handle(device_of_index(index).index), index}) == 1;
+  });
   return true;
 }
 

@@ -45,8 +45,10 @@ class CUDAGraph:
         """Let the graph contain draws from a generator other than the default one."""
         self._registered.append(generator)
 
-    def capture_begin(self, pool=None, capture_error_mode="global"):
+    def capture_begin(self, pool=None, capture_error_mode="global", check_input_liveness=False):
         """Begin to record the work of the current stream, which must not be the default one."""
+        if check_input_liveness:
+            raise NotImplementedError("CUDA graphs: check_input_liveness=True is not supported")
         if capture_error_mode not in _MODES:
             raise RuntimeError("Unknown capture error mode. Expected `global`, `thread_local`, or `relaxed`, got "
                                f"{capture_error_mode}")
@@ -97,6 +99,12 @@ class CUDAGraph:
     def raw_cuda_graph(self):
         raise NotImplementedError("CUDAGraph.raw_cuda_graph is not supported")
 
+    def raw_cuda_graph_exec(self):
+        raise NotImplementedError("CUDAGraph.raw_cuda_graph_exec is not supported")
+
+    def get_graph_data(self):
+        raise NotImplementedError("CUDAGraph.get_graph_data is not supported")
+
 
 class graph:
     """Context in which work is recorded into a graph instead of run.
@@ -109,12 +117,16 @@ class graph:
 
     default_capture_stream = None
 
-    def __init__(self, cuda_graph, pool=None, stream=None, capture_error_mode="global"):
+    def __init__(self, cuda_graph, pool=None, stream=None, capture_error_mode="global", enable_annotations=False,
+                 check_input_liveness=False):
+        if enable_annotations:
+            raise NotImplementedError("cuda.graph: enable_annotations=True is not supported")
         if stream is None:
             if graph.default_capture_stream is None:
                 graph.default_capture_stream = Stream()
             stream = graph.default_capture_stream
         self.cuda_graph, self.pool, self.capture_error_mode = cuda_graph, pool, capture_error_mode
+        self.check_input_liveness = check_input_liveness
         self.capture_stream = stream
         self.stream_ctx = _stream_context(stream)
 
@@ -125,7 +137,8 @@ class graph:
         empty_cache()
         self.stream_ctx.__enter__()
         try:
-            self.cuda_graph.capture_begin(self.pool, capture_error_mode=self.capture_error_mode)
+            self.cuda_graph.capture_begin(self.pool, capture_error_mode=self.capture_error_mode,
+                                          check_input_liveness=self.check_input_liveness)
         except BaseException:
             self.stream_ctx.__exit__(None, None, None)
             raise
@@ -154,8 +167,8 @@ class _Captured:
         self.call = call
         self.leaves, self.build = _flat(sample)
         if not all(isinstance(leaf, fastgrad.Tensor) for leaf in self.leaves):
-            raise TypeError("In the beta API, sample_args for each callable must contain only Tensors. Other types are "
-                            "not allowed.")
+            raise AssertionError("In the beta API, sample_args for each callable must contain only Tensors. Other "
+                                 "types are not allowed.")
         self.params = tuple(call.parameters()) if isinstance(call, fastgrad.nn.Module) else ()
         self.inputs = self.leaves + self.params
         self.forward, self.backward = CUDAGraph(), CUDAGraph()
@@ -169,7 +182,7 @@ class _Captured:
     def warm_up(self, times, allow_unused):
         for _ in range(times):
             outputs = [t for t in self.run()[0] if t.requires_grad]
-            if outputs:
+            if outputs and self.needing():
                 fastgrad.autograd.grad(outputs, self.needing(), [fastgrad.empty_like(t) for t in outputs],
                                        allow_unused=allow_unused)
 
@@ -180,7 +193,7 @@ class _Captured:
     def capture_backward(self, pool, allow_unused):
         self.grad_outputs = tuple(fastgrad.empty_like(t) if t.requires_grad else None for t in self.outputs)
         found = iter(())
-        if any(t.requires_grad for t in self.outputs):
+        if self.needing() and any(t.requires_grad for t in self.outputs):
             with graph(self.backward, pool=pool):
                 found = iter(fastgrad.autograd.grad(
                     [t for t in self.outputs if t.requires_grad], self.needing(),
@@ -220,12 +233,12 @@ class _Captured:
 def _check_module(call):
     if isinstance(call, fastgrad.nn.Module):
         if call._backward_hooks or call._forward_hooks or call._forward_pre_hooks:
-            raise RuntimeError("Modules must not have hooks registered at the time they are passed. However, "
-                               "registering hooks on modules after passing them through make_graphed_callables is "
-                               "allowed.")
+            raise AssertionError("Modules must not have hooks registered at the time they are passed. However, "
+                                 "registering hooks on modules after passing them through make_graphed_callables is "
+                                 "allowed.")
         if any(b.requires_grad for b in call.buffers()):
-            raise RuntimeError("In any :class:`~torch.nn.Module` passed to :func:`~make_graphed_callables`, only "
-                               "parameters may be trainable. All buffers must have ``requires_grad=False``.")
+            raise AssertionError("In any :class:`~torch.nn.Module` passed to :func:`~make_graphed_callables`, only "
+                                 "parameters may be trainable. All buffers must have ``requires_grad=False``.")
 
 
 def make_graphed_callables(callables, sample_args, num_warmup_iters=3, allow_unused_input=False, pool=None):
