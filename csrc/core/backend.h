@@ -143,7 +143,7 @@ constexpr int kRows = static_cast<int>(Row::kCount);
 
 // Layer norm over the last `size` elements of x: (outer, size), all contiguous. weight and bias may be null.
 // mean and rstd are float (double for float64): (outer). Gradients: any of gx, gweight, gbias may be null.
-// On the CPU mean may be null: rms norm, the mean is taken as 0.
+// mean may be null: rms norm, the mean is taken as 0.
 struct LayerNormArgs {
   void* out;
   void *mean, *rstd;
@@ -212,11 +212,11 @@ struct GemmArgs {
   Stream stream;
 };
 
-// softmax(scale * q k^T) v of every head, Float32 or Float64, scale > 0. causal: query i sees the keys up to i. The
-// last dimension of every operand is contiguous. k_turned, v_turned: k and v with their last dimensions exchanged (keys
-// last).
+// softmax(scale * q k^T) v of every head, Float32 or Float64, on CUDA also half types, scale > 0. causal: query i sees
+// the keys up to i. The last dimension of every operand is contiguous. k_turned, v_turned: k and v with their last
+// dimensions exchanged (keys last).
 //   forward   out (batch, heads, queries, value_width) and lse (batch, heads, queries), the logarithms of rows' sums
-//   gradient  of grad, like out, with what the forward pass wrote: gq, gk, gv, contiguous
+//   gradient  of grad, like out, with what the forward pass wrote (the CPU needs lse alone): gq, gk, gv, contiguous
 struct AttentionOperand {
   const void* data;
   int64_t batch_stride, head_stride, row_stride;  // in elements

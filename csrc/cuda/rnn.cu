@@ -52,9 +52,8 @@ template <class T> FG_DEVICE void gru_grad(const RnnArgs& a, const Unit<T>& u) {
   const Num<T> r = u.gate(a.gates, 0), z = u.gate(a.gates, 1), n = u.gate(a.gates, 2), g = u.load(a.gh);
   const Num<T> of_n = g * (1 - z) * (1 - n * n), of_z = g * (u.load(a.h) - n) * (z * (1 - z));
   const Num<T> of_r = of_n * u.load(a.hidden_new) * (r * (1 - r));
-  u.set_gate(a.g_gates, 0, of_r), u.set_gate(a.g_gates, 1, of_z), u.set_gate(a.g_gates, 2, of_n);
-  u.set_gate(a.g_from_hidden, 0, of_r), u.set_gate(a.g_from_hidden, 1, of_z);
-  u.set_gate(a.g_from_hidden, 2, of_n * r);
+  u.set_gate(a.g_gates, 0, of_r), u.set_gate(a.g_gates, 1, of_z), u.set_gate(a.g_gates, 2, of_n * r);
+  u.store(a.g_new, of_n);
   u.store(a.g_h, u.load(a.g_h) + g * z);
 }
 
