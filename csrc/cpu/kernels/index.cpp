@@ -34,6 +34,7 @@ void gather_run(const Task& task, T* to, const int64_t* index, const T* from, in
   }
 }
 
+constexpr int64_t kAskedRun = 64, kAskedBytes = 16384;
 template <class T>
 bool gather_tile(const Task& task, const int64_t* offset, int64_t n0, int64_t n1) {
   const auto& step = task.strides;
@@ -41,6 +42,8 @@ bool gather_tile(const Task& task, const int64_t* offset, int64_t n0, int64_t n1
   const int64_t* index = task.index + offset[kIndex];
   const T* from = reinterpret_cast<const T*>(task.from) + offset[kFrom];
   const int64_t to_step = step[kTo][0], from_step = step[kFrom][0], index_step = step[kIndex][0];
+  const bool asks_ahead = index_step != 0 && from_step == 0 && task.stride == 1 && step[kFrom][1] != 0 &&
+                          task.size * static_cast<int64_t>(sizeof(T)) <= kAskedBytes && task.size <= 8 * n0;
   for (int64_t r = 0; r < n1; ++r, to += step[kTo][1], index += step[kIndex][1], from += step[kFrom][1]) {
     if (index_step == 0) {
       if (is_outside(*index, task.lowest, task.size)) return false;
@@ -56,8 +59,16 @@ bool gather_tile(const Task& task, const int64_t* offset, int64_t n0, int64_t n1
       }
       continue;
     }
-    for (int64_t i = 0; i < n0; i += kRun) {
-      const int64_t n = smaller(kRun, n0 - i);
+    // Places of a row in any order are not read ahead by themselves: the next row, when much of it will be used.
+    const bool asks = r + 1 < n1 && asks_ahead;
+    const int64_t run = asks ? kAskedRun : kRun;
+    for (int64_t i = 0; i < n0; i += run) {
+      const int64_t n = smaller(run, n0 - i);
+      if (asks) {
+        const char* next = reinterpret_cast<const char*>(from + step[kFrom][1]);
+        const int64_t row = task.size * static_cast<int64_t>(sizeof(T));
+        for (int64_t at = row * i / n0; at < row * (i + n) / n0; at += 64) __builtin_prefetch(next + at);
+      }
       if (any_outside(index + i * index_step, n, index_step, task)) return false;
       gather_run(task, to + i * to_step, index + i * index_step, from + i * from_step, n);
     }
