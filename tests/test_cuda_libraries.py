@@ -52,7 +52,7 @@ def test_without_libraries_cuda():
 A = 2 * fg.eye(3, device="cuda")
 print(fg.linalg.inv(A).sum().item(), fg.linalg.cholesky(A).device, fg.linalg.det(A).item())
 print(fg.linalg.inv(2 * fg.eye(260, device="cuda")).sum().item())""", **off).split() == "1.5 cuda:0 8.0 130.0".split()
-    found = run("print(fg._C.cuda_missing_library('cufft'))", FASTGRAD_CUFFT="/nowhere/libcufft.so.12")
+    found = run("print(fg._C._cuda_missing_library('cufft'))", FASTGRAD_CUFFT="/nowhere/libcufft.so.12")
     assert found.startswith("cuFFT of FASTGRAD_CUFFT could not be opened: /nowhere/libcufft.so.12")
 
 
@@ -61,7 +61,7 @@ def test_info_cuda():
     text = subprocess.run([sys.executable, "-m", "fastgrad"], capture_output=True, text=True, check=True,
                           env={**os.environ, "FASTGRAD_CUFFT": "0"}).stdout
     lines = {line[:16].strip(): line[17:] for line in text.splitlines()}
-    assert lines["cuSOLVER"] == (fg._C.cuda_missing_library("cusolver") or "found")
+    assert lines["cuSOLVER"] == (fg._C._cuda_missing_library("cusolver") or "found")
     assert lines["cuFFT"] == "cuFFT is turned off by FASTGRAD_CUFFT=0"
 
 

@@ -249,7 +249,7 @@ PYBIND11_MODULE(_C, m) {
     return backend({DeviceType::CUDA, 0}).device_count();
   });
   m.def("cuda_device_name", [](int index) { return std::string(backend({DeviceType::CUDA, 0}).device_name(index)); });
-  m.def("cuda_missing_library", [](const std::string& name) {
+  m.def("_cuda_missing_library", [](const std::string& name) {
     const char* reason = backend({DeviceType::CUDA, 0}).missing_library(name.c_str());
     return reason ? pb::object(pb::str(reason)) : pb::object(pb::none());
   });

@@ -21,7 +21,7 @@ def describe():
     else:
         state = f"not available ({reason})"
     isas = _C.available_isas()
-    libraries = [] if reason else [(name, _C.cuda_missing_library(name.lower()) or "found")
+    libraries = [] if reason else [(name, _C._cuda_missing_library(name.lower()) or "found")
                                    for name in ("cuBLAS", "cuSOLVER", "cuFFT")]
     return [("fastgrad", __version__), ("Python", sys.version.split()[0]),
             ("instruction set", f"{_C.cpu_isa()} (of {isas if isinstance(isas, str) else ' '.join(isas)})"),
