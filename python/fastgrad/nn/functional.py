@@ -279,10 +279,15 @@ def rrelu_(input, lower=1.0 / 8, upper=1.0 / 3, training=False):
 
 # ---- softmax
 
-def _softmax_dim(name, ndim, stacklevel):
+def _softmax_dim(name, ndim):
+    """The dimension that was not given; the warning is about the line that called the library, however it got here."""
+    import sys
     import warnings
+    frame, level = sys._getframe(1), 2
+    while frame and frame.f_globals.get("__name__", "").partition(".")[0] == "fastgrad":
+        frame, level = frame.f_back, level + 1
     warnings.warn(f"Implicit dimension choice for {name} has been deprecated. Change the call to include dim=X as an "
-                  "argument.", stacklevel=stacklevel)
+                  "argument.", stacklevel=level)
     return 0 if ndim in (0, 1, 3) else 1
 
 
@@ -290,7 +295,7 @@ def _softmax_dim(name, ndim, stacklevel):
 def softmax(input, dim=None, _stacklevel=3, dtype=None):
     """`exp(x) / sum(exp(x))` along a dimension."""
     if dim is None:
-        dim = _softmax_dim("softmax", input.dim(), _stacklevel)
+        dim = _softmax_dim("softmax", input.dim())
     return _C.softmax(input, dim) if dtype is None else _C.softmax(input, dim, dtype)
 
 
@@ -298,14 +303,14 @@ def softmax(input, dim=None, _stacklevel=3, dtype=None):
 def log_softmax(input, dim=None, _stacklevel=3, dtype=None):
     """The logarithm of `softmax`."""
     if dim is None:
-        dim = _softmax_dim("log_softmax", input.dim(), _stacklevel)
+        dim = _softmax_dim("log_softmax", input.dim())
     return _C.log_softmax(input, dim) if dtype is None else _C.log_softmax(input, dim, dtype)
 
 
 def softmin(input, dim=None, _stacklevel=3, dtype=None):
     """`softmax` of the negative input."""
     if dim is None:
-        dim = _softmax_dim("softmin", input.dim(), _stacklevel)
+        dim = _softmax_dim("softmin", input.dim())
     return softmax(-input, dim, dtype=dtype)
 
 
