@@ -1,6 +1,7 @@
 """Reductions over any dimensions of any layout, rows of a few elements, halves, and what is built from reductions."""
 
 import itertools
+import math
 
 import numpy as np
 import pytest
@@ -209,3 +210,47 @@ def test_rms_norm(dtype):
         assert fg.autograd.gradcheck(lambda a, b: norm(a, (50,), b, 1e-3), (small, weight))
         assert fg.autograd.gradgradcheck(lambda a, b: norm(a, (50,), b, 1e-3), (small[:1, :1].detach().requires_grad_(),
                                                                                weight))
+
+
+@pytest.mark.isa
+@pytest.mark.parametrize("shape", [(3,), (300, 5), (5, 300), (9, 2049), (70_000,), (2, 9000, 3)])
+@pytest.mark.parametrize("name", ["sum", "any", "all", "count_nonzero", "prod", "amax", "amin"])
+def test_bools(torch, shape, name):
+    """Bools are counted as bytes where they lie in rows; what is not 0 is one, whatever byte it is."""
+    draw = np.random.default_rng(0)
+    for share in (0, 0.5, 1):
+        mask = draw.random(shape) < share
+        odd = mask * draw.integers(1, 256, shape).astype(np.uint8)
+        for dim in range(len(shape)):
+            ours = getattr(fg, name)(fg.from_numpy(mask).clone(), dim)
+            theirs = getattr(torch, name)(torch.from_numpy(mask), dim)
+            assert str(ours.dtype).split(".")[1] == str(theirs.dtype).split(".")[1]
+            assert ours.tolist() == theirs.tolist()
+            assert getattr(fg, name)(fg.from_numpy(odd).view(fg.bool), dim).tolist() == theirs.tolist()
+
+
+@pytest.mark.isa
+@pytest.mark.parametrize("dtype, tolerance", [("float32", 1e-6), ("float64", 1e-10)])
+@pytest.mark.parametrize("shape", [(1,), (7,), (130,), (300, 5), (5, 300), (3, 9000), (2, 700, 3), (40_000,)])
+def test_variance_far_from_zero(dtype, tolerance, shape):
+    """Sums of squares relative to one of the elements: nothing is lost however large the mean is, or an outlier."""
+    x = np.random.default_rng(0).standard_normal(shape).astype(dtype) + np.asarray(1000, dtype)
+    for outlier in (False, True):
+        if outlier:
+            x[(0,) * x.ndim] = -1e6  # what the others are compared with
+        t = fg.from_numpy(x)
+        for dim in range(x.ndim):
+            var, mean = fg.var_mean(t, dim, correction=0)
+            wide = x.astype("float64")
+            np.testing.assert_allclose(var.double().numpy(), wide.var(dim), rtol=tolerance, atol=1e-12)
+            np.testing.assert_allclose(mean.double().numpy(), wide.mean(dim), rtol=tolerance)
+            assert fg.equal(var, t.var(dim, correction=0))
+
+
+@pytest.mark.isa
+@pytest.mark.parametrize("shape", [(-1, 1), (1, -1)])
+@pytest.mark.parametrize("values, expected", [
+    ([1e200, -1e200], math.inf), ([math.inf, 1], math.nan), ([math.nan, 1], math.nan), ([1e308] * 2, 0), ([3] * 9, 0)])
+def test_variance_at_the_ends(shape, values, expected):
+    var = fg.tensor(values, dtype=fg.float64).reshape(shape).var(0 if shape[0] == -1 else 1).item()
+    assert var == expected or (math.isnan(expected) and math.isnan(var))

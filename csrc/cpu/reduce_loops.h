@@ -15,8 +15,47 @@ namespace fg::cpu::FG_ISA {
 namespace {
 
 template <class T> constexpr int64_t kTile = 8192 / static_cast<int64_t>(sizeof(T));  // columns
-constexpr int64_t kStateBytes = 16384;                                                // of a tile: up to two T a column
-constexpr int64_t kAccBytes = 24;                                                     // of one accumulator, at most
+constexpr int64_t kStateBytes = 24576;  // of a tile: up to three T a column
+constexpr int64_t kAccBytes = 24;       // of one accumulator, at most
+
+// What rules read without a line of T between: halves for float, floats for double, bools for integers.
+template <class T> FG_INLINE bool is_narrower(DType dtype) {
+  if constexpr (!kIsFloat<T>) return dtype == DType::Bool;
+  else if constexpr (sizeof(T) == 8) return dtype == DType::Float32;
+  else return dtype == DType::Float16 || dtype == DType::BFloat16;
+}
+
+// Where a fold of doubles reads floats.
+struct Widened {
+  const float* from;
+  FG_INLINE VD load(int64_t i) const {  // g++ 12 cuts the conversion of half a vector into two
+#if defined(__AVX512F__)
+    return (VD::V)_mm512_cvtps_pd(_mm256_loadu_ps(from + i));
+#elif defined(__AVX2__)
+    return (VD::V)_mm256_cvtps_pd(_mm_loadu_ps(from + i));
+#else
+    Raw<float, kVecBytes / 2>::type half;
+    memcpy(&half, from + i, sizeof(half));
+    return __builtin_convertvector(half, VD::V);
+#endif
+  }
+  FG_INLINE void load_two(int64_t i, VD& a, VD& b) const {
+    a = load(i);
+    b = load(i + VD::N);
+  }
+  FG_INLINE VD load_first(int64_t i, int64_t n) const {
+    VD out = 0;
+    for (int64_t k = 0; k < n; ++k) out.v[k] = from[i + k];
+    return out;
+  }
+};
+// Part of a row, as the compute type.
+template <class T> FG_INLINE Vec<T> row_part(const T* x, int64_t n) { return load_part(x, n); }
+template <class T> FG_INLINE VD row_part(const float* x, int64_t n)
+  requires(sizeof(T) == 8)
+{
+  return n == VD::N ? Widened{x}.load(0) : Widened{x}.load_first(0, n);
+}
 
 // Accumulators are known by their size only; acc points to n of them.
 template <class T> struct RuleOf {
@@ -26,13 +65,16 @@ template <class T> struct RuleOf {
   void (*empty)(void* acc, int64_t n);
   // A block of a line; its first element has the number `first`.
   void (*add)(void* acc, const T* x, int64_t n, int64_t first, const Param* params);
-  // The same of float16 and bfloat16, without a line of floats between; null where there is none.
-  void (*add_halves)(void* acc, const uint16_t* x, DType dtype, int64_t n, const Param* params);
+  // The same of a narrower dtype (is_narrower); null where the rule has none.
+  void (*add_narrow)(void* acc, const void* x, DType dtype, int64_t n, const Param* params);
   // Rows of n elements each to their results i, i + 1 ... (what add and finish would do, without a call for each)
   void (*short_rows)(const ReduceArgs& a, const T* x, int64_t i, int64_t rows);
   // Adds rows to the state of n columns; `row` counts them, 0 begins a new state. The last row may have fewer
   // columns: the states beyond them stay as they are.
   void (*rows)(void* state, const T* x, int64_t stride, int64_t rows, int64_t n, int64_t row, const Param* params);
+  // The same of floats where T is double; null where the rule has none.
+  void (*rows_narrow)(void* state, const float* x, int64_t stride, int64_t rows, int64_t n, int64_t row,
+                      const Param* params);
   // acc[j] takes in column at + j, which has seen `rows` elements, one more left of `tail`, numbered first + i * step.
   void (*gather)(void* acc, const void* state, int64_t at, int64_t n, int64_t rows, int64_t tail, int64_t first,
                  int64_t step);
@@ -41,16 +83,15 @@ template <class T> struct RuleOf {
 };
 
 // ---- rows -----------------------------------------------------------------------------------------------------------
-FG_INLINE bool is_half(DType dtype) { return dtype == DType::Float16 || dtype == DType::BFloat16; }
-
 template <class T>
 void reduce_line(const ReduceArgs& a, const RuleOf<T>& rule, void* acc, int64_t at, int64_t n, int64_t first) {
   alignas(64) T buffer[kBlock];
   rule.empty(acc, 1);
-  if (rule.add_halves && is_half(a.in_dtype)) {
-    constexpr int64_t kHalves = 4 * kBlock;
-    const uint16_t* x = static_cast<const uint16_t*>(a.in) + at;
-    for (int64_t i = 0; i < n; i += kHalves) rule.add_halves(acc, x + i, a.in_dtype, smaller(kHalves, n - i), a.params);
+  if (rule.add_narrow && is_narrower<T>(a.in_dtype)) {
+    constexpr int64_t kNarrow = 4 * kBlock, bytes = kIsFloat<T> ? sizeof(T) / 2 : 1;
+    const char* x = static_cast<const char*>(a.in) + at * bytes;
+    for (int64_t i = 0; i < n; i += kNarrow)
+      rule.add_narrow(acc, x + i * bytes, a.in_dtype, smaller(kNarrow, n - i), a.params);
     return;
   }
   for (int64_t i = 0; i < n; i += kBlock) {
@@ -63,6 +104,14 @@ void reduce_line(const ReduceArgs& a, const RuleOf<T>& rule, void* acc, int64_t 
 template <class T> void reduce_short_rows(const ReduceArgs& a, const RuleOf<T>& rule, int64_t begin, int64_t end) {
   if (a.in_dtype == kStored<T>) {
     rule.short_rows(a, static_cast<const T*>(a.in) + begin * a.size, begin, end - begin);
+    return;
+  }
+  if (rule.add_narrow && is_narrower<T>(a.in_dtype) && a.size >= 128) {
+    for (int64_t i = begin; i < end; ++i) {
+      alignas(16) char acc[kAccBytes];
+      reduce_line(a, rule, acc, i * a.size, a.size, 0);
+      rule.finish(acc, a, i, 1);
+    }
     return;
   }
   alignas(64) T buffer[kBlock];
@@ -187,6 +236,9 @@ FG_NOINLINE void reduce_tile(const ReduceArgs& a, const RuleOf<T>& rule, const C
     const int64_t rows = smaller(rule.rows_limit, end - row);
     if (a.in_dtype == kStored<T>) {
       rule.rows(state, static_cast<const T*>(a.in) + base + row * plan.width, plan.width, rows, columns, 0, a.params);
+    } else if (rule.rows_narrow && a.in_dtype == DType::Float32) {
+      const float* x = static_cast<const float*>(a.in) + base + row * plan.width;
+      rule.rows_narrow(state, x, plan.width, rows, columns, 0, a.params);
     } else {
       for (int64_t at = 0; at < rows; at += kGroup) {
         const int64_t count = smaller(kGroup, rows - at);
@@ -269,8 +321,8 @@ template <class Rule> struct Erased {
   static void add(void* acc, const T* x, int64_t n, int64_t first, const Param* params) {
     Rule::add(*static_cast<Acc*>(acc), x, n, first, params);
   }
-  static void add_halves(void* acc, const uint16_t* x, DType dtype, int64_t n, const Param* params) {
-    if constexpr (requires { Rule::kHalves; }) Rule::add_halves(*static_cast<Acc*>(acc), x, dtype, n, params);
+  static void add_narrow(void* acc, const void* x, DType dtype, int64_t n, const Param* params) {
+    if constexpr (requires { Rule::kNarrow; }) Rule::add_narrow(*static_cast<Acc*>(acc), x, dtype, n, params);
   }
   static void short_rows(const ReduceArgs& a, const T* x, int64_t i, int64_t rows) {
     for (int64_t end = i + rows; i < end; ++i, x += a.size) {
@@ -281,6 +333,11 @@ template <class Rule> struct Erased {
   }
   static void rows(void* state, const T* x, int64_t stride, int64_t rows, int64_t n, int64_t row, const Param* params) {
     Rule::rows(*static_cast<typename Rule::State*>(state), x, stride, rows, n, row, params);
+  }
+  static void rows_narrow(void* state, const float* x, int64_t stride, int64_t rows, int64_t n, int64_t row,
+                          const Param* params) {
+    if constexpr (requires { Rule::kNarrowRows; })
+      Rule::rows(*static_cast<typename Rule::State*>(state), x, stride, rows, n, row, params);
   }
   static void gather(void* acc, const void* state, int64_t at, int64_t n, int64_t rows, int64_t tail, int64_t first,
                      int64_t step) {
@@ -298,9 +355,10 @@ template <class Rule> struct Erased {
     }
     for (int64_t j = 0; j < n; ++j) Rule::finish(static_cast<const Acc*>(acc)[j], a, i + j);
   }
-  static constexpr RuleOf<T> rule = {
-      sizeof(Acc), Rule::kRows, Rule::kCost, empty, add,   requires { Rule::kHalves; } ? add_halves : nullptr,
-      short_rows,  rows,        gather,      merge, finish};
+  static constexpr RuleOf<T> rule = {sizeof(Acc), Rule::kRows, Rule::kCost,
+                                     empty,       add,         requires { Rule::kNarrow; } ? add_narrow : nullptr,
+                                     short_rows,  rows,        requires { Rule::kNarrowRows; } ? rows_narrow : nullptr,
+                                     gather,      merge,       finish};
 };
 template <class Rule> void reduce(const ReduceArgs& a) { reduce_any(a, Erased<Rule>::rule); }
 

@@ -90,7 +90,7 @@ template <class T, bool kMax> struct Extreme : Sum<T> {
 template <class T> using Amax = Extreme<T, true>;
 template <class T> using Amin = Extreme<T, false>;
 
-// Both: the second result goes to out2.
+// Both: the second result goes to out2, where there is one.
 template <class T> struct AMinMax {
   struct State {
     T low, high;
@@ -204,6 +204,7 @@ template <class T> struct Var {
     T var = c.size == 0 ? static_cast<T>(NAN) : s.m2 / static_cast<T>(n > 0 ? n : 0);
     return c.params[1].i ? sqrt_of(var) : var;
   }
+  static FG_DEVICE Out second(State s) { return s.n == 0 ? static_cast<T>(NAN) : s.mean; }
 };
 
 template <class T> struct LogSumExp {
@@ -240,7 +241,9 @@ FG_DEVICE void finish(const Target& target, int64_t line, typename R::State s, c
     if (target.indices) target.indices[line] = s.index < 0 ? 0 : s.index;
   }
   if (target.out) store(target.out, line, target.dtype, R::finish(s, context));
-  if constexpr (requires { R::second(s); }) store(target.out2, line, target.dtype, R::second(s));
+  if constexpr (requires { R::second(s); }) {
+    if (target.out2) store(target.out2, line, target.dtype, R::second(s));
+  }
 }
 
 // blockIdx.y: the part of the line, `part` elements each. One part: the result is written; else its state.

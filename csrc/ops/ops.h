@@ -150,7 +150,8 @@ std::optional<Tensor> nansum(const Tensor& t, OptDims dims, bool keepdim, std::o
 Tensor extremum(const Tensor& t, bool minimum);  // max(), min() of all elements
 std::pair<Tensor, Tensor> extremum_dim(const Tensor& t, int64_t dim, bool keepdim, bool minimum);
 Tensor arg_extremum(const Tensor& t, std::optional<int64_t> dim, bool keepdim, bool minimum);
-Tensor var(const Tensor& t, OptDims dims, double correction, bool keepdim, bool root);
+// std where `root`; the mean goes to mean_out where it is wanted, from one reading of t.
+Tensor var(const Tensor& t, OptDims dims, double correction, bool keepdim, bool root, Tensor* mean_out = nullptr);
 Tensor norm(const Tensor& t, double order, OptDims dims, bool keepdim, std::optional<DType> dtype, bool vector_norm);
 Tensor any(const Tensor& t, OptDims dims, bool keepdim, bool all);
 Tensor logsumexp(const Tensor& t, DimArray dims, bool keepdim);

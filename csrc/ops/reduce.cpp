@@ -13,8 +13,9 @@ namespace fg {
 namespace {
 
 struct Reduced {
-  Tensor value, indices;
+  Tensor value, indices, second;
 };
+enum Wanted { kValue = 1, kIndices = 2, kSecond = 4 };
 
 // What is done to the results of `op` over some dimensions to have it over more.
 std::optional<Reduce> again(Reduce op) {
@@ -36,9 +37,24 @@ std::optional<Reduce> again(Reduce op) {
   }
 }
 
+// The same of bools whose bytes may be other than 0 and 1.
+Reduce of_any_bools(Reduce op) {
+  switch (op) {
+    case Reduce::sum: return Reduce::count_nonzero;
+    case Reduce::prod:
+    case Reduce::amin: return Reduce::all;
+    case Reduce::amax: return Reduce::any;
+    default: return op;
+  }
+}
+
 // Into what `args` point to. Where kept dimensions lie between the reduced ones, those last in memory go first, in the
 // wide type, which reads everything once; a copy in another order would be read and written.
 void reduce_into(Reduce op, const char* name, const Tensor& t, DimMask mask, ReduceArgs args) {
+  if (t.dtype() == DType::Bool && t.storage().any_bools()) {
+    op = of_any_bools(op);
+    if (args.indices || args.out2) return reduce_into(op, name, binary(Op::ne, t, 0.0), mask, args);
+  }
   Arranged from = arrange(t, mask, args.indices != nullptr);
   std::optional<Reduce> rest = again(op);
   if (!from.run() && rest && t.device().is_cpu()) {
@@ -66,7 +82,7 @@ void reduce_into(Reduce op, const char* name, const Tensor& t, DimMask mask, Red
 }
 
 Reduced run(Reduce op, const char* name, const Tensor& t, DimMask mask, bool keepdim, Compute compute, DType out_dtype,
-            bool want_value = true, bool want_indices = false, Param p = {}, Param q = {}) {
+            int wanted = kValue, Param p = {}, Param q = {}) {
   if (is_complex(out_dtype) && (op == Reduce::sum || op == Reduce::mean)) {  // part by part
     NoGradGuard guard;
     DType part = real_of(out_dtype);
@@ -75,13 +91,15 @@ Reduced run(Reduce op, const char* name, const Tensor& t, DimMask mask, bool kee
   }
   Reduced out;
   DimArray sizes = kept_sizes(t, mask, keepdim);
-  if (want_value) out.value = Tensor::empty(sizes, out_dtype, t.device());
-  if (want_indices) out.indices = Tensor::empty(sizes, DType::Int64, t.device());
-  const Tensor& any = want_value ? out.value : out.indices;
+  if (wanted & kValue) out.value = Tensor::empty(sizes, out_dtype, t.device());
+  if (wanted & kIndices) out.indices = Tensor::empty(sizes, DType::Int64, t.device());
+  if (wanted & kSecond) out.second = Tensor::empty(sizes, out_dtype, t.device());
+  const Tensor& any = wanted & kValue ? out.value : out.indices;
   if (any.numel() == 0) return out;
   ReduceArgs args = {};
-  args.out = want_value ? out.value.mutable_data() : nullptr;
-  args.indices = want_indices ? out.indices.mutable_data<int64_t>() : nullptr;
+  args.out = wanted & kValue ? out.value.mutable_data() : nullptr;
+  args.out2 = wanted & kSecond ? out.second.mutable_data() : nullptr;
+  args.indices = wanted & kIndices ? out.indices.mutable_data<int64_t>() : nullptr;
   args.out_dtype = out_dtype;
   args.compute = compute;
   args.params[0] = p;
@@ -377,17 +395,8 @@ std::optional<std::pair<Tensor, Tensor>> aminmax(const Tensor& t, OptDims dims, 
   DimMask mask = mask_of(t, dims, "aminmax");
   if (dims && dims->n) check_not_empty(t, mask, "aminmax");
   else check_any(t, "aminmax");
-  DimArray sizes = kept_sizes(t, mask, keepdim);
-  Tensor low = Tensor::empty(sizes, t.dtype(), t.device()), high = Tensor::empty(sizes, t.dtype(), t.device());
-  if (low.numel() == 0) return std::pair(low, high);
-  ReduceArgs args = {};
-  args.out = low.mutable_data();
-  args.out2 = high.mutable_data();
-  args.out_dtype = t.dtype();
-  args.compute = compute_of(t.dtype());
-  args.stream = Storage::current_stream(t.device());
-  reduce_into(Reduce::aminmax, "aminmax", t, mask, args);
-  return std::pair(low, high);
+  Reduced r = run(Reduce::aminmax, "aminmax", t, mask, keepdim, compute_of(t.dtype()), t.dtype(), kValue | kSecond);
+  return std::pair(r.value, r.second);
 }
 
 Tensor extremum(const Tensor& t, bool minimum) {
@@ -400,8 +409,8 @@ std::pair<Tensor, Tensor> extremum_dim(const Tensor& t, int64_t dim, bool keepdi
   const char* name = minimum ? "min" : "max";
   DimMask mask = mask_of(t, DimArray{dim}, name);
   check_not_empty(t, mask, name);
-  Reduced r =
-      run(minimum ? Reduce::min : Reduce::max, name, t, mask, keepdim, compute_of(t.dtype()), t.dtype(), true, true);
+  Reduced r = run(minimum ? Reduce::min : Reduce::max, name, t, mask, keepdim, compute_of(t.dtype()), t.dtype(),
+                  kValue | kIndices);
   if (auto node = node_for(t, Kind::select, minimum ? "MinBackward0" : "MaxBackward0", mask, keepdim)) {
     node->indices.save(r.indices);
     node->dim = wrap_dim(dim, t.dim(), name);
@@ -422,13 +431,14 @@ Tensor arg_extremum(const Tensor& t, std::optional<int64_t> dim, bool keepdim, b
       "argument.");
   FG_CHECK(t.dtype() != DType::Bool, Runtime, name, "(): does not support bool input");
   return run(minimum ? Reduce::argmin : Reduce::argmax, name, t, mask, keepdim, compute_of(t.dtype()), DType::Int64,
-             false, true)
+             kIndices)
       .indices;
 }
 
-Tensor var(const Tensor& t, OptDims dims, double correction, bool keepdim, bool root) {
+Tensor var(const Tensor& t, OptDims dims, double correction, bool keepdim, bool root, Tensor* mean_out) {
   const char* name = root ? "std" : "var";
   if (is_complex(t.dtype())) {
+    if (mean_out) *mean_out = mean(t, dims, keepdim);
     Tensor both = add(var(real(t), dims, correction, keepdim, false), var(imag(t), dims, correction, keepdim, false));
     if (!root) return both;
     Tensor none = both == 0.0;  // the gradient of the root is 0 there, as that of real numbers
@@ -437,16 +447,19 @@ Tensor var(const Tensor& t, OptDims dims, double correction, bool keepdim, bool 
   FG_CHECK(is_floating(t.dtype()), Runtime, name, " and ", root ? "std_mean" : "var_mean",
            " only support floating point and complex dtypes");
   DimMask mask = mask_of(t, dims, name);
-  Tensor r = run(Reduce::var, name, t, mask, keepdim, compute_of(t.dtype()), t.dtype(), true, false,
-                 Scalar::of(correction).param(), Scalar::of_int(root).param())
-                 .value;
-  if (auto node = node_for(t, root ? Kind::std : Kind::var, root ? "StdBackward0" : "VarBackward0", mask, keepdim)) {
+  Reduced r = run(Reduce::var, name, t, mask, keepdim, compute_of(t.dtype()), t.dtype(),
+                  mean_out ? kValue | kSecond : kValue, Scalar::of(correction).param(), Scalar::of_int(root).param());
+  const char* both = root ? "StdMeanBackward0" : "VarMeanBackward0";
+  const char* grad_fn = mean_out ? both : root ? "StdBackward0" : "VarBackward0";
+  if (auto node = node_for(t, root ? Kind::std : Kind::var, grad_fn, mask, keepdim)) {
     node->p = correction;
     node->x.save(t);
-    set_history(r, node);
-    if (root) node->y.save(r, true);
+    set_history(r.value, node);
+    if (root) node->y.save(r.value, true);
+    if (mean_out) set_history(r.second, node_for(t, Kind::mean, grad_fn, mask, keepdim));
   }
-  return r;
+  if (mean_out) *mean_out = r.second;
+  return r.value;
 }
 
 Tensor norm(const Tensor& t_in, double order, OptDims dims, bool keepdim, std::optional<DType> dtype,
@@ -481,7 +494,7 @@ Tensor norm(const Tensor& t_in, double order, OptDims dims, bool keepdim, std::o
     } else {  // the sum of powers of half types may lie beyond them where its root does not
       const DType wide = is_half(t.dtype()) ? DType::Float32 : t.dtype();
       Tensor total =
-          run(Reduce::sum_pow, name, t, mask, keepdim, compute, wide, true, false, Scalar::of(order).param()).value;
+          run(Reduce::sum_pow, name, t, mask, keepdim, compute, wide, kValue, Scalar::of(order).param()).value;
       r = to_dtype(pow(total, 1 / order), t.dtype());
     }
   }

@@ -39,11 +39,16 @@ double correction_of(const Call& c, int unbiased, int correction) {
   return c.boolean(unbiased, true) ? 1 : 0;
 }
 
-PyObject* var_args(Call& c, bool root) {
-  // var(input, dim=None, unbiased=True, keepdim=False, *, correction=1), var(input, unbiased)
+// (input, dim=None, unbiased=True, keepdim=False, *, correction=1) or (input, unbiased)
+Tensor var_of(Call& c, bool root, Tensor* mean_out = nullptr) {
   if (c.given(1) && PyBool_Check(c.v[1]))
-    return wrap(var(c.tensor(0), {}, PyObject_IsTrue(c.v[1]) ? 1 : 0, false, root));
-  return finish(c, 5, var(c.tensor(0), reduce_dims(c, 1), correction_of(c, 2, 4), c.boolean(3, false), root));
+    return var(c.tensor(0), {}, PyObject_IsTrue(c.v[1]) ? 1 : 0, c.boolean(3, false), root, mean_out);
+  return var(c.tensor(0), reduce_dims(c, 1), correction_of(c, 2, 4), c.boolean(3, false), root, mean_out);
+}
+PyObject* var_args(Call& c, bool root) { return finish(c, 5, var_of(c, root)); }
+PyObject* var_mean_args(Call& c, bool root) {
+  Tensor mean, value = var_of(c, root, &mean);
+  return wrap_list({value, mean});
 }
 
 double order_of(const Call& c, int i) {
@@ -178,6 +183,11 @@ constexpr FunctionDef defs[] = {
      "Index of the smallest element."},
     {"var", kBoth, "input, dim=None, unbiased=True, keepdim=False, *, correction=1, out=None",
      [](Call& c) { return var_args(c, false); }, "Variance with Bessel's correction unless correction=0."},
+    {"var_mean", kFunction, "input, dim=None, unbiased=True, keepdim=False, *, correction=None",
+     [](Call& c) { return var_mean_args(c, false); }, "Variance over dim, as var does, and the mean: (var, mean)."},
+    {"std_mean", kFunction, "input, dim=None, unbiased=True, keepdim=False, *, correction=None",
+     [](Call& c) { return var_mean_args(c, true); },
+     "Standard deviation over dim, as std does, and the mean: (std, mean)."},
     {"std", kBoth, "input, dim=None, unbiased=True, keepdim=False, *, correction=1, out=None",
      [](Call& c) { return var_args(c, true); }, "Standard deviation with Bessel's correction unless correction=0."},
     {"norm", kBoth, "input, p=2, dim=None, keepdim=False, out=None, dtype=None",

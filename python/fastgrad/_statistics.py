@@ -11,7 +11,7 @@ Tensor = _C.Tensor
 
 METHODS = ("allclose", "aminmax", "corrcoef", "cov", "dist", "equal", "isclose", "is_nonzero", "logcumsumexp",
            "nanmean", "nansum", "renorm", "renorm_")
-FUNCTIONS = METHODS[:-1] + ("std_mean", "var_mean")
+FUNCTIONS = METHODS[:-1]
 # New name: native name, for the function and for the method.
 ALIASES = {
     "absolute": "abs", "arccos": "acos", "arccosh": "acosh", "arcsin": "asin", "arcsinh": "asinh", "arctan": "atan",
@@ -22,7 +22,7 @@ ALIASES = {
 
 # ---- comparison
 
-_PIECE = 1 << 17
+_PIECE = 1 << 18
 
 
 def _pieces(a, b):
@@ -88,30 +88,6 @@ def is_nonzero(input):
 
 
 # ---- reductions
-
-def _var_arguments(dim, unbiased, correction):
-    if isinstance(dim, bool):
-        unbiased, dim = dim, None
-    return dim, (1 if unbiased else 0) if correction is None else correction
-
-
-def var_mean(input, dim=None, unbiased=True, keepdim=False, *, correction=None, out=None):
-    """Return variance and mean over `dim`."""
-    dim, correction = _var_arguments(dim, unbiased, correction)
-    return (input.var(dim, correction=correction, keepdim=keepdim),
-            input.mean(dim, keepdim) if dim is not None else _mean_of_all(input, keepdim))
-
-
-def std_mean(input, dim=None, unbiased=True, keepdim=False, *, correction=None, out=None):
-    """Return standard deviation and mean over `dim`."""
-    dim, correction = _var_arguments(dim, unbiased, correction)
-    return (input.std(dim, correction=correction, keepdim=keepdim),
-            input.mean(dim, keepdim) if dim is not None else _mean_of_all(input, keepdim))
-
-
-def _mean_of_all(input, keepdim):
-    return input.mean(tuple(range(input.dim())), True) if keepdim else input.mean()
-
 
 def aminmax(input, *, dim=None, keepdim=False, out=None):
     """Return smallest and largest element over `dim`, as a pair with names `min` and `max`."""

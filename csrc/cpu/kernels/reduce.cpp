@@ -60,21 +60,22 @@ template <class Row, class T_> struct Simple {
   struct State {
     T sum[kTile<T>];
   };
-  static void rows(State& state, const T* x, int64_t stride, int64_t rows, int64_t n, int64_t row,
+  template <class S>
+  static void rows(State& state, const S* x, int64_t stride, int64_t rows, int64_t n, int64_t row,
                    const Param* params) {
     const V p = parameter(params);
     if (row == 0) each_vector<T>(n, [&](int64_t i, int64_t) { V(Row::template identity<T>()).store(state.sum + i); });
     int64_t k = 0;
     for (; k + 4 <= rows; k += 4, x += 4 * stride) {
       each_vector<T>(n, [&](int64_t i, int64_t m) {
-        const auto element = [&](int64_t line) { return Row::map(load_part(x + line * stride + i, m), p); };
+        const auto element = [&](int64_t line) { return Row::map(row_part<T>(x + line * stride + i, m), p); };
         const V a = Row::meet(element(0), element(1)), b = Row::meet(element(2), element(3));
         store_part(state.sum + i, m, Row::meet(V::load(state.sum + i), Row::meet(a, b)));
       });
     }
     for (; k < rows; ++k, x += stride) {
       each_vector<T>(n, [&](int64_t i, int64_t m) {
-        store_part(state.sum + i, m, Row::meet(V::load(state.sum + i), Row::map(load_part(x + i, m), p)));
+        store_part(state.sum + i, m, Row::meet(V::load(state.sum + i), Row::map(row_part<T>(x + i, m), p)));
       });
     }
   }
@@ -84,10 +85,56 @@ template <class Row, class T_> struct Simple {
 };
 
 template <class Row> struct SimpleFloat : Simple<Row, float> {
-  static constexpr bool kHalves = true;
-  static void add_halves(double& acc, const uint16_t* x, DType dtype, int64_t n, const Param* params) {
+  static constexpr bool kNarrow = true;
+  static void add_narrow(double& acc, const void* in, DType dtype, int64_t n, const Param* params) {
+    const uint16_t* x = static_cast<const uint16_t*>(in);
     if (dtype == DType::Float16) Simple<Row, float>::add_source(acc, StoredHalf<DType::Float16>{x}, n, params);
     else Simple<Row, float>::add_source(acc, StoredHalf<DType::BFloat16>{x}, n, params);
+  }
+};
+template <class Row> struct SimpleWide : Simple<Row, double> {
+  static constexpr bool kNarrow = true, kNarrowRows = true;
+  static void add_narrow(double& acc, const void* x, DType, int64_t n, const Param* params) {
+    Simple<Row, double>::add_source(acc, Widened{static_cast<const float*>(x)}, n, params);
+  }
+};
+
+FG_NOINLINE int64_t count_true(const uint8_t* x, int64_t n) {
+  using Bytes = Raw<uint8_t, kVecBytes>::type;
+  constexpr int64_t N = kVecBytes;
+  int64_t i = 0, count = 0;
+  while (i + 4 * N <= n) {
+    Bytes sums[4] = {};
+    for (int turn = 0; turn < 255 && i + 4 * N <= n; ++turn, i += 4 * N) {
+#pragma GCC unroll 4
+      for (int k = 0; k < 4; ++k) {
+        Bytes part;
+        memcpy(&part, x + i + k * N, sizeof(part));
+        sums[k] -= (Bytes)(part != 0);
+      }
+    }
+    uint8_t bytes[4 * N];
+    memcpy(bytes, sums, sizeof(bytes));
+    int sum = 0;
+    for (int k = 0; k < 4 * N; ++k) sum += bytes[k];
+    count += sum;
+  }
+  for (; i < n; ++i) count += x[i] != 0;
+  return count;
+}
+template <class Row> struct SimpleInteger : Simple<Row, int64_t> {
+  static constexpr bool kNarrow = true;
+  static void add_narrow(Long& acc, const void* x, DType, int64_t n, const Param*) {
+    using V = Vec<int64_t>;
+    const int64_t count = count_true(static_cast<const uint8_t*>(x), n);
+    const V p = 0;
+    const auto value = [&](int64_t of) { return Row::map(V(of), p).v[0]; };
+    if (Row::meet(Long(1), Long(1)).value == 2) {
+      acc = acc + Long(count * value(1) + (n - count) * value(0));
+    } else {  // 0 and 1 are what 0 and 1 meet in, however often
+      if (count > 0) acc = Row::meet(acc, Long(value(1)));
+      if (count < n) acc = Row::meet(acc, Long(value(0)));
+    }
   }
 };
 
@@ -239,8 +286,9 @@ struct Moments {
   struct Acc {
     double n, mean, squares;  // squares: sum of squared deviations from the mean
   };
-  static constexpr int64_t kRows = int64_t{1} << 30;
-  static constexpr double kCost = 0.2;
+  static constexpr int64_t kRows = 256;
+  static constexpr double kCost = 0.1;
+  static constexpr bool kNarrow = true, kNarrowRows = true;
 
   FG_INLINE static Acc empty() { return {0, 0, 0}; }
   FG_INLINE static void merge(Acc& acc, Acc later) {
@@ -249,65 +297,95 @@ struct Moments {
       acc = later;
       return;
     }
-    const double n = acc.n + later.n, d = later.mean - acc.mean;
-    acc.mean += d * (later.n / n);
-    acc.squares += later.squares + d * d * (acc.n * (later.n / n));
+    const double n = acc.n + later.n, d = later.mean - acc.mean, share = later.n / n;
+    acc.mean += d * share;
+    acc.squares += later.squares + d * d * (acc.n * share);
     acc.n = n;
   }
   FG_INLINE static void finish(Acc acc, const ReduceArgs& a, int64_t i) {
     const double freedom = acc.n - a.params[0].f;
     const double var = acc.squares / (freedom > 0 ? freedom : 0);
     store_one<double>(a.out, a.out_dtype, i, a.params[1].i ? sqrt(var) : var);
+    if (a.out2) store_one<double>(a.out2, a.out_dtype, i, acc.n > 0 ? acc.mean : __builtin_nan(""));
   }
   [[gnu::noinline]] static void add(Acc& acc, const double* x, int64_t n, int64_t, const Param*) {
     const auto plus = [](VD a, VD b) { return a + b; };
-    const double count = static_cast<double>(n);
-    const double mean = fold_block<double>(x, n, 0, [](VD a) { return a; }, plus) / count;
+    const double count = static_cast<double>(n), first = x[0];  // the sum itself may overflow
+    const double shift = fold_block<double>(x, n, 0, [first](VD a) { return a - first; }, plus) / count;
+    const double mean = first + shift;
     const double squares = fold_block<double>(x, n, 0, [mean](VD a) { return (a - mean) * (a - mean); }, plus);
     merge(acc, {count, mean, squares});
   }
 
-  struct State {
-    double mean[kTile<double>], squares[kTile<double>];
-  };
-  // Four rows by their own mean, then joined to the state; what is left row by row.
-  static void rows(State& state, const double* x, int64_t stride, int64_t rows, int64_t n, int64_t row, const Param*) {
-    int64_t k = 0;
-    for (; k + 4 <= rows; k += 4, row += 4, x += 4 * stride) {
-      const double seen = static_cast<double>(row);
-      const VD share = 4 / (seen + 4), cross = seen * (4 / (seen + 4));
-      each_vector<double>(n, [&](int64_t i, int64_t m) {
-        const VD a = load_part(x + i, m), b = load_part(x + stride + i, m);
-        const VD c = load_part(x + 2 * stride + i, m), d = load_part(x + 3 * stride + i, m);
-        VD mean = (a * 0.25 + b * 0.25) + (c * 0.25 + d * 0.25);  // the sum itself may overflow
-        VD squares =
-            ((a - mean) * (a - mean) + (b - mean) * (b - mean)) + ((c - mean) * (c - mean) + (d - mean) * (d - mean));
-        if (row > 0) {
-          const VD before = VD::load(state.mean + i), apart = mean - before;
-          mean = before + apart * share;
-          squares = VD::load(state.squares + i) + (squares + apart * apart * cross);
-        }
-        store_part(state.mean + i, m, mean);
-        store_part(state.squares + i, m, squares);
-      });
-    }
-    for (; k < rows; ++k, ++row, x += stride) {
-      if (row == 0) {
-        memcpy(state.mean, x, static_cast<size_t>(n) * sizeof(double));
-        for (int64_t i = 0; i < n; ++i) state.squares[i] = x[i] - x[i];  // 0, or NaN when x is not finite
-        continue;
+  // From sums relative to the first of the n elements. As that is one of them, the sum of squares is at most n + 1
+  // times that of the deviations from the mean, and little is lost when the difference is taken.
+  FG_INLINE static Acc relative(double n, double first, double sum, double squares) {
+    const double shift = sum / n;
+    if (squares < __builtin_inf()) squares = max(squares - shift * sum, 0.0);
+    else if (sum - sum != 0) squares = sum - sum;  // NaN: an element is not finite
+    return {n, first + shift, squares};
+  }
+  static void add_narrow(Acc& acc, const void* in, DType, int64_t n, const Param*) {
+    constexpr int width = 4;
+    constexpr int64_t N = VD::N;
+    const Widened x = {static_cast<const float*>(in)};
+    const VD first = static_cast<double>(x.from[0]);
+    VD sums[width], squares[width];
+    for (int k = 0; k < width; ++k) sums[k] = squares[k] = 0;
+    int64_t i = 0;
+    for (; i + width * N <= n; i += width * N) {
+#pragma GCC unroll 4
+      for (int k = 0; k < width; ++k) {
+        const VD d = x.load(i + k * N) - first;
+        sums[k] = sums[k] + d;
+        squares[k] = squares[k] + d * d;
       }
-      const VD share = 1.0 / static_cast<double>(row + 1);
-      each_vector<double>(n, [&](int64_t i, int64_t m) {
-        const VD a = load_part(x + i, m), mean = VD::load(state.mean + i), d = a - mean, next = mean + d * share;
-        store_part(state.mean + i, m, next);
-        store_part(state.squares + i, m, VD::load(state.squares + i) + d * (a - next));
-      });
     }
+    for (; i < n; i += N) {
+      const int64_t m = smaller(N, n - i);
+      const VD d = where(first_lanes<double>(m), row_part<double>(x.from + i, m) - first, VD(0));
+      sums[0] = sums[0] + d;
+      squares[0] = squares[0] + d * d;
+    }
+    const auto plus = [](VD a, VD b) { return a + b; };
+    const auto total = [&](const VD* of) { return across((of[0] + of[1]) + (of[2] + of[3]), plus); };
+    merge(acc, relative(static_cast<double>(n), first.v[0], total(sums), total(squares)));
+  }
+
+  // A state for each column, relative to its first row.
+  struct State {
+    double first[kTile<double>], sum[kTile<double>], squares[kTile<double>];
+  };
+  template <int count, class S>
+  FG_INLINE static void some_rows(State& state, const S* x, int64_t stride, int64_t n) {
+    each_vector<double>(n, [&](int64_t i, int64_t m) {
+      const VD first = VD::load(state.first + i);
+      VD sum = VD::load(state.sum + i), squares = VD::load(state.squares + i);
+#pragma GCC unroll 8
+      for (int k = 0; k < count; ++k) {
+        const VD d = row_part<double>(x + k * stride + i, m) - first;
+        sum = sum + d;
+        squares = squares + d * d;
+      }
+      store_part(state.sum + i, m, sum);
+      store_part(state.squares + i, m, squares);
+    });
+  }
+  template <class S>
+  static void rows(State& state, const S* x, int64_t stride, int64_t rows, int64_t n, int64_t row, const Param*) {
+    if (row == 0) {
+      for (int64_t i = 0; i < n; ++i) {
+        state.first[i] = static_cast<double>(x[i]);
+        state.sum[i] = state.squares[i] = 0;
+      }
+    }
+    int64_t k = 0;
+    for (; k + 8 <= rows; k += 8) some_rows<8>(state, x + k * stride, stride, n);
+    for (; k < rows; ++k) some_rows<1>(state, x + k * stride, stride, n);
   }
   FG_INLINE static Acc get(const State& state, int64_t j, int64_t count, int64_t, int64_t) {
     if (count == 0) return empty();
-    return {static_cast<double>(count), state.mean[j], state.squares[j]};
+    return relative(static_cast<double>(count), state.first[j], state.sum[j], state.squares[j]);
   }
 };
 
@@ -379,13 +457,13 @@ void fill_reduce(Backend& table) {
   constexpr int f32 = static_cast<int>(Compute::F32), f64 = static_cast<int>(Compute::F64);
   constexpr int i32 = static_cast<int>(Compute::I32), i64 = static_cast<int>(Compute::I64);
 #define FG_ENTRY(name, compute) table.reduce[static_cast<int>(Reduce::name)][compute]
-#define REDUCE_WIDE(name, ...) FG_ENTRY(name, f32) = FG_ENTRY(name, f64) = reduce<Simple<name##_row, double>>;
+#define REDUCE_WIDE(name, ...) FG_ENTRY(name, f32) = FG_ENTRY(name, f64) = reduce<SimpleWide<name##_row>>;
 #define REDUCE_FLOAT(name, ...)                          \
   FG_ENTRY(name, f32) = reduce<SimpleFloat<name##_row>>; \
   FG_ENTRY(name, f64) = reduce<Simple<name##_row, double>>;
 #define REDUCE(name, ...) \
   REDUCE_FLOAT(name)      \
-  FG_ENTRY(name, i32) = FG_ENTRY(name, i64) = reduce<Simple<name##_row, int64_t>>;
+  FG_ENTRY(name, i32) = FG_ENTRY(name, i64) = reduce<SimpleInteger<name##_row>>;
 #include "ops/reduce.def"
   fill_extremum<float>(table, Compute::F32);
   fill_extremum<double>(table, Compute::F64);
