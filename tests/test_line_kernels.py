@@ -256,3 +256,17 @@ def test_bags(mode):
     for bad in (-1, 50):
         with pytest.raises(IndexError, match="index out of range in self"):
             F.embedding_bag(fg.tensor([[1, bad]]), w.detach())
+
+
+@pytest.mark.isa
+def test_gelu_of_every_bfloat16():
+    """The rougher error function that results in bfloat16 take: nearly half a unit in the last place everywhere."""
+    x = (np.arange(1 << 16, dtype=np.uint32) << 16).view(np.float32)
+    found = fg.nn.functional.gelu(fg.from_numpy(x).bfloat16()).float().numpy().astype(np.float64)
+    with np.errstate(invalid="ignore", over="ignore"):
+        exact = np.array([0.5 * v * math.erfc(-v / math.sqrt(2)) for v in x.astype(np.float64)])
+    assert np.isnan(found[np.isnan(x)]).all() and found[x == math.inf] == math.inf
+    plain = np.isfinite(exact) & (abs(exact) > 1e-36) & (abs(exact) < 3e38)
+    units = abs(found - exact)[plain] / 2 ** (np.floor(np.log2(abs(exact[plain]))) - 7)
+    assert units.max() < 0.54
+    assert abs(found - exact)[np.isfinite(exact) & ~plain & (abs(x) < 3e38)].max() < 1e-36

@@ -38,13 +38,27 @@ template <class Row, class T> void forward_kernel(int64_t n, void* out, const vo
     else store_result(static_cast<T*>(out) + i, y);
   }
 }
+// 1 + erf(x) to 12 bits, where the result is rounded to the 8 of bfloat16: erfc(a) = 2^-q, 0 from 9.2 on.
+FG_INLINE VF one_plus_erf_rough(VF x) {
+  VF a = abs(x), clamped = at_most(a, 9.2);
+  VF q = poly(clamped, 0.000168296417, 1.62522734, 0.92494665, 0.144286261, -0.0299566082, 0.0042798944,
+              -0.000390748414, 2.03343294e-05, -4.56402005e-07);
+  VF t = Limits<float>::kMagic - q, r = (Limits<float>::kMagic - t) - q;
+  VF far = where(a > 9.2, 0, scaled(poly(r, 0.999951301, 0.693253139, 0.242257781, 0.0550290777), t));
+  return where(x < 0, far, 2 - far);
+}
+template <class Row, class Half> struct HalfRow : Row {};
+template <> struct HalfRow<gelu_row, BFloat16Bits> {
+  static constexpr int arity = 1;
+  FG_INLINE static VF forward(VF x, VF, VF) { return 0.5 * x * one_plus_erf_rough(x * kSqrtHalf); }
+};
 // The same over halves, for rows that are about as quick as the conversions; longer ones spill registers here.
 template <class Row, class Half> void half_forward_kernel(int64_t n, void* out, const void* const* in,
                                                           const Param* params) {
   const VF p = param<float>(params[0]), q = param<float>(params[1]);
   const auto load = [&](int k, int64_t i) { return load_half(array<uint16_t>(in, k) + i, Half{}); };
   const auto row = [&](int64_t i) -> VF {
-    if constexpr (Row::arity == 1) return Row::forward(load(0, i), p, q);
+    if constexpr (Row::arity == 1) return HalfRow<Row, Half>::forward(load(0, i), p, q);
     else return Row::forward(load(0, i), load(1, i), p, q);
   };
   uint16_t* to = static_cast<uint16_t*>(out);
@@ -73,6 +87,10 @@ template <class Row, class T> void forward(const Iter& iter) {
                                       false,
                                       half_forward_kernel<Row, Float16Bits>,
                                       half_forward_kernel<Row, BFloat16Bits>};
+    run(iter, kernel);
+  } else if constexpr (__is_same(Row, gelu_row) && __is_same(T, float)) {
+    static constexpr Kernel kernel = {
+        forward_kernel<Row, T>, kComputeFor<T>, false, false, true, nullptr, half_forward_kernel<Row, BFloat16Bits>};
     run(iter, kernel);
   } else {
     static constexpr Kernel kernel = {forward_kernel<Row, T>, kComputeFor<T>, is_test_section(Row::section), false,
