@@ -37,15 +37,19 @@ def test_max_pool_with_and_without_places(dims, options, dtype, torch):
 def test_max_pool_makes_places_for_a_gradient_only():
     x = fg.tensor(array(8, 16, 64, 64))
     stats = fg._C.memory_stats
-    peaks = []
-    with no_collector():  # which may free tensors of earlier tests in between
-        for _ in range(2):
-            before = stats("cpu")["allocated"]
-            fg._C.reset_peak_memory("cpu")
-            y = fg.max_pool2d(x, 2)
-            peaks.append(stats("cpu")["peak_allocated"] - before)
-            x.requires_grad_()
-    assert peaks[0] < 1.5 * y.nbytes and peaks[1] >= 3 * y.nbytes
+
+    def peak():
+        before = stats("cpu")["allocated"]
+        fg._C.reset_peak_memory("cpu")
+        fg.max_pool2d(x, 2)
+        return stats("cpu")["peak_allocated"] - before
+
+    size = fg.max_pool2d(x, 2).nbytes
+    with no_collector():  # which may free tensors of earlier tests in between, as their threads may: hence three times
+        without = min(peak() for _ in range(3))
+        x.requires_grad_()
+        with_places = max(peak() for _ in range(3))
+    assert without < 1.5 * size and with_places >= 3 * size
 
 
 def test_global_average_is_a_mean(torch):
