@@ -4,11 +4,13 @@
 
 #include <sys/mman.h>
 #include <ucontext.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cstdio>
 #include <mutex>
 #include <numeric>
+#include <unordered_map>
 #include <vector>
 
 #ifdef __SANITIZE_ADDRESS__
@@ -295,7 +297,35 @@ Opened::Opened() {
 Opened::~Opened() {
   if (guard().on) guard().change(-1);
 }
-void* device_malloc(size_t bytes) {
+
+// ---- what tests ask for
+namespace {
+pid_t first_process = getpid();
+std::mutex given_mutex;
+std::unordered_map<void*, size_t> given;  // device memory
+size_t given_bytes = 0;
+}  // namespace
+
+cudaError_t fault(const char* call) {
+  if (getpid() != first_process) return cudaErrorInitializationError;
+  const char* wish = std::getenv("FASTGRAD_EMU_FAIL");
+  const size_t length = std::strlen(call);
+  while (wish && *wish) {
+    if (!std::strncmp(wish, call, length) && wish[length] == ':')
+      return static_cast<cudaError_t>(std::atoi(wish + length + 1));
+    const char* comma = std::strchr(wish, ',');
+    wish = comma ? comma + 1 : nullptr;
+  }
+  return cudaSuccess;
+}
+thread_local int device = 0;
+int device_count() {
+  static const char* const wish = std::getenv("FASTGRAD_EMU_DEVICES");
+  return wish ? std::atoi(wish) : 1;
+}
+
+namespace {
+void* take(size_t bytes) {
   if (!guard().on) return std::aligned_alloc(512, (bytes + 511) / 512 * 512);
   std::lock_guard<std::mutex> lock(guard().mutex);
   void* memory = mmap(nullptr, bytes, guard().access(), MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -303,7 +333,7 @@ void* device_malloc(size_t bytes) {
   guard().blocks.emplace_back(memory, bytes);
   return memory;
 }
-void device_free(void* memory) {
+void put_back(void* memory) {
   if (!guard().on) return std::free(memory);
   std::lock_guard<std::mutex> lock(guard().mutex);
   auto& blocks = guard().blocks;
@@ -311,6 +341,24 @@ void device_free(void* memory) {
   if (found == blocks.end()) return;
   munmap(memory, found->second);
   blocks.erase(found);
+}
+}  // namespace
+
+void* device_malloc(size_t bytes) {
+  const char* most = std::getenv("FASTGRAD_EMU_MEMORY");
+  std::lock_guard<std::mutex> lock(given_mutex);
+  if (most && given_bytes + bytes > std::strtoull(most, nullptr, 10)) return nullptr;
+  void* memory = take(bytes);
+  if (memory) given[memory] = bytes, given_bytes += bytes;
+  return memory;
+}
+void device_free(void* memory) {
+  std::lock_guard<std::mutex> lock(given_mutex);
+  auto found = given.find(memory);
+  if (found == given.end()) return;
+  given_bytes -= found->second;
+  given.erase(found);
+  put_back(memory);
 }
 
 const char* run(const char* name, dim3 grid, dim3 block, size_t dynamic_bytes, bool barriers, Body body,

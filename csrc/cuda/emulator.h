@@ -7,6 +7,9 @@
 // that not all threads reach is an error. With FASTGRAD_EMU_GUARD=1 device memory cannot be touched outside of kernels
 // and copies: a host that reads a device pointer ends with a segmentation fault, as on a GPU. It cannot see
 // memory-model races, bank conflicts or speed. The scheduler is in emulator.cpp.
+//
+// A device has FASTGRAD_EMU_MEMORY bytes, FASTGRAD_EMU_FAIL=cudaMalloc:700,cudaLaunchKernel:719 lets those calls fail
+// with these errors, in both cases from the moment on that the variable is set. There are FASTGRAD_EMU_DEVICES of them.
 #pragma once
 #include <cmath>
 #include <cstdint>
@@ -54,6 +57,8 @@ void* dynamic_shared();
 
 void* device_malloc(size_t bytes);
 void device_free(void* memory);
+extern thread_local int device;  // the current one of this thread
+int device_count();
 // While one exists, device memory can be touched.
 struct Opened {
   Opened();
@@ -63,15 +68,14 @@ struct Opened {
 // Work for a stream runs at once, or is kept when the stream is being captured: graphs run it later, with the arguments
 // that it came with.
 using Work = std::function<const char*()>;  // returns nullptr, or what went wrong
-struct Capture;
-Capture* capture_of(void* stream);  // nullptr: none
-void keep(Capture* capture, Work work);
+bool captured(void* stream);
+void keep(void* stream, Work work);
 template <class Fn> const char* give(void* stream, Fn&& work) {
-  if (Capture* capture = capture_of(stream)) return keep(capture, std::forward<Fn>(work)), nullptr;
+  if (captured(stream)) return keep(stream, std::forward<Fn>(work)), nullptr;
   return work();
 }
 bool waiting_breaks(void* stream);  // it is captured, and the capture is lost now
-bool unsafe_now();                  // calls that another thread's or this thread's capture forbids
+bool unsafe_now();                  // a call that another thread's or this thread's capture forbids: those are lost now
 
 template <class T> T exchange(T value, int from) {
   struct Slot {
@@ -121,10 +125,20 @@ inline void __threadfence() {}
 enum cudaError_t {
   cudaSuccess = 0,
   cudaErrorMemoryAllocation = 2,
+  cudaErrorInitializationError = 3,
+  cudaErrorInvalidResourceHandle = 400,
+  cudaErrorNotReady = 600,
+  cudaErrorIllegalAddress = 700,
   cudaErrorLaunchFailure = 719,
   cudaErrorStreamCaptureUnsupported = 900,
-  cudaErrorStreamCaptureInvalidated = 901
+  cudaErrorStreamCaptureInvalidated = 901,
+  cudaErrorStreamCaptureUnjoined = 904,
+  cudaErrorStreamCaptureIsolation = 905,
+  cudaErrorCapturedEvent = 907
 };
+namespace emu {
+cudaError_t fault(const char* call);  // that it is to fail with; in a forked process every call does
+}
 enum cudaMemcpyKind {
   cudaMemcpyHostToHost,
   cudaMemcpyHostToDevice,
@@ -133,25 +147,33 @@ enum cudaMemcpyKind {
   cudaMemcpyDefault
 };
 using cudaStream_t = void*;
-struct FgEmulatedEvent {
-  emu::Capture* capture;  // of the stream that it was recorded in
-};
+struct FgEmulatedEvent;
 using cudaEvent_t = FgEmulatedEvent*;
-constexpr unsigned cudaStreamNonBlocking = 1, cudaEventDisableTiming = 2;
+constexpr unsigned cudaStreamNonBlocking = 1, cudaEventBlockingSync = 1, cudaEventDisableTiming = 2;
 inline const char* cudaGetErrorString(cudaError_t error) {
   switch (error) {
     case cudaSuccess: return "no error";
     case cudaErrorMemoryAllocation: return "out of memory";
+    case cudaErrorInitializationError: return "initialization error";
+    case cudaErrorInvalidResourceHandle: return "invalid resource handle";
+    case cudaErrorIllegalAddress: return "an illegal memory access was encountered";
+    case cudaErrorStreamCaptureUnjoined: return "capturing stream has unjoined work";
+    case cudaErrorStreamCaptureIsolation: return "dependency created on uncaptured work in another stream";
+    case cudaErrorCapturedEvent: return "operation not permitted on an event last recorded in a capturing stream";
     case cudaErrorStreamCaptureUnsupported: return "operation not permitted when stream is capturing";
     case cudaErrorStreamCaptureInvalidated: return "operation failed due to a previous error during capture";
     default: return "launch failure";
   }
 }
 inline cudaError_t cudaGetLastError() { return cudaSuccess; }
-inline cudaError_t cudaGetDeviceCount(int* count) { return *count = 1, cudaSuccess; }
-inline cudaError_t cudaGetDevice(int* device) { return *device = 0, cudaSuccess; }
-inline cudaError_t cudaSetDevice(int) { return cudaSuccess; }
+inline cudaError_t cudaGetDeviceCount(int* count) { return *count = emu::device_count(), cudaSuccess; }
+inline cudaError_t cudaGetDevice(int* device) { return *device = emu::device, cudaSuccess; }
+inline cudaError_t cudaSetDevice(int device) {
+  if (cudaError_t fault = emu::fault("cudaSetDevice")) return fault;
+  return emu::device = device, cudaSuccess;
+}
 inline cudaError_t cudaMalloc(void** p, size_t bytes) {
+  if (cudaError_t fault = emu::fault("cudaMalloc")) return fault;
   if (emu::unsafe_now()) return cudaErrorStreamCaptureUnsupported;
   *p = emu::device_malloc(bytes);
   return *p ? cudaSuccess : cudaErrorMemoryAllocation;
@@ -161,6 +183,7 @@ inline cudaError_t cudaFree(void* p) {
   return emu::device_free(p), cudaSuccess;
 }
 inline cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind, cudaStream_t stream) {
+  if (cudaError_t fault = emu::fault("cudaMemcpyAsync")) return fault;
   emu::give(stream, [=]() -> const char* {
     const emu::Opened opened;
     return std::memmove(to, from, bytes), nullptr;
@@ -168,6 +191,7 @@ inline cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cud
   return cudaSuccess;
 }
 inline cudaError_t cudaMemsetAsync(void* to, int byte, size_t bytes, cudaStream_t stream) {
+  if (cudaError_t fault = emu::fault("cudaMemsetAsync")) return fault;
   emu::give(stream, [=]() -> const char* {
     const emu::Opened opened;
     return std::memset(to, byte, bytes), nullptr;
@@ -175,31 +199,40 @@ inline cudaError_t cudaMemsetAsync(void* to, int byte, size_t bytes, cudaStream_
   return cudaSuccess;
 }
 inline cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
+  if (cudaError_t fault = emu::fault("cudaStreamSynchronize")) return fault;
   return emu::waiting_breaks(stream) ? cudaErrorStreamCaptureUnsupported : cudaSuccess;
 }
 inline cudaError_t cudaDeviceSynchronize() {
+  if (cudaError_t fault = emu::fault("cudaDeviceSynchronize")) return fault;
   return emu::unsafe_now() ? cudaErrorStreamCaptureUnsupported : cudaSuccess;
 }
 constexpr unsigned cudaHostAllocPortable = 1;
 inline cudaError_t cudaHostAlloc(void** p, size_t bytes, unsigned) {
+  if (cudaError_t fault = emu::fault("cudaHostAlloc")) return fault;
   if (emu::unsafe_now()) return cudaErrorStreamCaptureUnsupported;
   *p = std::aligned_alloc(512, (bytes + 511) / 512 * 512);
   return *p ? cudaSuccess : cudaErrorMemoryAllocation;
 }
+inline cudaError_t cudaFreeHost(void* p) {
+  if (emu::unsafe_now()) return cudaErrorStreamCaptureUnsupported;
+  return std::free(p), cudaSuccess;
+}
+struct FgEmulatedStream {
+  int device;
+};
 inline cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned) {
-  return *stream = std::malloc(1), cudaSuccess;
+  return *stream = new FgEmulatedStream{emu::device}, cudaSuccess;
 }
-inline cudaError_t cudaStreamDestroy(cudaStream_t stream) { return std::free(stream), cudaSuccess; }
-inline cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned) {
-  return *event = new FgEmulatedEvent{}, cudaSuccess;
+inline cudaError_t cudaStreamDestroy(cudaStream_t stream) {
+  return delete static_cast<FgEmulatedStream*>(stream), cudaSuccess;
 }
-inline cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
-  return event->capture = emu::capture_of(stream), cudaSuccess;
-}
-inline cudaError_t cudaEventQuery(cudaEvent_t event) {
-  return event->capture || emu::unsafe_now() ? cudaErrorStreamCaptureUnsupported : cudaSuccess;
-}
-inline cudaError_t cudaEventDestroy(cudaEvent_t event) { return delete event, cudaSuccess; }
+cudaError_t cudaStreamQuery(cudaStream_t stream);
+cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned flags);
+cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream);
+cudaError_t cudaEventQuery(cudaEvent_t event);
+cudaError_t cudaEventSynchronize(cudaEvent_t event);
+cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t start, cudaEvent_t end);
+cudaError_t cudaEventDestroy(cudaEvent_t event);
 cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned);
 
 enum cudaStreamCaptureMode {
