@@ -18,6 +18,7 @@ struct MemoryStats {
   int64_t allocated, reserved, peak_allocated, peak_reserved, blocks;
 };
 enum class CopyKind : uint8_t { within, to_device, to_host };
+enum class DeviceError : uint8_t { runtime, out_of_memory };
 
 struct Backend {
   uint32_t abi_version;
@@ -32,7 +33,9 @@ struct Backend {
   void (*reset_peak)(int device);
   int (*copy_bytes)(void* dst, const void* src, size_t bytes, CopyKind kind, Stream stream);  // 0, or an error
   void (*synchronize)(Stream stream);
-  const char* (*take_error)();  // the last error of this thread, or nullptr; clears it
+  // What went wrong first in this thread since it was last asked, or nullptr. Entries that return nothing keep it until
+  // then. Ops do not ask: the entries that they see do, and throw (core/guarded.cpp).
+  const char* (*take_error)(DeviceError* kind);
 
   ElementwiseFn elementwise[kOps][kComputes];
   ElementwiseFn elementwise_grad[kOps][3][kComputes];  // floating and complex ones only
@@ -92,7 +95,6 @@ struct Backend {
   // Devices with streams (null on CPU).
   int (*device_count)();
   void* (*stream_create)(int device);
-  void (*stream_destroy)(void* stream);
   void (*stream_wait)(void* stream, void* other);
   const char* (*device_name)(int device);
   const char* (*missing_library)(const char* name);  // why cublas, cusolver or cufft cannot be used, or nullptr

@@ -8,7 +8,7 @@
 
 namespace fg {
 
-constexpr uint32_t kCudaTableAbi = 1;
+constexpr uint32_t kCudaTableAbi = 2;
 
 // Which calls other threads may not make while a graph is recorded; numbers of cudaStreamCaptureMode.
 enum class CaptureMode : int32_t { global, own_thread, relaxed };
@@ -30,6 +30,7 @@ struct CudaTable {
   void (*graph_reset)(void* graph);
   uint64_t (*graph_pool)(void* graph);
   int (*is_recording)(Stream stream);  // 1 or 0
+  int (*capturing)();                  // whether any thread records a graph
 
   // Adam with its counters on the device (float32, one for each parameter): they go up by one first. OptimArgs::numbers
   // is not read. lr: float32 on the device, or null: OptimArgs::lr.

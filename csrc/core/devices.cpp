@@ -1,10 +1,13 @@
 // Which table belongs to which device. CPU is inside; CUDA is a library that is opened when a CUDA device is first
-// wanted.
+// wanted. A process that is forked afterwards cannot use it: the driver's state does not survive.
 #include <dlfcn.h>
+#include <pthread.h>
 
 #include <mutex>
 
 #include "core/cuda_table.h"
+#include "core/guarded.h"
+#include "core/streams.h"
 #include "core/types.h"
 #include "cpu/backend_cpu.h"
 
@@ -20,6 +23,17 @@ const Backend* cuda_backend = nullptr;
 const CudaTable* cuda_rest = nullptr;
 std::string cuda_reason;
 bool cuda_tried = false;
+bool forked = false;
+constexpr const char* kForked =
+    "Cannot re-initialize CUDA in forked subprocess. To use CUDA with multiprocessing, you must use the 'spawn' start "
+    "method";
+
+// Locks of the library and of streams.cpp may be held by threads that are not here: nothing of them is touched again.
+void leave_cuda() {
+  forked = true;
+  cuda_backend = nullptr;
+  streams_in_use = false;
+}
 
 void open_cuda() {
   std::lock_guard lock(cuda_lock);
@@ -44,12 +58,14 @@ void open_cuda() {
     return;
   }
   if (table->device_count() == 0) {
-    const char* error = table->take_error();
+    const char* error = table->take_error(nullptr);
     cuda_reason = concat("no CUDA device is available", error ? ": " : "", error ? error : "");
     return;
   }
   cuda_rest = rest;
-  cuda_backend = table;
+  static const Backend seen_by_ops = guarded(*table);
+  cuda_backend = &seen_by_ops;
+  pthread_atfork(nullptr, nullptr, leave_cuda);
 }
 
 }  // namespace
@@ -57,8 +73,18 @@ void open_cuda() {
 const Backend& backend(Device device) {
   if (device.is_cpu()) return cpu::backend();
   if (!cuda_tried) open_cuda();
+  if (forked) fail(ErrorKind::Runtime, kForked);
   if (!cuda_backend) fail(ErrorKind::Runtime, "device \"cuda\" cannot be used: ", cuda_reason);
   return *cuda_backend;
+}
+
+void check_device(Device device, const char* what, const char* rest) {
+  if (!device.is_cpu()) throw_kept(backend(device), what, rest);
+}
+
+void release_memory(Device device, void* block, size_t bytes, void* stream) {
+  if (device.is_cpu()) return cpu::backend().release(block, bytes, {stream, device.index});
+  if (!forked) cuda_backend->release(block, bytes, {stream, device.index});
 }
 
 const CudaTable& cuda_table() {
@@ -68,7 +94,7 @@ const CudaTable& cuda_table() {
 
 const char* cuda_unavailable_reason() {
   if (!cuda_tried) open_cuda();
-  return cuda_backend ? nullptr : cuda_reason.c_str();
+  return cuda_backend ? nullptr : forked ? kForked : cuda_reason.c_str();
 }
 
 void set_cuda_library(const std::string& path) {

@@ -51,6 +51,8 @@ Ptr<Storage> Storage::make(size_t bytes, Device device) {
   }
   Stream stream = current_stream(device);
   void* data = backend(device).allocate(bytes, stream);
+  if (!data) [[unlikely]]
+    check_device(device, "");  // it need not be for want of memory
   FG_CHECK(data != nullptr, OutOfMemory, "out of memory: ", human(bytes), " wanted on ", device_name(device));
   auto* storage = new (allocate_object(sizeof(Storage))) Storage;
   storage->data_ = data;
@@ -91,7 +93,7 @@ void Storage::destroy() {
     object += bytes_;
   } else if (kind_ == Kind::Owned) {
     if (recorded_) wait_for_recorded(this, device_, context_);
-    backend(device_).release(data_, bytes_, {context_, device_.index});
+    release_memory(device_, data_, bytes_, context_);
   } else if (free_) {
     free_(context_);
   }

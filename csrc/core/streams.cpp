@@ -26,10 +26,6 @@ bool is_recorded(void* stream) {
   return std::find(recorded_anywhere.begin(), recorded_anywhere.end(), stream) != recorded_anywhere.end();
 }
 
-void check(const Backend& table, const char* what) {
-  if (const char* error = table.take_error()) fail(ErrorKind::Runtime, what, ": ", error);
-}
-
 }  // namespace
 
 void* current_stream_handle(int index) {
@@ -57,7 +53,7 @@ void* new_stream(Device device) {
   auto& pool = pools[device.index];
   if (pool.size() == kPoolSize) return pool[next_in_pool[device.index]++ % kPoolSize];
   void* stream = table.stream_create(device.index);
-  check(table, "cuda.Stream");
+  check_device(device, "cuda.Stream");
   pool.push_back(stream);
   streams_in_use = true;
   return stream;
@@ -65,16 +61,14 @@ void* new_stream(Device device) {
 
 void stream_wait(Device device, void* stream, void* other) {
   if (stream == other) return;
-  const Backend& table = backend(device);
-  table.stream_wait(stream, other);
-  check(table, "wait_stream");
+  backend(device).stream_wait(stream, other);
+  check_device(device, "wait_stream");
 }
 
 void synchronize_stream(Device device, void* stream) {
   const Backend& table = backend(device);
   FG_CHECK(device.index < table.device_count(), Runtime, "cuda.synchronize: there is no device ", device_name(device));
   table.synchronize({stream, device.index});
-  check(table, "cuda.synchronize");
 }
 
 void synchronize_device(Device device) {
@@ -94,6 +88,7 @@ void record_stream(const void* storage, void* stream) {
 }
 
 void wait_for_recorded(const void* storage, Device device, void* own) {
+  if (cuda_unavailable_reason()) return;  // in a forked process
   std::vector<void*> streams;
   {
     std::lock_guard guard(lock);
@@ -103,8 +98,10 @@ void wait_for_recorded(const void* storage, Device device, void* own) {
     recorded.erase(found);
   }
   if (recording_graph()) return;  // what is recorded does not run yet
+  const Backend& table = backend(device);
   for (void* stream : streams)
-    if (stream != own) backend(device).stream_wait(own, stream);
+    if (stream != own) table.stream_wait(own, stream);
+  table.take_error(nullptr);  // nothing can be raised where memory is given back; a device in trouble says so again
 }
 
 void JoinedStreams::join(bool current_waits) {
@@ -119,6 +116,8 @@ void JoinedStreams::join(bool current_waits) {
     meet(nullptr);
     for (void* stream : pools[i])
       if (!is_recorded(stream)) meet(stream);
+    if (current_waits) check_device({DeviceType::CUDA, static_cast<int8_t>(i)}, "backward");
+    else table.take_error(nullptr);  // in a destructor
   }
 }
 

@@ -49,8 +49,13 @@ struct Device {
 };
 std::string device_name(Device device);  // "cpu", "cuda:0"
 
-// The kernel table of a device. CUDA: opens the library at the first call, or fails with the reason.
+// The kernel table of a device. CUDA: opens the library at the first call, or fails with the reason. Its entries throw
+// what went wrong in them, but for those of core/guarded.cpp that leave it to check_device.
 const Backend& backend(Device device);
+// Throws what this thread's last calls of the table left (nothing on the CPU), beginning with what and rest.
+void check_device(Device device, const char* what, const char* rest = "");
+// Does nothing where the device is out of reach: in a process that was forked.
+void release_memory(Device device, void* block, size_t bytes, void* stream);
 const char* cuda_unavailable_reason();           // nullptr when it can be used; never throws
 void set_cuda_library(const std::string& path);  // where libfastgrad_cuda.so lies, if it was built
 

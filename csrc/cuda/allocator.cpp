@@ -24,7 +24,7 @@ Allocator::~Allocator() {
 
 void* Allocator::reserve(size_t bytes, bool try_again) {
   void* memory = backing_.reserve(bytes, device_);
-  if (!memory && try_again) {
+  if (!memory && try_again && backing_.may_give_back()) {
     empty_cache_locked();
     memory = backing_.reserve(bytes, device_);
   }
@@ -135,12 +135,13 @@ void Allocator::empty_cache_locked() {
     for (int index = 0; index < kClasses; ++index) {
       for (void* block : pool.free[index]) unused[slab_of(block)->first] += class_bytes(index);
     }
-    for (auto& [bytes, block] : pool.large) {
+    std::erase_if(pool.large, [&](const auto& large) {
+      const auto [bytes, block] = large;
+      if (!backing_.give_back(block, device_)) return false;
       large_.erase(block);
-      backing_.give_back(block, device_);
       stats_.reserved -= static_cast<int64_t>(bytes);
-    }
-    pool.large.clear();
+      return true;
+    });
   }
   auto is_unused = [&](std::map<char*, Slab>::iterator slab) {
     auto found = unused.find(slab->first);
@@ -157,7 +158,11 @@ void Allocator::empty_cache_locked() {
     }
     Pool& pool = *slab->second.pool;
     if (pool.slab >= slab->first && pool.slab < slab->first + kSlab && pool.left) pool.slab = nullptr, pool.left = 0;
-    backing_.give_back(slab->first, device_);
+    if (!backing_.give_back(slab->first, device_)) {  // it stays, in two blocks
+      for (size_t at = 0; at < kSlab; at += kLargest) pool.free[kClasses - 1].push_back(slab->first + at);
+      slab++->second.carved = kSlab;
+      continue;
+    }
     stats_.reserved -= static_cast<int64_t>(kSlab);
     slab = slabs_.erase(slab);
   }

@@ -20,8 +20,9 @@
 namespace fg::cuda {
 
 struct Backing {
-  void* (*reserve)(size_t bytes, int device);  // nullptr: no more
-  void (*give_back)(void* memory, int device);
+  void* (*reserve)(size_t bytes, int device);   // nullptr: no more
+  bool (*give_back)(void* memory, int device);  // false: it could not be
+  bool (*may_give_back)();                      // now
 };
 
 class Allocator {

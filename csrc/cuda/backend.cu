@@ -14,6 +14,7 @@ constexpr int kMaxDevices = 64;
 
 struct Error {
   char text[320];
+  DeviceError kind;
   bool set;
 };
 thread_local Error error;
@@ -61,16 +62,18 @@ void* reserve(size_t bytes, int device) {
   use_device(device);
   const RelaxedCapture relaxed;
   void* memory = nullptr;
-  if (cudaMalloc(&memory, bytes) != cudaSuccess) {
-    cudaGetLastError();
-    return nullptr;
-  }
-  return memory;
+  const cudaError_t code = cudaMalloc(&memory, bytes);
+  if (code == cudaSuccess) return memory;
+  if (code != cudaErrorMemoryAllocation) check(code, "cudaMalloc");  // of an earlier kernel, say
+  cudaGetLastError();
+  return nullptr;
 }
-void give_back(void* memory, int device) {
+bool give_back(void* memory, int device) {
   use_device(device);
-  check(cudaFree(memory), "free");
+  const RelaxedCapture relaxed;
+  return check(cudaFree(memory), "free");
 }
+bool may_give_back() { return !capturing(); }
 
 }  // namespace
 
@@ -83,20 +86,25 @@ Allocator* allocator(int device) {
   if (!found) {
     std::lock_guard<std::mutex> lock(mutex);
     found = all[device];
-    if (!found) __atomic_store_n(&all[device], found = new Allocator(device, {reserve, give_back}), __ATOMIC_RELEASE);
+    if (!found)
+      __atomic_store_n(&all[device], found = new Allocator(device, {reserve, give_back, may_give_back}),
+                       __ATOMIC_RELEASE);
   }
   return found;
 }
 
 namespace {
 
+// A device without memory of ours is left alone: being used, it would get a context.
 void empty_cache(int device) {
-  if (recording()) return;  // as in torch: freeing would end the recording
-  if (Allocator* a = allocator(device)) {
-    use_device(device);
-    check(cudaDeviceSynchronize(), "empty_cache");
-    a->empty_cache();
-  }
+  if (capturing()) return;  // freeing would spoil the recording
+  Allocator* a = allocator(device);
+  if (!a || a->stats().reserved == 0) return;
+  int before = -1;
+  cudaGetDevice(&before);
+  use_device(device);
+  if (check(cudaDeviceSynchronize(), "empty_cache")) a->empty_cache();
+  if (before >= 0) use_device(before);
 }
 void memory_stats(int device, MemoryStats* out) {
   Allocator* a = allocator(device);
@@ -126,9 +134,10 @@ void synchronize(Stream stream) {
   if (check(cudaStreamSynchronize(handle(stream)), "synchronize")) raise_found(stream);
 }
 
-const char* take_error() {
+const char* take_error(DeviceError* kind) {
   if (!error.set) return nullptr;
   error.set = false;
+  if (kind) *kind = error.kind;
   return error.text;
 }
 
@@ -138,9 +147,6 @@ void* stream_create(int device) {
   check(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), "stream_create");
   return stream;
 }
-void stream_destroy(void* stream) {
-  if (stream) check(cudaStreamDestroy(static_cast<cudaStream_t>(stream)), "stream_destroy");
-}
 // An event belongs to the device of the stream it is recorded in; the default stream is that of the other one's device.
 void stream_wait(void* stream, void* other) {
 #if !defined(FG_CUDA_EMULATE) && CUDART_VERSION >= 12080
@@ -148,6 +154,7 @@ void stream_wait(void* stream, void* other) {
   void* known = other ? other : stream;
   if (known && check(cudaStreamGetDevice(static_cast<cudaStream_t>(known), &device), "stream_wait")) use_device(device);
 #endif
+  const RelaxedCapture relaxed;
   cudaEvent_t event = nullptr;
   if (!check(cudaEventCreateWithFlags(&event, cudaEventDisableTiming), "stream_wait")) return;
   check(cudaEventRecord(event, static_cast<cudaStream_t>(other)), "stream_wait");
@@ -157,18 +164,29 @@ void stream_wait(void* stream, void* other) {
 
 }  // namespace
 
-void set_error(const char* where, const char* what) {
+void set_error(const char* where, const char* what, DeviceError kind) {
+  spoil_recording();
+  refuse(where, what, kind);
+}
+void refuse(const char* where, const char* what, DeviceError kind) {
   if (error.set) return;
   std::snprintf(error.text, sizeof error.text, "%s: %s", where, what);
+  error.kind = kind;
   error.set = true;
 }
+void set_out_of_memory(const char* what, size_t bytes, Stream stream) {
+  char text[200];
+  std::snprintf(text, sizeof text, "%zu bytes of %s wanted on cuda:%d", bytes, what, static_cast<int>(stream.device));
+  set_error("out of memory", text, DeviceError::out_of_memory);
+}
+bool failed() { return error.set; }
 
 bool check(cudaError_t code, const char* where) {
   if (code == cudaSuccess) return true;
   cudaGetLastError();
   char text[200];
   std::snprintf(text, sizeof text, "CUDA error: %s", cudaGetErrorString(code));
-  set_error(where, text);
+  set_error(where, text, code == cudaErrorMemoryAllocation ? DeviceError::out_of_memory : DeviceError::runtime);
   return false;
 }
 
@@ -228,7 +246,6 @@ void fill_memory(Backend& table) {
   table.device_count = device_count;
   table.device_name = device_name;
   table.stream_create = stream_create;
-  table.stream_destroy = stream_destroy;
   table.stream_wait = stream_wait;
 }
 

@@ -1,5 +1,5 @@
 // Transforms by cuFFT. Its plans are kept per device, those used last; their memory to work in is ours, for each call,
-// so one plan serves every stream.
+// so one plan serves every stream. Graphs use the tables of the plans that they were recorded with: those stay.
 #include "cuda/cufft.h"
 
 #include <array>
@@ -71,6 +71,7 @@ struct Plan {
   Key key;
   int handle;
   size_t work;
+  bool recorded;  // by a graph
 };
 
 constexpr int kDevices = 64;
@@ -96,12 +97,15 @@ struct Plans {
   }
   // What is dropped may still be running in some stream.
   void keep(int64_t count, int device) {
-    if (static_cast<int64_t>(list.size()) <= count) return;
+    if (static_cast<int64_t>(list.size()) <= count || capturing()) return;
     wait_for_device(device);
-    while (static_cast<int64_t>(list.size()) > count) {
-      functions().cufftDestroy(list.back().handle);
-      places.erase(list.back().key);
-      list.pop_back();
+    const bool in_graphs = graphs_alive();
+    for (auto plan = list.end(); plan != list.begin() && static_cast<int64_t>(list.size()) > count;) {
+      --plan;
+      if (plan->recorded && in_graphs) continue;
+      functions().cufftDestroy(plan->handle);
+      places.erase(plan->key);
+      plan = list.erase(plan);
     }
   }
 };
@@ -167,15 +171,18 @@ bool cufft_run(const FftSeveralArgs& a) {
   const LibraryCall call;
   Plan* plan = plans.find(key);
   if (!plan) {
-    Plan made{key, 0, 0};
+    Plan made{key, 0, 0, false};
     if (!make(a, made)) return false;
     plan = plans.add(made);
   }
   bool done = false;
   {
     Workspace work(plan->work, a.stream);
-    done = work.ok() && FG_CUFFT(cufftSetStream, plan->handle, a.stream.handle) &&
-           FG_CUFFT(cufftSetWorkArea, plan->handle, work.data()) && execute(a, plan->handle);
+    plan->recorded |= recording();
+    done = work.ok() && enqueue(a.stream, [a, handle = plan->handle, memory = work.data()] {
+             return FG_CUFFT(cufftSetStream, handle, a.stream.handle) && FG_CUFFT(cufftSetWorkArea, handle, memory) &&
+                    execute(a, handle);
+           });
   }
   plans.keep(plans.most, device);
   return done;

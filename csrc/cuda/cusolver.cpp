@@ -251,20 +251,7 @@ struct Call {
   }
 };
 
-}  // namespace
-
-const char* cusolver_missing() {
-  const OpenLibrary& opened = functions().opened;
-  return opened.handle ? nullptr : opened.why;
-}
-
-bool cusolver_run(const LinalgArgs& g, int64_t* pivots) {
-  if (const char* why = cusolver_missing()) {
-    set_error("this needs cuSOLVER", why);
-    return false;
-  }
-  use_device(g.stream.device);
-  Handle& handle = handle_of(g.stream);
+bool run(const LinalgArgs& g, Handle& handle, int64_t* pivots) {
   std::lock_guard lock(handle.mutex);
   const LibraryCall library;
   if (!handle.params && !FG_CUSOLVER(cusolverDnCreateParams, &handle.params)) return false;
@@ -285,6 +272,22 @@ bool cusolver_run(const LinalgArgs& g, int64_t* pivots) {
     case Linalg::eig: return call.eig();
     default: return set_error("cuSOLVER", "no such factorisation"), false;
   }
+}
+
+}  // namespace
+
+const char* cusolver_missing() {
+  const OpenLibrary& opened = functions().opened;
+  return opened.handle ? nullptr : opened.why;
+}
+
+bool cusolver_run(const LinalgArgs& g, int64_t* pivots) {
+  if (const char* why = cusolver_missing()) {
+    set_error("this needs cuSOLVER", why);
+    return false;
+  }
+  use_device(g.stream.device);
+  return enqueue(g.stream, [g, pivots] { return run(g, handle_of(g.stream), pivots); });
 }
 
 }  // namespace fg::cuda

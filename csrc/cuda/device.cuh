@@ -2,8 +2,8 @@
 //
 // FG_LAUNCH(kernel, grid, block, smem, stream, args...) launches a kernel that may use barriers; FG_LAUNCH_FREE
 // promises that it uses none, which lets the emulator run it as a plain loop. FG_SHARED declares shared memory (NaN at
-// first in the emulator). Device code and host code see plain operands only, nothing throws, errors are kept for
-// take_error().
+// first in the emulator). Device code and host code see plain operands only, nothing throws, errors are kept for the
+// thread until whoever called the entry takes them: an entry that fails sets one and returns.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -39,10 +39,13 @@
 
 namespace fg::cuda {
 
-// ---- backend.cpp and memory.cpp
-void set_error(const char* where, const char* what);  // the first one since take_error() is kept
-bool check(cudaError_t error, const char* where);     // true when it is cudaSuccess
-void use_device(int device);                          // makes it current in this thread
+// ---- backend.cu
+// The first one is kept until it is taken.
+void set_error(const char* where, const char* what, DeviceError kind = DeviceError::runtime);
+void set_out_of_memory(const char* what, size_t bytes, Stream stream);
+bool failed();                                     // whether there is one
+bool check(cudaError_t error, const char* where);  // true when it is cudaSuccess
+void use_device(int device);                       // makes it current in this thread
 int multiprocessors(int device);
 void* allocate(size_t bytes, Stream stream);
 void release(void* block, size_t bytes, Stream stream);
@@ -54,7 +57,7 @@ class Scratch {
  public:
   Scratch(size_t bytes, Stream stream)
       : data_(bytes ? allocate(bytes, stream) : nullptr), bytes_(bytes), stream_(stream) {
-    if (bytes && !data_) set_error("scratch", "out of memory");
+    if (bytes && !data_) set_out_of_memory("scratch memory", bytes, stream);
   }
   ~Scratch() {
     if (data_) release(data_, bytes_, stream_);
@@ -105,6 +108,7 @@ class Verdict {
 template <class... P>
 void launch(const char* name, bool barriers, void (*kernel)(P...), dim3 grid, dim3 block, size_t smem, Stream stream,
             std::type_identity_t<P>... values) {
+  if (!check(emu::fault("cudaLaunchKernel"), name)) return;
   const char* error = emu::give(stream.handle, [=]() mutable {
     auto call = [&] { kernel(values...); };
     return emu::run(name, grid, block, smem, barriers, [](void* c) { (*static_cast<decltype(call)*>(c))(); }, &call);

@@ -223,9 +223,6 @@ struct FgEmulatedStream {
 inline cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned) {
   return *stream = new FgEmulatedStream{emu::device}, cudaSuccess;
 }
-inline cudaError_t cudaStreamDestroy(cudaStream_t stream) {
-  return delete static_cast<FgEmulatedStream*>(stream), cudaSuccess;
-}
 cudaError_t cudaStreamQuery(cudaStream_t stream);
 cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned flags);
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream);

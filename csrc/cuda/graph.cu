@@ -6,6 +6,7 @@
 #include "cuda/graph.h"
 
 #include <atomic>
+#include <mutex>
 #include <vector>
 
 #include "core/cuda_table.h"
@@ -30,13 +31,38 @@ struct Source {
 struct Graph {
   const int device;
   std::atomic<bool> recording{false}, abandoned{false};
+  bool spoilt = false;
   uint64_t pool = 0;
   Stream stream{};
   cudaGraphExec_t exec = nullptr;
   std::vector<Source> sources;
+  // The last replay of a graph that draws: the next one, in another stream, may not change what it reads.
+  cudaEvent_t replayed = nullptr;
+  void* replayed_in = nullptr;
   explicit Graph(int device) : device(device) {}
 };
 thread_local Graph* current = nullptr;
+std::atomic<int> captures{0}, alive{0};  // being recorded; recorded and not destroyed
+
+// Graphs that were dropped while some thread recorded: destroying one then could spoil the recording.
+std::mutex dropped_mutex;
+std::vector<std::pair<int, cudaGraphExec_t>> dropped;
+
+// The driver frees one that still runs when it is done.
+void destroy_dropped() {
+  if (captures) return;
+  std::vector<std::pair<int, cudaGraphExec_t>> list;
+  {
+    std::lock_guard<std::mutex> lock(dropped_mutex);
+    list.swap(dropped);
+  }
+  const RelaxedCapture relaxed;
+  for (auto [device, exec] : list) {
+    use_device(device);
+    check(cudaGraphExecDestroy(exec), "CUDAGraph.reset");
+    --alive;
+  }
+}
 
 std::atomic<uint64_t> pools{0};
 uint64_t pool_new() { return ++pools; }
@@ -46,7 +72,7 @@ __global__ void set_state_kernel(PhiloxState* to, PhiloxState state) {
 }
 
 int fail(const char* where, const char* what) {
-  set_error(where, what);
+  refuse(where, what);
   return 1;
 }
 
@@ -54,13 +80,17 @@ void* graph_new(int device) { return new Graph(device); }
 
 void graph_reset(void* graph) {
   Graph* g = static_cast<Graph*>(graph);
-  if (g->recording) return set_error("CUDAGraph.reset", "the graph is being captured");
+  if (g->recording) return refuse("CUDAGraph.reset", "the graph is being captured");
   if (g->exec) {
-    use_device(g->device);
-    check(cudaDeviceSynchronize(), "CUDAGraph.reset");  // it may still run
-    check(cudaGraphExecDestroy(g->exec), "CUDAGraph.reset");
+    {
+      std::lock_guard<std::mutex> lock(dropped_mutex);
+      dropped.emplace_back(g->device, g->exec);
+    }
     g->exec = nullptr;
+    destroy_dropped();
   }
+  if (g->replayed) cudaEventDestroy(g->replayed);
+  g->replayed = nullptr;
   for (Source& source : g->sources) {
     if (source.device) release(source.device, sizeof(PhiloxState), g->stream);
     source.device = nullptr;
@@ -74,6 +104,7 @@ void end_unfinished(Graph* g) {
   if (cudaStreamEndCapture(handle(g->stream), &unused) == cudaSuccess && unused) cudaGraphDestroy(unused);
   cudaGetLastError();
   g->recording = false;
+  --captures;
 }
 void graph_free(void* graph) {
   Graph* g = static_cast<Graph*>(graph);
@@ -110,8 +141,9 @@ int graph_begin(void* graph, Stream stream, uint64_t pool, CaptureMode mode) {
                 "CUDA graphs must be captured on a non-default stream. (However, after capture, it's ok to replay them "
                 "on the default stream.)");
   use_device(g->device);
+  destroy_dropped();
   cublas_prepare(g->device);
-  if (!lasting_verdict(g->device)) return fail(kWhere, "out of memory");
+  if (!lasting_verdict(stream)) return 1;
   g->pool = pool ? pool : pool_new();
   g->stream = stream;
   allocator(g->device)->retain_pool(g->pool);
@@ -122,14 +154,18 @@ int graph_begin(void* graph, Stream stream, uint64_t pool, CaptureMode mode) {
     if (source.device) continue;
     current = nullptr;
     graph_reset(graph);
-    return fail(kWhere, "out of memory");
+    set_out_of_memory("the graph's generators", sizeof(PhiloxState), stream);
+    return 1;
   }
+  ++captures;
   if (!check(cudaStreamBeginCapture(handle(stream), static_cast<cudaStreamCaptureMode>(mode)), kWhere)) {
+    --captures;
     current = nullptr;
     graph_reset(graph);
     return 1;
   }
   g->recording = true;
+  g->spoilt = false;
   return 0;
 }
 
@@ -142,8 +178,12 @@ int graph_end(void* graph) {
   use_device(g->device);
   cudaGraph_t made = nullptr;
   bool ok = check(cudaStreamEndCapture(handle(g->stream), &made), kWhere) && made;
+  --captures;
+  if (ok && g->spoilt) ok = false, fail(kWhere, "operation failed due to a previous error during capture");
   if (ok) ok = check(cudaGraphInstantiate(&g->exec, made, 0), kWhere);
   if (made) check(cudaGraphDestroy(made), kWhere);
+  destroy_dropped();
+  if (ok) ++alive;
   if (!ok) {
     g->exec = nullptr;
     graph_reset(graph);
@@ -157,13 +197,24 @@ int graph_replay(void* graph, Stream stream) {
   Graph* g = static_cast<Graph*>(graph);
   if (own()) return fail(kWhere, "a graph cannot be replayed while this thread captures another");
   if (!g->exec) return fail(kWhere, "Called CUDAGraph::replay without a preceding successful capture.");
+  destroy_dropped();
   use_device(g->device);
+  bool draws = false;
+  for (const Source& source : g->sources) draws = draws || source.taken;
+  if (draws && g->replayed && g->replayed_in != stream.handle &&
+      !check(cudaStreamWaitEvent(handle(stream), g->replayed, 0), kWhere))
+    return 1;
   for (Source& source : g->sources) {
     if (!source.taken) continue;
     FG_LAUNCH_FREE(set_state_kernel, 1, 32, 0, stream, source.device, *source.host);
     source.host->offset += source.taken;
   }
-  return check(cudaGraphLaunch(g->exec, handle(stream)), kWhere) ? 0 : 1;
+  if (failed() || !check(cudaGraphLaunch(g->exec, handle(stream)), kWhere)) return 1;
+  if (!draws) return 0;
+  const RelaxedCapture relaxed;
+  if (!g->replayed && !check(cudaEventCreateWithFlags(&g->replayed, cudaEventDisableTiming), kWhere)) return 1;
+  g->replayed_in = stream.handle;
+  return check(cudaEventRecord(g->replayed, handle(stream)), kWhere) ? 0 : 1;
 }
 
 int graph_recording(void* graph) { return static_cast<Graph*>(graph)->recording; }
@@ -189,12 +240,22 @@ __global__ void __launch_bounds__(kThreads)
 
 }  // namespace
 
+void spoil_recording() {
+  if (current) current->spoilt = true;
+}
 bool recording() { return own() != nullptr; }
+bool capturing() { return captures != 0; }
+bool graphs_alive() { return captures != 0 || alive != 0; }
+int capture_mode(int mode) {
+  auto exchanged = static_cast<cudaStreamCaptureMode>(mode);
+  cudaThreadExchangeStreamCaptureMode(&exchanged);
+  return static_cast<int>(exchanged);
+}
 uint64_t recording_pool() { return own() ? current->pool : 0; }
 
 bool may_wait(const char* where) {
   if (!recording()) return true;
-  set_error(where, kWaits);
+  refuse(where, kWaits);
   return false;
 }
 
@@ -241,14 +302,16 @@ namespace {
 std::atomic<long long*> verdicts[kMaxDevices];
 std::atomic<bool> verdicts_used[kMaxDevices];  // by a graph
 }  // namespace
-long long* lasting_verdict(int device) {
+long long* lasting_verdict(Stream stream) {
+  const int device = stream.device;
   long long* found = verdicts[device].load(std::memory_order_acquire);
   if (found) return found;
   void* memory = nullptr;
   use_device(device);
+  const RelaxedCapture relaxed;  // of another thread
   if (!check(cudaMalloc(&memory, sizeof(long long)), "graph") ||
-      !check(cudaMemsetAsync(memory, kNoPlaceByte, sizeof(long long), nullptr), "graph") ||
-      !check(cudaStreamSynchronize(nullptr), "graph"))
+      !check(cudaMemsetAsync(memory, kNoPlaceByte, sizeof(long long), handle(stream)), "graph") ||
+      !check(cudaStreamSynchronize(handle(stream)), "graph"))
     return nullptr;
   found = nullptr;
   if (!verdicts[device].compare_exchange_strong(found, static_cast<long long*>(memory))) {
@@ -268,7 +331,7 @@ void raise_found(Stream stream) {
 
 Verdict::Verdict(Stream stream, const char* where)
     : own_(current ? 0 : sizeof(long long), stream),
-      word_(current ? lasting_verdict(stream.device) : own_.as<long long>()),
+      word_(current ? lasting_verdict(stream) : own_.as<long long>()),
       stream_(stream) {
   if (current) verdicts_used[stream.device] = true;
   if (current || !word_) return;
@@ -285,7 +348,7 @@ int64_t Verdict::place() const {
 
 namespace fg::cuda {
 namespace {
-const CudaTable& graphs_and_pinned() {
+const CudaTable& cuda_only() {
   static const CudaTable table = [] {
     CudaTable t{};
     t.abi_version = kCudaTableAbi;
@@ -301,6 +364,7 @@ const CudaTable& graphs_and_pinned() {
     t.graph_reset = graph_reset;
     t.graph_pool = graph_pool;
     t.is_recording = is_recording;
+    t.capturing = [] { return static_cast<int>(capturing()); };
     fill_optim_counted(t);
     fill_pinned(t);
     return t;
@@ -312,5 +376,5 @@ const CudaTable& graphs_and_pinned() {
 
 // The library's second symbol. nullptr: built for another version of the table.
 extern "C" __attribute__((visibility("default"))) const fg::CudaTable* fg_get_cuda(uint32_t abi) {
-  return abi == fg::kCudaTableAbi ? &fg::cuda::graphs_and_pinned() : nullptr;
+  return abi == fg::kCudaTableAbi ? &fg::cuda::cuda_only() : nullptr;
 }

@@ -8,13 +8,23 @@ namespace fg::cuda {
 
 Allocator* allocator(int device);
 uint64_t recording_pool();  // of this thread's graph; 0: it records none
+// Whether any thread records. Then nothing may wait for a device or give memory back to the driver: that would spoil a
+// recording in the global mode.
+bool capturing();
+bool graphs_alive();      // recorded ones, that can be replayed, or in the making
+
+// What this thread records will lack something: no graph comes of it. set_error() says so.
+void spoil_recording();
+// set_error() for a call that was not begun.
+void refuse(const char* where, const char* what, DeviceError kind = DeviceError::runtime);
 
 // Where captured kernels report an index out of range (the least place), as nothing can be raised then. Whoever waits
 // for the device next raises it: raise_found().
-long long* lasting_verdict(int device);  // nullptr: no memory
+long long* lasting_verdict(Stream stream);  // nullptr: an error is set
 void raise_found(Stream stream);
 
-// While one exists, this thread may take memory from the driver although a graph is recorded somewhere.
+// While one exists, this thread may take memory from the driver, and ask events, although a graph is recorded
+// somewhere.
 class RelaxedCapture {
  public:
   RelaxedCapture() { cudaThreadExchangeStreamCaptureMode(&mode_); }

@@ -30,8 +30,14 @@ const char* cublas_missing();
 const char* cusolver_missing();
 const char* cufft_missing();
 
-// ---- backend.cu
-void set_error(const char* where, const char* what);
+// ---- backend.cu, graph.cu
+void set_error(const char* where, const char* what, DeviceError kind = DeviceError::runtime);
+void set_out_of_memory(const char* what, size_t bytes, Stream stream);
+bool recording();            // this thread records a graph
+bool capturing();            // any thread does
+bool graphs_alive();         // there are recorded ones
+int capture_mode(int mode);  // sets that of this thread, returns the one before; kRelaxed: it may take memory
+constexpr int kRelaxed = 2;
 void use_device(int device);
 void* allocate(size_t bytes, Stream stream);
 void release(void* block, size_t bytes, Stream stream);
@@ -41,7 +47,7 @@ class Workspace {
  public:
   Workspace(size_t bytes, Stream stream)
       : bytes_(bytes), stream_(stream), data_(bytes ? allocate(bytes, stream) : nullptr) {
-    if (bytes && !data_) set_error("workspace", "out of memory");
+    if (bytes && !data_) set_out_of_memory("a library's workspace", bytes, stream);
   }
   ~Workspace() {
     if (data_) release(data_, bytes_, stream_);
@@ -57,13 +63,30 @@ class Workspace {
   void* data_;
 };
 
-// While one exists, a library may touch device memory.
-#ifdef FG_CUDA_EMULATE
-using LibraryCall = emu::Opened;
-#else
-struct LibraryCall {
-  LibraryCall() {}
+// While one exists, a library may make what it needs: tables of a plan, a handle's memory. Even while a graph is
+// recorded: they last.
+class LibraryCall {
+ public:
+  LibraryCall() : before_(capture_mode(kRelaxed)) {}
+  ~LibraryCall() { capture_mode(before_); }
+  LibraryCall(const LibraryCall&) = delete;
+  LibraryCall& operator=(const LibraryCall&) = delete;
+
+ private:
+  int before_;
 };
+
+// A call that gives work to a stream. The libraries see themselves that the stream is recorded; stand-ins do not.
+template <class Call> bool enqueue(Stream stream, Call call) {
+#ifdef FG_CUDA_EMULATE
+  return !emu::give(stream.handle, [=]() mutable -> const char* {
+    const emu::Opened opened;
+    return call() ? nullptr : "a call of a library failed";
+  });
+#else
+  static_cast<void>(stream);
+  return call();
 #endif
+}
 
 }  // namespace fg::cuda

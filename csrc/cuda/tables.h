@@ -1,4 +1,4 @@
-// Every family of kernels puts its entries into the table; backend.cpp calls them once.
+// Every family of kernels puts its entries into the table; backend.cu calls them once.
 #pragma once
 #include "core/backend.h"
 

@@ -48,10 +48,6 @@ struct FillBackward final : Node {
   }
 };
 
-void check_error(const Backend& table, const char* what) {
-  if (const char* error = table.take_error()) fail(ErrorKind::Runtime, what, ": ", error);
-}
-
 void check_complex_copy(const Backend& table, Device device) {
   FG_CHECK(table.copy_complex, NotImplemented, "copy: no kernel for complex dtypes on ", device_name(device));
 }
@@ -109,7 +105,7 @@ void raw_copy(const Tensor& out, const Tensor& in) {
                                                          stream);
     if (two_gpus) table.synchronize(stream);
   }
-  check_error(table, "copy");
+  check_device(device, "copy");
   if (!target.is_same(out)) raw_copy(out, target);
 }
 

@@ -49,6 +49,8 @@ void run(ElementwiseFn kernel, const char* name, const Iter& iter, Device device
   if (!kernel) fail(ErrorKind::NotImplemented, name, ": no kernel for this dtype on ", device_name(device));
   GilRelease release(iter.numel);
   kernel(iter);
+  if (!device.is_cpu()) [[unlikely]]
+    check_device(device, name);
 }
 
 // A row as it was called, and its gradient: g and the inputs x and the result where RowInfo::uses says so.

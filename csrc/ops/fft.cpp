@@ -146,7 +146,7 @@ Tensor fourier_group(const Tensor& t, Dims dims, Fft kind, int64_t size, double 
     args.dtype = dtype, args.kind = kind, args.scale = scale;
     args.stream = Storage::current_stream(in.device());
     table.fft_several(args);
-    if (const char* error = table.take_error()) fail(ErrorKind::Runtime, "fft: ", error);
+    check_device(in.device(), "fft");
   }
   for (int d = 0; d < t.dim(); ++d) back.push(std::find(order.v, order.v + order.n, d) - order.v);
   return contiguous(permute(out, back));
@@ -199,7 +199,7 @@ int64_t fourier_plans(Device device, FftPlans what, int64_t value) {
   const Backend& table = backend(device);
   if (!table.fft_plans) fail_no_kernel("cufft_plan_cache", device);
   const int64_t found = table.fft_plans(device.index, what, value);
-  if (const char* error = table.take_error()) fail(ErrorKind::Runtime, "cufft_plan_cache: ", error);
+  check_device(device, "cufft_plan_cache");
   return found;
 }
 

@@ -44,13 +44,9 @@ Tensor info_of(const Tensor& a) { return Tensor::empty(outer_of(a), DType::Int32
 void run(const LinalgArgs& args, Device device, const char* name) {
   const Backend& table = backend(device);
   if (!table.linalg) fail_no_kernel(name, device);
-  const char* error;
-  {
-    GilRelease release(args.batch * args.m * args.n * 8);
-    table.linalg(args);
-    error = table.take_error();
-  }
-  if (error) fail(ErrorKind::Runtime, "linalg.", name, ": ", error);
+  GilRelease release(args.batch * args.m * args.n * 8);
+  table.linalg(args);
+  check_device(device, "linalg.", name);
 }
 
 void check_pair(const char* name, const Tensor& a, const Tensor& b, bool complex_too = false) {

@@ -56,6 +56,7 @@ void count_on_device(const OptimStep& step, const OptimArgs& args) {
   for (const Tensor& t : step.counters) counters.push_back(t.mutable_data<float>());
   const bool has_lr = step.lr_on_device.defined();
   cuda_table().adam_counted(args, counters.data(), has_lr ? step.lr_on_device.data<float>() : nullptr);
+  check_device(step.params[0].device(), "optimizer step");
   for (const Tensor& t : step.counters) t.bump_version();
 }
 

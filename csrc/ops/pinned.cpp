@@ -17,9 +17,12 @@ Tensor pinned_like(const Tensor& t) {
   const size_t bytes = static_cast<size_t>(t.numel() * t.item_bytes());
   const CudaTable& table = cuda_table();
   void* block = table.pinned_allocate(bytes);
+  if (!block) check_device({DeviceType::CUDA, 0}, "pin_memory");
   FG_CHECK(block, OutOfMemory, "out of memory: ", bytes, " bytes of page-locked host memory wanted");
-  auto storage =
-      Storage::external(block, bytes, Device{}, [](void* context) { cuda_table().pinned_release(context); }, block);
+  const auto give_back = [](void* context) {
+    if (!cuda_unavailable_reason()) cuda_table().pinned_release(context);  // not in a forked process
+  };
+  auto storage = Storage::external(block, bytes, Device{}, give_back, block);
   return Tensor::over(std::move(storage), t.sizes(), strides, 0, t.dtype());
 }
 

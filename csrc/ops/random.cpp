@@ -60,7 +60,7 @@ Generator::~Generator() {
     std::lock_guard guard(living().mutex);
     living().all.erase(this);
   }
-  if (on_device) backend(device).generator_destroy(on_device);
+  if (on_device && !cuda_unavailable_reason()) backend(device).generator_destroy(on_device);
 }
 void Generator::seed(uint64_t value) {
   std::lock_guard guard(lock);

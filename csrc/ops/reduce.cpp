@@ -79,6 +79,8 @@ void reduce_into(Reduce op, const char* name, const Tensor& t, DimMask mask, Red
     fail(ErrorKind::NotImplemented, name, ": no kernel for ", dtype_name(t.dtype()), " on ", device_name(t.device()));
   GilRelease release(t.numel());
   kernel(args);
+  if (!t.device().is_cpu()) [[unlikely]]
+    check_device(t.device(), name);
 }
 
 Reduced run(Reduce op, const char* name, const Tensor& t, DimMask mask, bool keepdim, Compute compute, DType out_dtype,

@@ -26,6 +26,8 @@ void run_row(Row op, const RowArgs& args, Device device, const char* name, bool 
   if (!kernel) fail(ErrorKind::NotImplemented, name, ": no kernel on ", device_name(device));
   GilRelease release(args.outer * args.size * args.inner);
   kernel(args);
+  if (!device.is_cpu()) [[unlikely]]
+    check_device(device, name);
 }
 
 Tensor plain_contiguous(const Tensor& t) {

@@ -34,14 +34,14 @@ struct Graph {
   explicit Graph(int index) : device(device_of_index(index)), handle(cuda_table().graph_new(index)) {}
   Graph(const Graph&) = delete;
   ~Graph() {
+    if (cuda_unavailable_reason()) return;  // in a forked process
     if (recording) set_recording_graph(nullptr);
     cuda_table().graph_free(handle);
+    backend(device).take_error(nullptr);  // nothing can be raised here
   }
 
   Stream stream() const { return {current_stream_handle(device.index), device.index}; }
-  void check() const {
-    if (const char* error = backend(device).take_error()) fail(ErrorKind::Runtime, error);
-  }
+  void check() const { check_device(device, ""); }
   void add(pb::object generator) {
     Generator& g = generator_of(generator.ptr());
     FG_CHECK(g.device == device, Runtime, "CUDAGraph.register_generator_state: expected a generator of ",
@@ -61,11 +61,13 @@ struct Graph {
   }
   void end() {
     const bool ended = cuda_table().graph_end(handle) == 0;
-    const char* error = backend(device).take_error();  // of a kernel, too: what it refused would be missing
     if (ended || !cuda_table().graph_recording(handle)) set_recording_graph(nullptr), recording = false;
-    if (!error) return;
-    if (ended) cuda_table().graph_reset(handle);
-    fail(ErrorKind::Runtime, error);
+    try {
+      check();
+    } catch (const Error&) {
+      if (ended) cuda_table().graph_reset(handle);
+      throw;
+    }
   }
   void replay() const {
     {
@@ -109,7 +111,10 @@ bool init_cuda_graphs(PyObject* module) {
   m.def("_is_pinned", [](pb::object tensor) { return is_pinned(tensor_of(tensor)); });
   m.def("_graph_pool_new", [] { return cuda_table().pool_new(); });
   m.def("_graph_recording", [](int index) {
-    return cuda_table().is_recording({current_stream_handle(device_of_index(index).index), index}) == 1;
+    const Device device = device_of_index(index);
+    const bool found = cuda_table().is_recording(Storage::current_stream(device)) == 1;
+    check_device(device, "");
+    return found;
   });
   return true;
 }

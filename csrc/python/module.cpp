@@ -230,6 +230,7 @@ PYBIND11_MODULE(_C, m) {
       [](pb::object device) {
         Device d = device_of(device);
         backend(d).empty_cache(d.index);
+        check_device(d, "empty_cache");
       },
       pb::arg("device") = pb::none());
   m.def(

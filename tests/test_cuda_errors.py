@@ -1,0 +1,183 @@
+"""What goes wrong on a device is raised by the op that it happened to, in its thread, as what it is.
+
+The emulated device can be told to fail (FASTGRAD_EMU_FAIL) and to have little memory (FASTGRAD_EMU_MEMORY).
+"""
+import os
+import re
+import subprocess
+import sys
+import threading
+
+import pytest
+
+import fastgrad as fg
+from fastgrad.nn import functional as F
+
+EMULATED = fg.cuda.is_available() and fg.cuda.get_device_name() == "emulator"
+pytestmark = [pytest.mark.emulate, pytest.mark.skipif(not EMULATED, reason="needs the emulated device")]
+device = "cuda"
+N = 300_000  # more than blocks of slabs hold
+
+
+@pytest.fixture
+def broken(monkeypatch):
+    """Lets calls of the runtime fail from now on: broken("cudaMalloc:700"); broken(None) ends that."""
+    def breaks(what):
+        if what is None:
+            monkeypatch.delenv("FASTGRAD_EMU_FAIL", raising=False)
+        else:
+            monkeypatch.setenv("FASTGRAD_EMU_FAIL", what)
+    return breaks
+
+
+def run(code, **environment):
+    """What a program prints, or all of its errors."""
+    done = subprocess.run([sys.executable, "-c", "import fastgrad as fg, os\n" + code], capture_output=True, text=True,
+                          timeout=120, env={**os.environ, **environment})
+    return done.stdout if done.returncode == 0 else done.stderr
+
+
+SCRATCH = {
+    "sort": lambda x: x.sort(),
+    "argsort": lambda x: (x.argsort(stable=True),),
+    "topk": lambda x: x.topk(N // 2),
+    "kthvalue": lambda x: x.kthvalue(5),
+    "nonzero": lambda x: (x.nonzero(),),
+    "unique": lambda x: x.unique(return_inverse=True),
+    "sum": lambda x: (x.sum(),),
+}
+
+
+@pytest.mark.parametrize("name", SCRATCH)
+def test_little_memory(name, monkeypatch):
+    """However little there is: the right result, or an error that says so, and nothing is left over."""
+    x = fg.arange(float(N), device=device) * 7 % 1013
+    expected = [t.clone() for t in SCRATCH[name](x)]
+    results, in_kernels = [], 0
+    for room in range(-1, 80, 3):
+        fg.cuda.empty_cache()
+        monkeypatch.setenv("FASTGRAD_EMU_MEMORY", str(fg.cuda.memory_reserved() + 4096 + (room << 20)))
+        try:
+            found = SCRATCH[name](x)
+        except fg.cuda.OutOfMemoryError as error:
+            assert re.match(r"(\w+: )?out of memory: .* wanted on cuda:0$", str(error))
+            in_kernels += "scratch memory" in str(error)
+            results.append(False)
+        else:
+            monkeypatch.delenv("FASTGRAD_EMU_MEMORY")
+            assert all(a.equal(b) for a, b in zip(found, expected))
+            results.append(True)
+            break
+        monkeypatch.delenv("FASTGRAD_EMU_MEMORY")
+        assert (x[:3] + 1).tolist() == [1, 8, 15]
+    assert results[-1] and (len(results) > 1 or name == "sum")
+    assert in_kernels or name not in ("sort", "topk")
+
+
+OPS = {
+    "unary": lambda x: x.exp(),
+    "binary": lambda x: x + x,
+    "sum": lambda x: x.sum(),
+    "softmax": lambda x: F.softmax(x, 0),
+    "cumsum": lambda x: x.cumsum(0),
+    "matmul": lambda x: x.view(2, 3) @ x.view(3, 2),
+    "fill": lambda x: x.fill_(1.0),
+    "copy": lambda x: x.view(2, 3).t().contiguous(),
+    "index": lambda x: x[x.new_zeros(2, dtype=fg.int64)],
+    "arange": lambda x: fg.arange(4, device=device),
+    "rand": lambda x: fg.rand(4, device=device),
+    "conv": lambda x: F.conv1d(x.view(1, 1, 6), x[:2].view(1, 1, 2)),
+    "layer_norm": lambda x: F.layer_norm(x, (6,)),
+    "complex": lambda x: fg.complex(x, x) * 2,
+    "pad": lambda x: F.pad(x.view(1, 6), (1, 1), mode="reflect"),
+    "fft": lambda x: fg.fft.irfft(fg.fft.rfft(x)),
+    "solve": lambda x: fg.linalg.inv(x[:4].view(2, 2)),
+}
+
+
+@pytest.mark.parametrize("name", OPS)
+def test_failed_launches_are_raised_at_once(name, broken):
+    x = fg.arange(1.0, 7, device=device)
+    broken("cudaLaunchKernel:719")
+    with pytest.raises(RuntimeError, match="launch failure") as found:
+        OPS[name](x)
+    assert not isinstance(found.value, fg.cuda.OutOfMemoryError)
+    broken(None)
+    assert (x * 2).sum().item() == (12 if name == "fill" and x[0].item() == 1 and x[1].item() == 1 else 42)
+
+
+def test_errors_belong_to_their_thread(broken):
+    x, found = fg.ones(3, device=device), []
+
+    def work():
+        try:
+            found.append(x + 1)
+        except RuntimeError as error:
+            found.append(str(error))
+
+    broken("cudaLaunchKernel:719")
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    broken(None)
+    assert "launch failure" in found[0]
+    fg.cuda.synchronize()
+    assert (x + 1).tolist() == [2, 2, 2]
+
+
+def test_steps_are_not_made_on_garbage(broken):
+    w = fg.ones(3, device=device, requires_grad=True)
+    loss = (w * 2).sum()
+    broken("cudaLaunchKernel:719")
+    with pytest.raises(RuntimeError, match="launch failure"):
+        loss.backward()
+    assert w.grad is None
+    broken(None)
+    w.grad = fg.ones(3, device=device)
+    for optimizer in (fg.optim.SGD([w], 0.1), fg.optim.Adam([w], 0.1), fg.optim.Adam([w], 0.1, capturable=True)):
+        broken("cudaLaunchKernel:719")
+        with pytest.raises(RuntimeError, match="launch failure"):
+            optimizer.step()
+        broken(None)
+        assert w.tolist() == [1, 1, 1]
+
+
+def test_forked_processes():
+    """CUDA is refused there as torch does; the CPU works, and inherited things can go."""
+    assert run("""
+import gc
+fg.manual_seed(1)
+side = fg.cuda.Stream()
+x = fg.ones(3, device="cuda", requires_grad=True)
+with fg.cuda.stream(side):
+    y = x * 2
+    y.record_stream(fg.cuda.default_stream())
+graph, event, own = fg.cuda.CUDAGraph(), fg.cuda.Event(), fg.Generator("cuda")
+event.record()
+pinned = fg.ones(4).pin_memory()
+with fg.cuda.graph(graph):
+    z = x.detach() + 1
+child = os.fork()
+if child == 0:
+    text = "Cannot re-initialize CUDA in forked subprocess. To use CUDA with multiprocessing, you must use the 'spawn'"
+    for call in (lambda: fg.ones(1, device="cuda"), lambda: x + 1, lambda: x.cpu(), lambda: y.sum().backward(),
+                 lambda: graph.replay(), lambda: event.record(), lambda: own.manual_seed(1), fg.cuda.synchronize,
+                 fg.cuda.Stream, lambda: fg.ones(1).cuda(), lambda: print(x)):
+        try:
+            call()
+        except RuntimeError as error:
+            assert text in str(error), error
+        else:
+            os._exit(3)
+    assert not fg.cuda.is_available()
+    fg.manual_seed(2)
+    w = fg.ones(2, requires_grad=True)
+    (w * 3).sum().backward()
+    assert w.grad.tolist() == [3, 3] and pinned.tolist() == [1] * 4
+    del x, y, z, graph, event, own, pinned
+    gc.collect()
+    os._exit(0)
+assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+graph.replay()
+print(z.tolist(), fg.cuda.is_available())
+""") == "[2.0, 2.0, 2.0] True\n"
