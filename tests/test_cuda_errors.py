@@ -181,3 +181,15 @@ assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 graph.replay()
 print(z.tolist(), fg.cuda.is_available())
 """) == "[2.0, 2.0, 2.0] True\n"
+
+
+def test_transforms_of_views():
+    """cuFFT takes real numbers two at a time; a view may begin at an odd one."""
+    x = fg.rand(9, 8, dtype=fg.float64)
+    for dtype in (fg.float32, fg.float64):
+        for start in (0, 1, 2, 3):
+            a = x.to(dtype).flatten()[start:start + 64].view(4, 16)
+            found = fg.fft.rfft(a.to("cpu"), dim=1)
+            b = x.to(dtype).to(device).flatten()[start:start + 64].view(4, 16)
+            assert fg.fft.rfft(b, dim=1).cpu().allclose(found, atol=1e-5)
+            assert fg.fft.rfft2(b).cpu().allclose(fg.fft.rfft2(a), atol=1e-5)

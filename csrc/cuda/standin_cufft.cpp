@@ -77,6 +77,8 @@ template <class T> int execute(int plan, int type, void* in, void* out, int sign
   if (!p || !p->made || !p->streamed) return kInvalidPlan;
   if (p->type != type) return kInvalidType;
   if (!in || !out || (sign != kForward && sign != kInverse)) return kInvalidValue;
+  // Complex numbers are aligned as such, and so are real ones.
+  if ((reinterpret_cast<uintptr_t>(in) | reinterpret_cast<uintptr_t>(out)) % (2 * sizeof(T))) return kInvalidValue;
   if (!p->own_memory) {
     if (p->work && !p->memory) return kInvalidValue;
     std::fill_n(static_cast<unsigned char*>(p->memory), p->work, static_cast<unsigned char>(0xa5));  // it may be used

@@ -131,7 +131,9 @@ Tensor fourier_group(const Tensor& t, Dims dims, Fft kind, int64_t size, double 
     raw_copy(copied, in);
     in = copied;
   } else {
-    in = contiguous(in);
+    // cuFFT takes real numbers two at a time: a view may begin at an odd one.
+    const bool odd = reinterpret_cast<uintptr_t>(in.data()) % static_cast<size_t>(item_size(complex_of(in.dtype())));
+    in = odd && in.is_contiguous() ? clone(in) : contiguous(in);
   }
   DimArray sizes(in.sizes());
   if (kind == Fft::from_real) sizes[in.dim() - 1] = size / 2 + 1;
