@@ -183,6 +183,61 @@ print(z.tolist(), fg.cuda.is_available())
 """) == "[2.0, 2.0, 2.0] True\n"
 
 
+def test_caches_of_several_devices():
+    """Emptying them makes no context on a device without any; events belong to one device."""
+    two = {"FASTGRAD_EMU_DEVICES": "2"}
+    assert run("""
+x = fg.ones(3, device="cuda")
+os.environ["FASTGRAD_EMU_FAIL"] = "cudaSetDevice:3"
+fg.cuda.empty_cache()
+print(fg.cuda.device_count(), x.tolist())
+""", **two) == "2 [1.0, 1.0, 1.0]\n"
+    assert run("""
+pinned = fg.ones(1000).pin_memory()
+for index in (0, 1, 0, 1):
+    with fg.cuda.stream(fg.cuda.Stream(index)):
+        copied = pinned.to(f"cuda:{index}", non_blocking=True)
+    fg.cuda.synchronize(index)
+    block = pinned.data_ptr()
+    del pinned
+    pinned = fg.full((1000,), float(index)).pin_memory()
+    assert pinned.data_ptr() == block and copied.device.index == index
+a, b = fg.cuda.Stream(0), fg.cuda.Stream(1)
+b.wait_stream(a)
+event = a.record_event()
+b.wait_event(event)
+try:
+    event.record(b)
+except RuntimeError as error:
+    print(error)
+""", **two) == "Event device 0 does not match recording stream's device 1.\n"
+
+
+def test_pinned_blocks_without_events(broken):
+    """A copy whose end nothing would tell is waited for, so the block may go out again."""
+    pinned = fg.ones(50_000).pin_memory()
+    for what in ("cudaEventRecord:400", "cudaEventRecord:400,cudaEventCreate:2"):
+        broken(what)
+        copied = pinned.to(device, non_blocking=True)
+        broken(what + ",cudaStreamSynchronize:719")
+        with pytest.raises(RuntimeError, match="launch failure"):
+            pinned.to(device, non_blocking=True)
+        broken(None)
+        assert copied.sum().item() == 50_000
+
+
+def test_pinned_blocks_are_given_back(broken):
+    sizes = [fg.ones(100_000 + 30_000 * i).pin_memory() for i in range(4)]
+    assert len({t.data_ptr() for t in sizes}) == 4
+    block = sizes[0].data_ptr()
+    del sizes
+    broken("cudaHostAlloc:700")
+    assert fg.ones(100_001).pin_memory().data_ptr() == block  # kept
+    fg.cuda.empty_cache()
+    with pytest.raises(RuntimeError, match="illegal memory access"):
+        fg.ones(100_001).pin_memory()
+
+
 def test_transforms_of_views():
     """cuFFT takes real numbers two at a time; a view may begin at an odd one."""
     x = fg.rand(9, 8, dtype=fg.float64)

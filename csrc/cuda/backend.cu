@@ -98,6 +98,7 @@ namespace {
 // A device without memory of ours is left alone: being used, it would get a context.
 void empty_cache(int device) {
   if (capturing()) return;  // freeing would spoil the recording
+  pinned_give_back();
   Allocator* a = allocator(device);
   if (!a || a->stats().reserved == 0) return;
   int before = -1;

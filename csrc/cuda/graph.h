@@ -12,6 +12,7 @@ uint64_t recording_pool();  // of this thread's graph; 0: it records none
 // recording in the global mode.
 bool capturing();
 bool graphs_alive();      // recorded ones, that can be replayed, or in the making
+void pinned_give_back();  // all page-locked blocks that nobody uses
 
 // What this thread records will lack something: no graph comes of it. set_error() says so.
 void spoil_recording();
