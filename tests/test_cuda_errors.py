@@ -238,6 +238,11 @@ def test_pinned_blocks_are_given_back(broken):
         fg.ones(100_001).pin_memory()
 
 
+def test_where_blocks_begin():
+    kept = [fg.empty(n, dtype=fg.uint8, device=device) for n in (600, 100, 700, 900, 1100, 1300, 1600, 600, 2100, 640)]
+    assert all(t.data_ptr() % 512 == 0 for t in kept * 2)
+
+
 def test_transforms_of_views():
     """cuFFT takes real numbers two at a time; a view may begin at an odd one."""
     x = fg.rand(9, 8, dtype=fg.float64)

@@ -5,7 +5,9 @@
 
 namespace fg::cuda {
 
+// Every block begins at a multiple of 512: DLPack promises 256, and vectors like it.
 int Allocator::class_of(size_t bytes) {
+  bytes = (bytes + kSmallest - 1) / kSmallest * kSmallest;
   if (bytes <= kSmallest) return 0;
   int power = 63 - __builtin_clzll(bytes - 1);  // 2^power < bytes <= 2^(power + 1)
   size_t base = size_t(1) << power, quarter = base / 4;
@@ -14,7 +16,7 @@ int Allocator::class_of(size_t bytes) {
 
 size_t Allocator::class_bytes(int index) {
   size_t base = kSmallest << (index / 4);
-  return base + base / 4 * (index % 4);
+  return (base + base / 4 * (index % 4) + kSmallest - 1) / kSmallest * kSmallest;
 }
 
 Allocator::~Allocator() {

@@ -1,9 +1,9 @@
 // A caching allocator, one per device. Only the bookkeeping is here: the memory comes from two function pointers, so
 // the whole of it is tested without a GPU.
 //
-// Up to 1 MiB, blocks of a size class (4 per power of two from 512 B) are carved from 2 MiB slabs; above, multiples of
-// 2 MiB, best fit but no more than a quarter too large. Free blocks wait in lists per stream: the stream's order makes
-// it safe to hand a block out again at once.
+// Up to 1 MiB, blocks of a size class (4 per power of two, multiples of 512 B) are carved from 2 MiB slabs; above,
+// multiples of 2 MiB, best fit but no more than a quarter too large. Free blocks wait in lists per stream: the stream's
+// order makes it safe to hand a block out again at once.
 //
 // Graphs have pools of their own, named by a number: what was taken from one goes back to it, and none of its memory is
 // used for anything else or given back while somebody retains it, as replays write there.
@@ -28,7 +28,7 @@ struct Backing {
 class Allocator {
  public:
   static constexpr size_t kSlab = size_t(2) << 20, kLargest = size_t(1) << 20, kSmallest = 512;
-  static constexpr int kClasses = 45;  // 512 * 2^(i / 4) * (1 + i % 4 / 4), up to 1 MiB
+  static constexpr int kClasses = 45;  // 512 * 2^(i / 4) * (1 + i % 4 / 4), rounded up to 512, up to 1 MiB
 
   Allocator(int device, Backing backing) : device_(device), backing_(backing) {}
   ~Allocator();
