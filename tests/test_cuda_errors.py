@@ -142,6 +142,30 @@ def test_steps_are_not_made_on_garbage(broken):
         assert w.tolist() == [1, 1, 1]
 
 
+def test_a_fault_is_not_want_of_memory(broken):
+    fg.cuda.empty_cache()
+    broken("cudaMalloc:700")
+    with pytest.raises(RuntimeError, match="illegal memory access") as found:
+        fg.empty(N * 4, device=device)
+    assert not isinstance(found.value, fg.cuda.OutOfMemoryError)
+    broken("cudaMalloc:2")
+    with pytest.raises(fg.cuda.OutOfMemoryError, match="wanted on cuda:0"):
+        fg.empty(N * 4, device=device)
+    broken("cudaHostAlloc:700")
+    with pytest.raises(RuntimeError, match="illegal memory access"):
+        fg.ones(100_000).pin_memory()
+    broken("cudaDeviceSynchronize:700")
+    with pytest.raises(RuntimeError, match="illegal memory access"):
+        fg.cuda.synchronize()
+    broken(None)
+    kept = fg.ones(4, device=device)
+    broken("cudaDeviceSynchronize:700")
+    with pytest.raises(RuntimeError, match="illegal memory access"):
+        fg.cuda.empty_cache()
+    broken(None)
+    assert kept.tolist() == [1] * 4
+
+
 def test_forked_processes():
     """CUDA is refused there as torch does; the CPU works, and inherited things can go."""
     assert run("""

@@ -1,5 +1,6 @@
 """CUDA graphs: what a replay does is, bit for bit, what the same calls do without one."""
 import gc
+import os
 import threading
 
 import numpy as np
@@ -153,6 +154,12 @@ def test_draws_of_another_generator():
         unknown.replay()
 
 
+def recorded():
+    event = fg.cuda.Event()
+    event.record()
+    return event
+
+
 WAITING = {
     "item": lambda x: x.sum().item(),
     "cpu": lambda x: x.cpu(),
@@ -160,7 +167,9 @@ WAITING = {
     "nonzero": lambda x: x.nonzero(),
     "bool": lambda x: bool((x > 0).all()),
     "synchronize": lambda x: fg.cuda.synchronize(),
-    "event": lambda x: fg.cuda.Event().record(),
+    "event": lambda x: recorded().synchronize(),
+    "stream": lambda x: fg.cuda.current_stream().synchronize(),
+    "query": lambda x: fg.cuda.current_stream().query(),
     "from_the_host": lambda x: fg.ones(3).cuda(),
     "numpy": lambda x: x.to("cpu").numpy(),
 }
@@ -340,6 +349,205 @@ def test_work_of_several_streams():
     x.fill_(4)
     g.replay()
     assert c.tolist() == [20] * 5
+
+
+def test_events_fork_and_join():
+    x = fg.ones(5, device=device)
+    g, side, third, before = fg.cuda.CUDAGraph(), fg.cuda.Stream(), fg.cuda.Stream(), recorded()
+    with fg.cuda.graph(g):
+        a = x + 1
+        start = recorded()
+        assert before.query()  # is no part of it, and may be asked
+        with fg.cuda.stream(side):
+            start.wait()
+            assert fg.cuda.is_current_stream_capturing()
+            b = a * 3
+            between = side.record_event()
+        third.wait_event(between)
+        with fg.cuda.stream(third):
+            d = b * 2
+        fg.cuda.current_stream().wait_event(third.record_event())
+        c = a + b + d
+    x.fill_(4)
+    g.replay()
+    assert c.tolist() == [50] * 5
+    with pytest.raises(RuntimeError, match="unjoined work"):
+        with fg.cuda.graph(fg.cuda.CUDAGraph()):
+            x + 1
+            side.wait_stream(fg.cuda.current_stream())
+            with fg.cuda.stream(side):
+                x + 1
+    with pytest.raises(RuntimeError, match="uncaptured work"):
+        with fg.cuda.graph(fg.cuda.CUDAGraph()):
+            before.wait()
+
+
+def test_what_did_not_run_spoils_the_capture(monkeypatch):
+    x = fg.ones(3, device=device)
+    g = fg.cuda.CUDAGraph()
+    with pytest.raises(RuntimeError, match="previous error during capture"):
+        with fg.cuda.graph(g):
+            y = x + 1
+            monkeypatch.setenv("FASTGRAD_EMU_FAIL", "cudaLaunchKernel:719")
+            with pytest.raises(RuntimeError, match="launch failure"):
+                y.add_(1)
+            monkeypatch.delenv("FASTGRAD_EMU_FAIL")
+    with pytest.raises(RuntimeError, match="without a preceding successful capture"):
+        g.replay()
+    with fg.cuda.graph(g):
+        y = x + 1
+    g.replay()
+    assert y.tolist() == [2] * 3
+
+
+def in_a_thread(work):
+    failed = []
+
+    def run():
+        try:
+            work()
+        except BaseException as error:
+            failed.append(error)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join()
+    assert not failed, failed
+
+
+def drop_a_graph(kept):
+    kept.clear()
+    gc.collect()
+
+
+def pin_again(kept):
+    kept.clear()  # a block whose copy may be under way
+    assert fg.ones(5000).pin_memory().is_pinned()
+
+
+def run_out_of_memory(kept):
+    kept.clear()  # blocks that could be given back
+    reserved = fg.cuda.memory_reserved()
+    os.environ["FASTGRAD_EMU_MEMORY"] = "1"
+    try:
+        with pytest.raises(fg.cuda.OutOfMemoryError):
+            fg.empty(10_000_000, device=device)
+    finally:
+        del os.environ["FASTGRAD_EMU_MEMORY"]
+    fg.cuda.empty_cache()
+    assert fg.cuda.memory_reserved() == reserved  # nothing was
+
+
+def transform(kept):
+    assert fg.fft.fft(fg.ones(23, device=device))[0].item() == 23
+
+
+MEANWHILE = {"a graph is dropped": drop_a_graph, "memory is pinned": pin_again, "memory runs out": run_out_of_memory,
+             "a plan is made": transform, "a stream is new": lambda kept: fg.cuda.Stream(),
+             "events are used": lambda kept: (recorded().query(), recorded().synchronize())}
+
+
+@pytest.mark.parametrize("threaded", [True, False])
+@pytest.mark.parametrize("what", MEANWHILE)
+def test_a_capture_is_not_spoilt_when(what, threaded):
+    """Calls that wait for a device or give memory back would end a capture in the global mode, of any thread."""
+    if not threaded and what in ("memory runs out", "a plan is made", "events are used"):
+        pytest.skip("it would be a part of the capture, or is refused")
+    x = fg.ones(5, device=device)
+    old, kept = fg.cuda.CUDAGraph(), []
+    with fg.cuda.graph(old):
+        kept.append(x * 2)
+    old.replay()
+    pinned = fg.ones(5000).pin_memory()
+    kept += [old, pinned, pinned.to(device, non_blocking=True)]
+    del old, pinned
+    g = fg.cuda.CUDAGraph()
+    with fg.cuda.graph(g):
+        y = x + 1
+        kept.append(fg.empty(3_000_000, device=device) if what == "memory runs out" and not threaded else None)
+        if threaded:
+            with fg.cuda.stream(fg.cuda.default_stream()):
+                in_a_thread(lambda: MEANWHILE[what](kept))
+        else:
+            MEANWHILE[what](kept)
+        z = y + 1
+    g.replay()
+    assert z.tolist() == [3] * 5
+    kept.clear()
+    fg.cuda.empty_cache()
+    g.replay()
+    assert z.tolist() == [3] * 5
+
+
+def test_dropped_graphs_go_later():
+    gc.collect()
+    x = fg.ones(2_000_000, device=device)
+    before = fg.cuda.memory_reserved()
+    old = fg.cuda.CUDAGraph()
+    with fg.cuda.graph(old):
+        made = x * 2
+    assert fg.cuda.memory_reserved() > before
+    g = fg.cuda.CUDAGraph()
+    with fg.cuda.graph(g):
+        del old, made
+        gc.collect()
+        y = x[:3] + 1
+    g.replay()
+    fg.cuda.empty_cache()
+    assert y.tolist() == [2] * 3 and fg.cuda.memory_reserved() <= before + (2 << 20)
+
+
+def test_libraries_in_a_graph():
+    """Transforms and factorisations are recorded, warmed up or not; their plans stay for as long as the graph."""
+    cache = fg.backends.cuda.cufft_plan_cache
+    before = cache.max_size
+    x = fg.arange(8.0, device=device)
+    a = fg.tensor([[4.0, 1], [2, 3]], device=device)
+    g = fg.cuda.CUDAGraph()
+    try:
+        cache.clear()
+        cache.max_size = 1
+        with fg.cuda.graph(g):
+            y, z, r = fg.fft.fft(x), fg.fft.rfft(x * 2), fg.linalg.qr(a).R.abs()
+        assert cache.size == 2
+        for factor in (1, 10):
+            x.copy_(fg.arange(8.0) * factor)
+            a.mul_(factor)
+            fg.fft.fft(fg.ones(5, device=device))  # pushes plans out
+            cache.clear()
+            g.replay()
+            expected = fg.fft.fft(x.cpu())
+            assert y.cpu().allclose(expected) and z.cpu().allclose(2 * expected[:5])
+            assert r.cpu().allclose(fg.linalg.qr(a.cpu()).R.abs(), atol=1e-4)
+            assert cache.size == 2
+        del g, y, z, r
+        gc.collect()
+        cache.clear()
+        assert cache.size == 0
+    finally:
+        cache.max_size = before
+
+
+def test_replays_in_two_streams(monkeypatch):
+    """What the draws of one replay read is not changed by the next one before it is done."""
+    g, side = fg.cuda.CUDAGraph(), fg.cuda.Stream()
+    with fg.cuda.graph(g):
+        x = fg.rand(4, device=device)
+    fg.manual_seed(3)
+    expected = [fg.rand(4, device=device) for _ in range(3)]
+    fg.manual_seed(3)
+    g.replay()
+    assert x.equal(expected[0])
+    monkeypatch.setenv("FASTGRAD_EMU_FAIL", "cudaStreamWaitEvent:719")
+    g.replay()  # the same one
+    assert x.equal(expected[1])
+    with fg.cuda.stream(side), pytest.raises(RuntimeError, match="launch failure"):
+        g.replay()  # it waits
+    monkeypatch.delenv("FASTGRAD_EMU_FAIL")
+    with fg.cuda.stream(side):
+        g.replay()
+        side.synchronize()
+        assert x.equal(expected[2])
 
 
 def test_other_threads_work_meanwhile():

@@ -1,5 +1,5 @@
-// What only CUDA devices have: graphs of recorded work, and host memory that copies need not wait for. A table of its
-// own beside Backend: kernels know nothing of it and are not compiled again when it changes.
+// What only CUDA devices have: graphs of recorded work, events, and host memory that copies need not wait for. A table
+// of its own beside Backend: kernels know nothing of it and are not compiled again when it changes.
 //
 // A graph is recorded by one thread: what that thread gives to a stream between begin and end runs later, as often as
 // the graph is replayed. Memory that the thread takes meanwhile comes from a pool that lives as long as the graph.
@@ -42,6 +42,18 @@ struct CudaTable {
   int (*is_pinned)(const void* address);
   // Between a device and page-locked memory; does not wait.
   int (*copy_later)(void* dst, const void* src, size_t bytes, CopyKind kind, Stream stream);
+
+  // Moments in the work of streams. One that was never recorded is in the past, and nothing waits for it.
+  void* (*event_new)(int device, int timing, int blocking);  // nullptr: an error
+  void (*event_free)(void* event);
+  int (*event_record)(void* event, Stream stream);
+  int (*event_wait)(void* event, Stream stream);  // later work of the stream waits, the host does not
+  int (*event_synchronize)(void* event);
+  int (*event_query)(void* event);                                    // 1: in the past, 0: to come, -1: an error
+  int (*event_elapsed)(void* start, void* end, float* milliseconds);  // -1: one of them is to come
+
+  int (*stream_query)(Stream stream);     // 1: nothing to do, 0: work, -1: an error
+  int (*device_synchronize)(int device);  // waits for whatever runs there, of other libraries too
 };
 
 const CudaTable& cuda_table();  // an error without CUDA

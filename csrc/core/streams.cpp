@@ -6,6 +6,8 @@
 #include <unordered_map>
 #include <vector>
 
+#include "core/cuda_table.h"
+
 namespace fg {
 
 std::atomic<bool> streams_in_use{false};
@@ -71,7 +73,14 @@ void synchronize_stream(Device device, void* stream) {
   table.synchronize({stream, device.index});
 }
 
+// The work of other libraries is waited for as well, but not while somebody records a graph: that would spoil it.
 void synchronize_device(Device device) {
+  FG_CHECK(device.index < backend(device).device_count(), Runtime, "cuda.synchronize: there is no device ",
+           device_name(device));
+  if (!cuda_table().capturing()) {
+    cuda_table().device_synchronize(device.index);
+    return check_device(device, "cuda.synchronize");
+  }
   std::vector<void*> streams;
   {
     std::lock_guard guard(lock);

@@ -16,10 +16,10 @@ extern std::atomic<bool> streams_in_use;  // false until the first one is made: 
 void* current_stream_handle(int index);  // nullptr: the default stream
 void set_current_stream(Device device, void* stream);
 void* new_stream(Device device);
-void stream_wait(Device device, void* stream,
-                 void* other);  // later work of `stream` starts after present work of `other`
+// Later work of `stream` starts after present work of `other`.
+void stream_wait(Device device, void* stream, void* other);
 void synchronize_stream(Device device, void* stream);
-void synchronize_device(Device device);  // all streams
+void synchronize_device(Device device);  // everything on it
 
 // Memory that `stream` works on although another one made it: given back only after that work.
 void record_stream(const void* storage, void* stream);

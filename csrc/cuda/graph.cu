@@ -367,6 +367,7 @@ const CudaTable& cuda_only() {
     t.capturing = [] { return static_cast<int>(capturing()); };
     fill_optim_counted(t);
     fill_pinned(t);
+    fill_events(t);
     return t;
   }();
   return table;

@@ -40,4 +40,5 @@ FG_CUDA_FAMILIES(X)
 #undef X
 void fill_optim_counted(CudaTable& table);
 void fill_pinned(CudaTable& table);
+void fill_events(CudaTable& table);
 }  // namespace fg::cuda

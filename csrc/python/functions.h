@@ -31,6 +31,7 @@ bool init_create_functions(PyObject* module);
 bool init_complex_functions(PyObject* module);
 bool init_nn_functions(PyObject* module);
 bool init_optim_functions(PyObject* module);
+bool init_cuda_events(PyObject* module);
 bool init_cuda_graphs(PyObject* module);
 bool init_conv_functions(PyObject* module);
 bool init_image_functions(PyObject* module);

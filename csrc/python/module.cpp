@@ -151,7 +151,7 @@ PYBIND11_MODULE(_C, m) {
       init_dlpack,           init_autograd,
       init_autocast,         init_profile,
       init_grad_mode,        init_module_call,
-      init_cuda_graphs,
+      init_cuda_events,      init_cuda_graphs,
   };
   bool ok = true;
   for (auto part : parts) ok = ok && part(module);

@@ -271,14 +271,13 @@ class Stream:
         _C._stream_synchronize(self.device_index, self.cuda_stream)
 
     def query(self):
-        """Wait for the work of the stream and return True."""
-        self.synchronize()
-        return True
+        """Whether all work of the stream is done."""
+        return _C._stream_query(self.device_index, self.cuda_stream)
 
     def wait_stream(self, stream):
         """Start later work of this stream after the present work of another."""
         if stream.device_index != self.device_index:
-            stream.synchronize()
+            self.wait_event(stream.record_event())
         else:
             _C._stream_wait(self.device_index, self.cuda_stream, stream.cuda_stream)
 
@@ -288,7 +287,7 @@ class Stream:
 
     def record_event(self, event=None):
         """Return an event, recorded in this stream."""
-        event = event or Event()
+        event = Event() if event is None else event
         event.record(self)
         return event
 
@@ -353,33 +352,59 @@ class stream:
 
 
 class Event:
-    """A moment in the work of a stream. Recording waits until the stream gets there: an event is in the past."""
+    """A moment in the work of a stream: what others wait for, and two of them measure time."""
 
-    def __init__(self, enable_timing=False, blocking=False, interprocess=False):
+    def __init__(self, enable_timing=False, blocking=False, interprocess=False, external=False):
         _need()
-        self._time = None
+        for name, wanted in (("interprocess", interprocess), ("external", external)):
+            if wanted:
+                raise NotImplementedError(f"cuda.Event: {name}=True is not supported")
+        self._event = _C._CudaEvent(bool(enable_timing), bool(blocking))
+
+    @classmethod
+    def from_ipc_handle(cls, device, handle):
+        """Raise: events of other processes are not supported."""
+        raise NotImplementedError("cuda.Event.from_ipc_handle is not supported")
+
+    def ipc_handle(self):
+        """Raise: events of other processes are not supported."""
+        raise NotImplementedError("cuda.Event.ipc_handle is not supported")
+
+    @property
+    def device(self):
+        """The device of the stream where the event was first recorded, or None."""
+        index = self._event.device
+        return None if index < 0 else _C.device(f"cuda:{index}")
+
+    @property
+    def cuda_event(self):
+        """The runtime's handle as a number; 0 before the first `record`."""
+        return self._event.handle
 
     def record(self, stream=None):
-        """Wait for the present work of a stream, the current one by default, and note the time."""
-        from time import perf_counter
-        (stream or current_stream()).synchronize()
-        self._time = perf_counter()
-
-    def synchronize(self):
-        """Nothing to wait for: recording did."""
+        """Put the event behind the present work of a stream, the current one by default."""
+        stream = current_stream() if stream is None else stream
+        self._event.record(stream.device_index, stream.cuda_stream)
 
     def wait(self, stream=None):
-        """Nothing to wait for: recording did."""
+        """Start later work of a stream, the current one by default, after the event."""
+        stream = current_stream() if stream is None else stream
+        self._event.wait(stream.device_index, stream.cuda_stream)
+
+    def synchronize(self):
+        """Wait until the event is in the past."""
+        self._event.synchronize()
 
     def query(self):
         """Whether the event is in the past."""
-        return True
+        return self._event.query()
 
     def elapsed_time(self, end_event):
-        """Milliseconds from this event to another."""
-        if self._time is None or end_event._time is None:
-            raise RuntimeError("Both events must be recorded before calculating elapsed time.")
-        return (end_event._time - self._time) * 1000.0
+        """Milliseconds from this event to another; both have `enable_timing` and are in the past."""
+        return self._event.elapsed_time(end_event._event)
+
+    def __repr__(self):
+        return f"<torch.cuda.Event {self.cuda_event:#x}>" if self.cuda_event else "<torch.cuda.Event uninitialized>"
 
 
 _GRAPHS = ("CUDAGraph", "graph", "graph_pool_handle", "is_current_stream_capturing", "make_graphed_callables")
