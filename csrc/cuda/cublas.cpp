@@ -1,5 +1,5 @@
-// The few declarations of cuBLAS that a matrix product needs. In the emulator
-// there is none. Our matrices are row-major, cuBLAS is column-major: it is asked for the transposed product.
+// Matrix products by cuBLAS. Our matrices are row-major, cuBLAS is column-major: it is asked for the transposed
+// product. In the emulator there is none.
 #include "cuda/cublas.h"
 
 #include "cuda/library.h"
@@ -9,27 +9,27 @@ namespace fg::cuda {
 bool cublas_accepts(const GemmArgs&) { return false; }
 bool cublas_gemm(const GemmArgs&) { return false; }
 const char* cublas_missing() { return "the emulator has none"; }
-void cublas_prepare(int) {}
+void cublas_prepare(Stream) {}
 }  // namespace fg::cuda
 #else
 #include <climits>
+#include <cstdio>
+#include <map>
 #include <mutex>
+#include <utility>
+
+#include "cuda/cublas_api.h"
 
 namespace fg::cuda {
 namespace {
 
-using Handle = void*;
-enum : int { kOpN = 0, kOpT = 1 };                                    // cublasOperation_t
-enum : int { kReal32 = 0, kReal64 = 1, kReal16 = 2, kRealB16 = 14 };  // cudaDataType
-enum : int { kCompute32 = 68, kCompute64 = 70, kDefaultAlgorithm = -1 };
+using namespace cublas;
 
 struct Library {
-  int (*create)(Handle*);
-  int (*set_stream)(Handle, void* stream);
-  int (*gemm)(Handle, int op_a, int op_b, int m, int n, int k, const void* alpha, const void* a, int a_type, int lda,
-              long long stride_a, const void* b, int b_type, int ldb, long long stride_b, const void* beta, void* c,
-              int c_type, int ldc, long long stride_c, int batch, int compute, int algorithm);
   OpenLibrary opened;
+#define X(name, symbol, arguments) name##_type* name;
+  FG_CUBLAS_FUNCTIONS(X)
+#undef X
 };
 
 constexpr LibraryName kName{"cuBLAS",
@@ -39,25 +39,56 @@ constexpr LibraryName kName{"cuBLAS",
                             {"libcublasLt.so.13"},
                             ""};
 
-template <class F> void find(OpenLibrary& opened, const char* name, F& function) {
-  function = reinterpret_cast<F>(resolve(opened, kName, name));
-}
-
 const Library& library() {
   static const Library loaded = [] {
     Library l{};
     open_library(kName, l.opened);
-    find(l.opened, "cublasCreate_v2", l.create);
-    find(l.opened, "cublasSetStream_v2", l.set_stream);
-    find(l.opened, "cublasGemmStridedBatchedEx", l.gemm);
+#define X(name, symbol, arguments) l.name = reinterpret_cast<name##_type*>(resolve(l.opened, kName, symbol));
+    FG_CUBLAS_FUNCTIONS(X)
+#undef X
     return l;
   }();
   return loaded;
 }
 
-// One handle per device, used under a lock: a call only enqueues.
-std::mutex handle_mutex;
-Handle handles[64];
+const char* text_of(int status) {
+  switch (status) {
+    case 1: return "CUBLAS_STATUS_NOT_INITIALIZED";
+    case 3: return "CUBLAS_STATUS_ALLOC_FAILED";
+    case 8: return "CUBLAS_STATUS_ARCH_MISMATCH";
+    case 11: return "CUBLAS_STATUS_MAPPING_ERROR";
+    case 13: return "CUBLAS_STATUS_EXECUTION_FAILED";
+    case 14: return "CUBLAS_STATUS_INTERNAL_ERROR";
+    default: return "unknown status";
+  }
+}
+bool good(int status, const char* function) {
+  if (!status) return true;
+  char text[120];
+  std::snprintf(text, sizeof text, "%s failed with %s (%d)", function, text_of(status), status);
+  set_error("cuBLAS", text, status == 3 ? DeviceError::out_of_memory : DeviceError::runtime);
+  return false;
+}
+#define FG_CUBLAS(function, ...) good(library().function(__VA_ARGS__), #function)
+
+// A handle for each stream, used under a lock: a call only enqueues. It has memory to work in; were that shared by
+// streams, results would not be the same bits in every run.
+struct Handle {
+  std::mutex mutex;
+  void* made = nullptr;
+};
+Handle& handle_of(Stream stream) {
+  static auto* const all =
+      new std::map<std::pair<int, void*>, Handle>;  // never destroyed: the driver may be gone by then
+  static std::mutex mutex;
+  std::lock_guard<std::mutex> lock(mutex);
+  return (*all)[{stream.device, stream.handle}];
+}
+bool ready(Handle& handle) { return handle.made || FG_CUBLAS(cublasCreate, &handle.made); }
+
+// Of a recorded product, which may run beside others in the stream where it was recorded; as large as the handle's own
+// on the devices that have most.
+constexpr size_t kRecordedWorkspace = size_t{32} << 20;
 
 // The leading dimension and transposition of a matrix of `rows` x `columns`, as seen column-major and transposed.
 // False: its strides cannot be expressed.
@@ -101,20 +132,19 @@ bool cublas_accepts(const GemmArgs& args) {
   return plan(args, p) && library().opened.handle;
 }
 
-void cublas_prepare(int device) {
-  const Library& l = library();
-  if (!l.opened.handle || device < 0 || device >= 64) return;
-  use_device(device);
-  std::lock_guard<std::mutex> lock(handle_mutex);
-  if (!handles[device]) l.create(&handles[device]);
+void cublas_prepare(Stream stream) {
+  if (!library().opened.handle) return;
+  use_device(stream.device);
+  Handle& handle = handle_of(stream);
+  std::lock_guard<std::mutex> lock(handle.mutex);
+  const LibraryCall call;
+  ready(handle);
 }
 
 bool cublas_gemm(const GemmArgs& args) {
   Plan p;
-  int device = args.stream.device;
-  if (!plan(args, p) || device < 0 || device >= 64) return false;
-  const Library& l = library();
-  use_device(device);
+  if (!plan(args, p)) return false;
+  use_device(args.stream.device);
   int type = args.dtype == DType::Float64   ? kReal64
              : args.dtype == DType::Float32 ? kReal32
              : args.dtype == DType::Float16 ? kReal16
@@ -123,17 +153,21 @@ bool cublas_gemm(const GemmArgs& args) {
   bool wide = type == kReal64;
   const void* alpha = wide ? static_cast<const void*>(&args.alpha) : &alpha32;
   const void* beta = wide ? static_cast<const void*>(&args.beta) : &beta32;
-  std::lock_guard<std::mutex> lock(handle_mutex);
-  Handle& handle = handles[device];
-  int status = handle ? 0 : l.create(&handle);
-  if (!status) status = l.set_stream(handle, args.stream.handle);
-  if (!status) {
-    status =
-        l.gemm(handle, p.op_b, p.op_a, static_cast<int>(args.n), static_cast<int>(args.m), static_cast<int>(args.k),
-               alpha, args.b, type, p.ldb, args.b_bs, args.a, type, p.lda, args.a_bs, beta, args.c, type, p.ldc,
-               args.c_bs, static_cast<int>(args.batch), wide ? kCompute64 : kCompute32, kDefaultAlgorithm);
-  }
-  return status == 0;
+  Handle& handle = handle_of(args.stream);
+  std::lock_guard<std::mutex> lock(handle.mutex);
+  const LibraryCall call;
+  // From here on true: there is a result, or an error is set.
+  if (!ready(handle) || !FG_CUBLAS(cublasSetStream, handle.made, args.stream.handle)) return true;
+  Workspace recorded(recording() ? kRecordedWorkspace : 0, args.stream);
+  if (!recorded.ok()) return true;
+  if (recorded.data() && !FG_CUBLAS(cublasSetWorkspace, handle.made, recorded.data(), kRecordedWorkspace)) return true;
+  const int status = library().cublasGemmStridedBatchedEx(
+      handle.made, p.op_b, p.op_a, static_cast<int>(args.n), static_cast<int>(args.m), static_cast<int>(args.k), alpha,
+      args.b, type, p.ldb, args.b_bs, args.a, type, p.lda, args.a_bs, beta, args.c, type, p.ldc, args.c_bs,
+      static_cast<int>(args.batch), wide ? kCompute64 : kCompute32, kDefaultAlgorithm);
+  if (status == kInvalidValue || status == kNotSupported) return false;
+  good(status, "cublasGemmStridedBatchedEx");
+  return true;
 }
 
 }  // namespace fg::cuda

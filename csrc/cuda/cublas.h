@@ -5,6 +5,6 @@
 
 namespace fg::cuda {
 bool cublas_accepts(const GemmArgs& args);  // the library is found and can express this product
-bool cublas_gemm(const GemmArgs& args);     // without bias; false: it refused, nothing was done
-void cublas_prepare(int device);            // makes what the first product would make
+bool cublas_gemm(const GemmArgs& args);     // without bias; false: it has no such product, nothing was done
+void cublas_prepare(Stream stream);         // makes what the first product would make
 }  // namespace fg::cuda

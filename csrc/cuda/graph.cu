@@ -142,7 +142,7 @@ int graph_begin(void* graph, Stream stream, uint64_t pool, CaptureMode mode) {
                 "on the default stream.)");
   use_device(g->device);
   destroy_dropped();
-  cublas_prepare(g->device);
+  cublas_prepare(stream);
   if (!lasting_verdict(stream)) return 1;
   g->pool = pool ? pool : pool_new();
   g->stream = stream;

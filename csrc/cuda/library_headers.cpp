@@ -1,11 +1,12 @@
-// Compiled by tests/test_cuda_libraries.py where NVIDIA's headers are, and nowhere else: our declarations of cuFFT and
-// cuSOLVER (cufft_api.h, cusolver_api.h) against theirs. Enumerations count as int, pointers as pointers.
+// Compiled by tests/test_cuda_libraries.py where NVIDIA's headers are, and nowhere else: our declarations of cuBLAS,
+// cuFFT and cuSOLVER (*_api.h) against theirs. Enumerations count as int, pointers as pointers.
 #include <cublas_v2.h>
 #include <cufft.h>
 #include <cusolverDn.h>
 
 #include <type_traits>
 
+#include "cuda/cublas_api.h"
 #include "cuda/cufft_api.h"
 #include "cuda/cusolver_api.h"
 
@@ -32,6 +33,17 @@ constexpr bool same_call = std::is_same_v<typename Signature<A>::type, typename 
 #define X(name, arguments) static_assert(same_call<decltype(::name), fg::cuda::cufft::name##_type>, #name);
 FG_CUFFT_FUNCTIONS(X)
 #undef X
+// cublasCreate and its like are macros for the names with _v2; of the product there may be overloads.
+namespace blas = fg::cuda::cublas;
+static_assert(same_call<decltype(::cublasCreate), blas::cublasCreate_type>);
+static_assert(same_call<decltype(::cublasSetStream), blas::cublasSetStream_type>);
+static_assert(same_call<decltype(::cublasSetWorkspace), blas::cublasSetWorkspace_type>);
+using Product = cublasStatus_t(cublasHandle_t, cublasOperation_t, cublasOperation_t, int, int, int, const void*,
+                               const void*, cudaDataType, int, long long, const void*, cudaDataType, int, long long,
+                               const void*, void*, cudaDataType, int, long long, int, cublasComputeType_t,
+                               cublasGemmAlgo_t);
+[[maybe_unused]] Product* const product = ::cublasGemmStridedBatchedEx;
+static_assert(same_call<Product, blas::cublasGemmStridedBatchedEx_type>);
 #define X(name, arguments) static_assert(same_call<decltype(::name), fg::cuda::cusolver::name##_type>, #name);
 FG_CUSOLVER_FUNCTIONS(X)
 FG_CUSOLVER_NEWER(X)
@@ -42,6 +54,13 @@ static_assert(fft::kR2C == CUFFT_R2C && fft::kC2R == CUFFT_C2R && fft::kC2C == C
 static_assert(fft::kD2Z == CUFFT_D2Z && fft::kZ2D == CUFFT_Z2D && fft::kZ2Z == CUFFT_Z2Z);
 static_assert(fft::kForward == CUFFT_FORWARD && fft::kInverse == CUFFT_INVERSE && CUFFT_SUCCESS == 0);
 static_assert(std::is_same_v<cufftHandle, int>);
+
+static_assert(blas::kOpN == CUBLAS_OP_N && blas::kOpT == CUBLAS_OP_T && CUBLAS_STATUS_SUCCESS == 0);
+static_assert(blas::kReal32 == CUDA_R_32F && blas::kReal64 == CUDA_R_64F);
+static_assert(blas::kReal16 == CUDA_R_16F && blas::kRealB16 == CUDA_R_16BF);
+static_assert(blas::kCompute32 == CUBLAS_COMPUTE_32F && blas::kCompute64 == CUBLAS_COMPUTE_64F);
+static_assert(blas::kDefaultAlgorithm == CUBLAS_GEMM_DEFAULT);
+static_assert(blas::kInvalidValue == CUBLAS_STATUS_INVALID_VALUE && blas::kNotSupported == CUBLAS_STATUS_NOT_SUPPORTED);
 
 namespace solver = fg::cuda::cusolver;
 static_assert(solver::kReal32 == CUDA_R_32F && solver::kReal64 == CUDA_R_64F);
