@@ -1,7 +1,7 @@
 // Scaled dot-product attention and its gradient without the matrix of weights, in float and double; attention_half.cu
-// does the same for half types on tensor cores. All of it is one kernel: a block has a
-// tile of rows of its own, walks over the tiles of the other side, and for each makes a tile of weights out of products
-// of rows, with which it adds up rows of a third operand.
+// does the same for half types on tensor cores. All of it is one kernel: a block has a tile of rows of its own, walks
+// over the tiles of the other side, and for each makes a tile of weights out of products of rows, with which it adds up
+// rows of a third operand.
 //
 //   part      own      weights                           adds up
 //   forward   queries  exp(scores - largest so far)      values; what was added shrinks when the largest grows

@@ -1,8 +1,7 @@
 // The elementwise driver: two kernels per (row, compute type).
-//   contiguous_kernel  every operand contiguous, or one number for all; vectors of 16 bytes; dtypes of the compute
-//   family strided_kernel     any strides, any dtypes; indices by multiplication instead of division
-// A row comes as a functor F: kInputs, kUses (bit k: input k is read), kTest, apply(x, p, q). Start with
-// launch_elementwise.
+//   contiguous_kernel  every operand contiguous, or one number for all; vectors of 16 bytes; dtypes of one compute type
+//   strided_kernel     any strides, any dtypes; indices by multiplication instead of division
+// A row comes as a functor F: kInputs, kUses (bit k: input k is read), apply(x, p, q). Start with launch_elementwise.
 #pragma once
 #include "cuda/convert.cuh"
 #include "cuda/num.cuh"
