@@ -60,7 +60,7 @@ def test_little_memory(name, monkeypatch):
         try:
             found = SCRATCH[name](x)
         except fg.cuda.OutOfMemoryError as error:
-            assert re.match(r"(\w+: )?out of memory: .* wanted on cuda:0$", str(error))
+            assert re.match(r"(\w+: )?out of memory: .* wanted on cuda:0($|\. In use)", str(error))
             in_kernels += "scratch memory" in str(error)
             results.append(False)
         else:
@@ -277,3 +277,16 @@ def test_transforms_of_views():
             b = x.to(dtype).to(device).flatten()[start:start + 64].view(4, 16)
             assert fg.fft.rfft(b, dim=1).cpu().allclose(found, atol=1e-5)
             assert fg.fft.rfft2(b).cpu().allclose(fg.fft.rfft2(a), atol=1e-5)
+
+
+def test_out_of_memory_says_what_is_there(monkeypatch):
+    fg.cuda.empty_cache()
+    kept = [fg.empty(n << 20, dtype=fg.uint8, device=device) for n in (6, 40, 12)]
+    cached = fg.empty(20 << 20, dtype=fg.uint8, device=device)
+    del cached
+    monkeypatch.setenv("FASTGRAD_EMU_MEMORY", str(fg.cuda.memory_reserved()))
+    with pytest.raises(fg.cuda.OutOfMemoryError) as found:
+        fg.empty(300 << 20, dtype=fg.uint8, device=device)
+    text = "out of memory: 300 MiB wanted on cuda:0. In use: [0-9.]+ MiB, the largest blocks: 40 MiB, 12 MiB, 6 MiB"
+    assert re.match(text, str(found.value))
+    assert len(kept) == 3

@@ -8,7 +8,7 @@
 
 namespace fg {
 
-constexpr uint32_t kCudaTableAbi = 2;
+constexpr uint32_t kCudaTableAbi = 3;
 
 // Which calls other threads may not make while a graph is recorded; numbers of cudaStreamCaptureMode.
 enum class CaptureMode : int32_t { global, own_thread, relaxed };
@@ -51,6 +51,9 @@ struct CudaTable {
   int (*event_synchronize)(void* event);
   int (*event_query)(void* event);                                    // 1: in the past, 0: to come, -1: an error
   int (*event_elapsed)(void* start, void* end, float* milliseconds);  // -1: one of them is to come
+
+  // Sizes of live blocks above 1 MiB, the largest first; how many of them were written.
+  int (*largest_blocks)(int device, int64_t* bytes, int most);
 
   int (*stream_query)(Stream stream);     // 1: nothing to do, 0: work, -1: an error
   int (*device_synchronize)(int device);  // waits for whatever runs there, of other libraries too

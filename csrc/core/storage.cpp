@@ -3,6 +3,7 @@
 #include <new>
 #include <vector>
 
+#include "core/cuda_table.h"
 #include "core/mode.h"
 #include "core/pool.h"
 #include "core/streams.h"
@@ -27,6 +28,20 @@ std::string human(size_t bytes) {
   while (value >= 1024 && unit < 6) value /= 1024, ++unit;
   out << value << ' ' << units[unit];
   return out.str();
+}
+
+// What the memory of a device is used for, for whoever got no more of it.
+std::string memory_report(Device device) {
+  MemoryStats stats{};
+  backend(device).memory_stats(device.index, &stats);
+  const auto text = [](int64_t bytes) { return human(static_cast<size_t>(bytes)); };
+  std::string report = concat(". In use: ", text(stats.allocated));
+  constexpr int kMost = 5;
+  int64_t largest[kMost];
+  const int n = device.is_cpu() ? 0 : cuda_table().largest_blocks(device.index, largest, kMost);
+  for (int i = 0; i < n; ++i) report += concat(i == 0 ? ", the largest blocks: " : ", ", text(largest[i]));
+  if (stats.reserved > stats.allocated) report += concat("; cached: ", text(stats.reserved - stats.allocated));
+  return report;
 }
 }  // namespace
 
@@ -53,7 +68,9 @@ Ptr<Storage> Storage::make(size_t bytes, Device device) {
   void* data = backend(device).allocate(bytes, stream);
   if (!data) [[unlikely]]
     check_device(device, "");  // it need not be for want of memory
-  FG_CHECK(data != nullptr, OutOfMemory, "out of memory: ", human(bytes), " wanted on ", device_name(device));
+  if (!data) [[unlikely]]
+    fail(ErrorKind::OutOfMemory, "out of memory: ", human(bytes), " wanted on ", device_name(device),
+         memory_report(device));
   auto* storage = new (allocate_object(sizeof(Storage))) Storage;
   storage->data_ = data;
   storage->bytes_ = bytes;

@@ -2,6 +2,7 @@
 #include "cuda/allocator.h"
 
 #include <algorithm>
+#include <functional>
 
 namespace fg::cuda {
 
@@ -189,6 +190,18 @@ void Allocator::retain_pool(uint64_t own_pool) {
 void Allocator::release_pool(uint64_t own_pool) {
   std::lock_guard<std::mutex> lock(mutex_);
   if (--retained_[own_pool] == 0) retained_.erase(own_pool);
+}
+
+int Allocator::largest_live(int64_t* bytes, int most) {
+  std::lock_guard<std::mutex> lock(mutex_);
+  std::map<size_t, int, std::greater<>> live;  // how many of each size
+  for (const auto& [block, large] : large_) ++live[large.bytes];
+  for (const auto& [key, pool] : pools_)
+    for (const auto& [size, block] : pool.large) --live[size];
+  int n = 0;
+  for (auto [size, count] : live)
+    for (; count > 0 && n < most; --count) bytes[n++] = static_cast<int64_t>(size);
+  return n;
 }
 
 MemoryStats Allocator::stats() {

@@ -42,6 +42,7 @@ class Allocator {
   void retain_pool(uint64_t own_pool);
   void release_pool(uint64_t own_pool);
   MemoryStats stats();
+  int largest_live(int64_t* bytes, int most);  // of those above kLargest
   void reset_peak();
 
   static int class_of(size_t bytes);  // bytes <= kLargest

@@ -2,6 +2,7 @@
 #include <cstdio>
 #include <cstring>
 
+#include "core/cuda_table.h"
 #include "cuda/allocator.h"
 #include "cuda/device.cuh"
 #include "cuda/graph.h"
@@ -248,6 +249,13 @@ void fill_memory(Backend& table) {
   table.device_name = device_name;
   table.stream_create = stream_create;
   table.stream_wait = stream_wait;
+}
+
+void fill_memory(CudaTable& table) {
+  table.largest_blocks = [](int device, int64_t* bytes, int most) {
+    Allocator* a = allocator(device);
+    return a ? a->largest_live(bytes, most) : 0;
+  };
 }
 
 namespace {

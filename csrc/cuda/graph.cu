@@ -368,6 +368,7 @@ const CudaTable& cuda_only() {
     fill_optim_counted(t);
     fill_pinned(t);
     fill_events(t);
+    fill_memory(t);
     return t;
   }();
   return table;

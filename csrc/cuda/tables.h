@@ -41,4 +41,5 @@ FG_CUDA_FAMILIES(X)
 void fill_optim_counted(CudaTable& table);
 void fill_pinned(CudaTable& table);
 void fill_events(CudaTable& table);
+void fill_memory(CudaTable& table);
 }  // namespace fg::cuda
