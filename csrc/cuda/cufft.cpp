@@ -122,6 +122,9 @@ int type_of(const FftSeveralArgs& a) {
 }
 
 bool make(const FftSeveralArgs& a, Plan& plan) {
+#ifdef FG_CUDA_EMULATE
+  if (emu::unsafe_now()) return set_error("cuFFT", "a plan takes memory, and a graph is recorded"), false;
+#endif
   long long real[3] = {1, 1, 1}, half[3] = {1, 1, 1}, real_points = 1, half_points = 1;
   for (int d = 0; d < a.rank; ++d) {
     real[d] = half[d] = a.sizes[d];
