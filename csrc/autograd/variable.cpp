@@ -10,6 +10,7 @@
 
 #include "autograd/accumulate.h"
 #include "autograd/forward.h"
+#include "core/layout.h"
 #include "ops/ops.h"
 
 namespace fg {
@@ -146,7 +147,7 @@ struct CopySlices : Node {
     if (is_complex(base.dtype))  // parts of complex numbers
       return as_strided(view_as_real(whole), view.sizes, view.strides, view.offset - 2 * base.offset);
     DimArray sizes(view.sizes), strides(view.strides);
-    for (int i = 0; i < strides.n; ++i) strides.v[i] *= 2;
+    for (int i = 0; i < strides.n; ++i) strides.v[i] = stride_times(strides[i], 2);
     sizes.push(2), strides.push(1);
     return view_as_complex(as_strided(whole, sizes, strides, 2 * view.offset - base.offset));
   }

@@ -3,6 +3,7 @@
 #include <new>
 
 #include "autograd/node.h"
+#include "core/layout.h"
 #include "core/pool.h"
 
 namespace fg {
@@ -22,6 +23,12 @@ std::string size_text(Dims dims) {
 
 void fail_dims(size_t n) { fail(ErrorKind::Runtime, "a tensor has at most ", kMaxDims, " dimensions, ", n, " wanted"); }
 
+// Also where a size of 0 makes the count 0: the product of any of the sizes fits then, and every contiguous stride.
+[[noreturn]] static void fail_count(Dims dims) {
+  for (int64_t d : dims) FG_CHECK(d != 0, Runtime, "Storage size calculation overflowed with sizes=", size_text(dims));
+  fail(ErrorKind::Runtime, "a tensor of shape ", shape_text(dims), " has more elements than 64 bits can count");
+}
+
 int64_t count_of(Dims dims) {
   int64_t n = 1;
   bool zero = false;
@@ -29,11 +36,8 @@ int64_t count_of(Dims dims) {
     if (d < 0) [[unlikely]]
       fail(ErrorKind::Runtime, "a tensor cannot have the negative dimension ", d, ": ", size_text(dims));
     zero |= d == 0;
-    if (d && __builtin_mul_overflow(n, d, &n)) {
-      for (int64_t e : dims) zero |= e == 0;
-      if (zero) return 0;
-      fail(ErrorKind::Runtime, "a tensor of shape ", shape_text(dims), " has more elements than 64 bits can count");
-    }
+    if (d && __builtin_mul_overflow(n, d, &n)) [[unlikely]]
+      fail_count(dims);
   }
   return zero ? 0 : n;
 }
@@ -58,7 +62,8 @@ DimArray contiguous_strides(Dims sizes) {
   int64_t step = 1;
   for (int i = out.n - 1; i >= 0; --i) {
     out.v[i] = step;
-    if (sizes[i] > 1) (void)__builtin_mul_overflow(step, sizes[i], &step);  // count_of() refuses such sizes
+    if (sizes[i] > 1 && __builtin_mul_overflow(step, sizes[i], &step)) [[unlikely]]
+      fail_count(sizes);
   }
   return out;
 }
@@ -164,13 +169,10 @@ Tensor Tensor::empty_strided(Dims sizes, Dims strides, DType dtype, Device devic
   impl->set_dims(sizes, strides);
   int64_t elements = impl->numel;
   if (elements && !impl->contiguous) {
-    elements = 1;
-    for (size_t i = 0; i < sizes.size(); ++i) {
-      int64_t span;
-      FG_CHECK(!__builtin_mul_overflow(sizes[i] - 1, strides[i], &span) &&
-                   !__builtin_add_overflow(elements, span, &elements),
-               Runtime, "a tensor of shape ", shape_text(sizes), " and strides ", shape_text(strides), " is too large");
-    }
+    const std::optional<int64_t> span = span_of(sizes, strides);
+    FG_CHECK(span, Runtime, "a tensor of shape ", shape_text(sizes), " and strides ", shape_text(strides),
+             " is too large");
+    elements = *span;
   }
   int64_t bytes;
   FG_CHECK(!__builtin_mul_overflow(elements, item_size(dtype), &bytes) && bytes < (int64_t{1} << 56), OutOfMemory,

@@ -1,4 +1,5 @@
 // as_strided and the adjoint of any strided view: the gradient goes into zeros of the run that the view lies in.
+#include "core/layout.h"
 #include "ops/view.h"
 
 namespace fg {
@@ -54,17 +55,11 @@ struct AsStridedBackward0 final : Node {
 
 Tensor strided_adjoint(const Tensor& g, const AsStridedBackward0& at);
 
-int64_t extent_of(Dims sizes, Dims strides) {
-  int64_t n = 1;
-  for (size_t i = 0; i < sizes.size(); ++i) n += (sizes[i] - 1) * strides[i];
-  return count_of(sizes) ? n : 0;
-}
-
 // Elements of a run that holds the base (from `shift` on) and the view, which may start before its base.
 template <class N>
 int64_t run_of(const N& at, int64_t& shift) {
   shift = std::max<int64_t>(0, -at.offset);
-  return shift + std::max(extent_of(at.base_sizes, at.base_strides), at.offset + extent_of(at.sizes, at.strides));
+  return shift + std::max(*span_of(at.base_sizes, at.base_strides), at.offset + *span_of(at.sizes, at.strides));
 }
 
 struct StridedAdjoint final : Node {
@@ -116,23 +111,21 @@ void AsStridedBackward0::apply(Tensor* g, Tensor* gx) {
 
 Tensor as_strided(const Tensor& t, Dims sizes, Dims strides, int64_t offset) {
   FG_CHECK(sizes.size() == strides.size(), Runtime, "as_strided: mismatch in length of strides and shape");
-  int64_t reach = offset + 1;
   for (size_t i = 0; i < sizes.size(); ++i) {
     FG_CHECK(sizes[i] >= 0, Runtime, "as_strided: negative size ", sizes[i]);
     FG_CHECK(strides[i] >= 0, Runtime,
              "as_strided: Negative strides are not supported at the moment, got strides: ", size_text(strides));
-    int64_t span = 0;
-    bool bad = __builtin_mul_overflow(sizes[i] - 1, strides[i], &span) || __builtin_add_overflow(reach, span, &reach);
-    FG_CHECK(!bad, Runtime, "as_strided: sizes ", size_text(sizes), " and strides ", size_text(strides),
-             " are too large");
   }
   FG_CHECK(offset >= 0, Runtime, "Tensor: invalid storage offset ", offset);
+  const std::optional<int64_t> span = span_of(sizes, strides);
+  FG_CHECK(span && offset <= kFarthest, Runtime,
+           "as_strided: Storage size calculation overflowed with sizes=", size_text(sizes),
+           ", strides=", size_text(strides), " and storage offset ", offset);
   int64_t available = static_cast<int64_t>(t.storage().bytes()) / t.item_bytes();
-  FG_CHECK(count_of(sizes) == 0 || reach <= available, Runtime, "as_strided: setStorage: sizes ", size_text(sizes),
-           ", strides ", size_text(strides), ", storage offset ", offset, " requiring a storage of ", reach,
-           " elements are out of bounds for "
-           "storage of size ",
-           t.storage().bytes(), " bytes (", available, " elements)");
+  FG_CHECK(*span == 0 || *span <= available - offset, Runtime, "as_strided: setStorage: sizes ", size_text(sizes),
+           ", strides ", size_text(strides), ", storage offset ", offset, " requiring a storage of ",
+           stride_sum(offset, *span), " elements are out of bounds for storage of size ", t.storage().bytes(),
+           " bytes (", available, " elements)");
   auto node = view_node<AsStridedBackward0>(t);
   if (node) {
     node->base_sizes = t.sizes(), node->base_strides = t.strides();

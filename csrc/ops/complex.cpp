@@ -1,5 +1,6 @@
 // Complex tensors and their parts. The parts are views (pairs of reals in one more dimension); conj() is made at once,
 // there is no lazy conjugate bit.
+#include "core/layout.h"
 #include "ops/view.h"
 
 namespace fg {
@@ -41,7 +42,7 @@ Tensor relaid(const Tensor& t, DType dtype, Dims sizes, Dims strides, int64_t of
 
 Tensor pairs_of(const Tensor& t) {
   DimArray sizes(t.sizes()), strides(t.strides());
-  for (int i = 0; i < strides.n; ++i) strides.v[i] *= 2;
+  for (int i = 0; i < strides.n; ++i) strides.v[i] = stride_times(strides[i], 2);
   sizes.push(2), strides.push(1);
   return relaid(t, real_of(t.dtype()), sizes, strides, t.offset() * 2);
 }

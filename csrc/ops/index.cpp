@@ -1,6 +1,7 @@
 // Advanced indexing, x[i, mask, :]: reading and writing through several index tensors at once.
 //
 // The index tensors become one tensor of offsets; a single one is used as it is and checked by the kernel.
+#include "core/layout.h"
 #include "ops/index_plan.h"
 #include "ops/words.h"
 
@@ -112,7 +113,7 @@ bool mask_plan(const Tensor& t, const std::vector<Tensor>& given, IndexPlan& pla
   if (mask.dim() < 2 || last >= t.dim() || mask.device() != t.device()) return false;
   for (int d = first; d <= last; ++d) {
     if (mask.size(d - first) != t.size(d)) return false;
-    if (d < last && t.stride(d) != t.stride(d + 1) * t.size(d + 1)) return false;
+    if (d < last && t.stride(d) != stride_times(t.stride(d + 1), t.size(d + 1))) return false;
   }
   plan.index = flat_nonzero(mask);
   plan.size = mask.numel(), plan.stride = t.stride(last), plan.dim = first;
@@ -162,7 +163,7 @@ IndexPlan advanced_plan(const Tensor& t, const std::vector<Tensor>& given) {
     plan.stride = 1, plan.dim = first;
     plan.size = 1;  // offsets are checked already: this is one more than the largest
     for (int d = 0; d < t.dim(); ++d)
-      if (indices[d].defined()) plan.size += std::max<int64_t>(t.size(d) - 1, 0) * t.stride(d);
+      if (indices[d].defined()) plan.size = moved(plan.size, std::max<int64_t>(t.size(d) - 1, 0), t.stride(d));
   }
   DimArray full = shape;
   broadcast_strides(plan.index, full, wide);

@@ -1,6 +1,8 @@
 // The two indexing kernels under a plan, and the checks of index tensors. See index_plan.h.
 #include "ops/index_plan.h"
 
+#include "core/layout.h"
+
 namespace fg {
 
 [[noreturn]] void bad_index(const char* op, int64_t bad, int dim, int64_t size, ErrorKind kind) {
@@ -40,9 +42,9 @@ static void fill_iter(Iter& iter, const IndexPlan& plan, void* out, const int64_
 // The plan for the parts of complex numbers: one more dimension, of both parts.
 static IndexPlan paired(const IndexPlan& plan) {
   IndexPlan out = plan;
-  for (int i = 0; i < out.place_strides.n; ++i) out.place_strides.v[i] *= 2;
+  for (int i = 0; i < out.place_strides.n; ++i) out.place_strides.v[i] = stride_times(out.place_strides[i], 2);
   out.sizes.push(2), out.index_strides.push(0), out.place_strides.push(1);
-  out.stride *= 2;
+  out.stride = stride_times(out.stride, 2);
   return out;
 }
 

@@ -1,6 +1,7 @@
 // Ops that put tensors together or lay elements out anew: cat, stack, flip, repeat, roll.
 #include <cstring>
 
+#include "core/layout.h"
 #include "ops/ops.h"
 
 namespace fg {
@@ -221,7 +222,7 @@ Tensor flip(const Tensor& t, Dims dims) {
     FG_CHECK(!(seen >> d & 1), Runtime, "flip: dim ", d, " appears multiple times in the list of dims");
     seen |= uint64_t{1} << d;
     if (t.dim() == 0) continue;
-    if (t.size(d) > 0) offset += (t.size(d) - 1) * t.stride(d);
+    if (t.size(d) > 0) offset = moved(offset, t.size(d) - 1, t.stride(d));
     strides.v[d] = -t.stride(d);
   }
   Tensor out = empty_like(t);

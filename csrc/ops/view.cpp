@@ -4,6 +4,7 @@
 // Views that pick elements are in view_pick.cpp, arbitrary strides in as_strided.cpp.
 #include "ops/view.h"
 #include "autograd/forward.h"
+#include "core/layout.h"
 
 namespace fg {
 
@@ -141,8 +142,8 @@ Tensor view_dtype(const Tensor& t, DType dtype) {
              dtype_name(dtype), " (different element sizes), but got ", strides[last]);
     if (from > to) {
       int64_t k = from / to;
-      sizes.v[last] *= k;
-      for (int i = 0; i < last; ++i) strides.v[i] *= k;
+      sizes.v[last] = size_times(sizes[last], k);
+      for (int i = 0; i < last; ++i) strides.v[i] = stride_times(strides[i], k);
       offset *= k;
     } else {
       int64_t k = to / from;
@@ -246,7 +247,7 @@ Tensor expand(const Tensor& t, Dims wanted) {
     strides.push(have == want ? t.stride(i - skip) : 0);
   }
   for (int i = skip - 1; i >= 0; --i)  // a new dimension of size 1 steps over the ones inside it
-    if (sizes[i] == 1) strides[i] = i + 1 < n ? sizes[i + 1] * strides[i + 1] : 1;
+    if (sizes[i] == 1) strides[i] = i + 1 < n ? stride_times(strides[i + 1], sizes[i + 1]) : 1;
   auto node = view_node<ExpandBackward0>(t);
   if (node) node->sizes = t.sizes();
   return record_view(t.alias(sizes, strides, t.offset()), t, node);
@@ -274,7 +275,7 @@ Tensor unsqueeze(const Tensor& t, int64_t dim) {
   for (int i = 0; i <= t.dim(); ++i) {
     if (i == at) {
       sizes.push(1);
-      strides.push(i < t.dim() ? t.size(i) * t.stride(i) : 1);
+      strides.push(i < t.dim() ? stride_times(t.stride(i), t.size(i)) : 1);
     }
     if (i < t.dim()) {
       sizes.push(t.size(i));
@@ -300,7 +301,7 @@ Tensor flatten(const Tensor& t, int64_t start, int64_t end) {
     if (i < a || i > b) {
       sizes.push(t.size(i));
     } else {
-      run *= t.size(i);
+      run = size_times(run, t.size(i));
       if (i == b) sizes.push(run);
     }
   }

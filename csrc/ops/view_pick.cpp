@@ -2,6 +2,7 @@
 //
 // They are one mechanism, a ViewSpec. The gradient is the adjoint map (zeros with g written into the view), whose own
 // gradient is the view again.
+#include "core/layout.h"
 #include "ops/view.h"
 
 namespace fg {
@@ -30,19 +31,19 @@ Shape shape_of(const ViewSpec& spec, Dims sizes, Dims strides, int64_t offset) {
   };
   switch (spec.kind) {
     case ViewSpec::Select:  // dim, index
-      out.offset += spec.b * strides[spec.a];
+      out.offset = moved(offset, spec.b, strides[spec.a]);
       drop(static_cast<int>(spec.a));
       break;
     case ViewSpec::Slice:  // dim, start, length, step
-      out.offset += spec.b * strides[spec.a];
+      out.offset = moved(offset, spec.b, strides[spec.a]);
       out.sizes.v[spec.a] = spec.c;
-      out.strides.v[spec.a] = strides[spec.a] * spec.d;
+      out.strides.v[spec.a] = stride_times(strides[spec.a], spec.d);
       break;
     case ViewSpec::Diagonal: {  // offset, dim1, dim2
       int64_t row = spec.a < 0 ? -spec.a : 0, column = spec.a > 0 ? spec.a : 0;
       int64_t n = std::max<int64_t>(std::min(sizes[spec.b] - row, sizes[spec.c] - column), 0);
-      if (n) out.offset += row * strides[spec.b] + column * strides[spec.c];
-      int64_t step = strides[spec.b] + strides[spec.c];
+      if (n) out.offset = moved(moved(offset, row, strides[spec.b]), column, strides[spec.c]);
+      int64_t step = stride_sum(strides[spec.b], strides[spec.c]);
       drop(static_cast<int>(std::max(spec.b, spec.c)));
       drop(static_cast<int>(std::min(spec.b, spec.c)));
       out.sizes.push(n);
@@ -51,7 +52,7 @@ Shape shape_of(const ViewSpec& spec, Dims sizes, Dims strides, int64_t offset) {
     }
     case ViewSpec::Unfold:  // dim, size, step, count
       out.sizes.v[spec.a] = spec.d;
-      out.strides.v[spec.a] = strides[spec.a] * spec.c;
+      out.strides.v[spec.a] = stride_times(strides[spec.a], spec.c);
       out.sizes.push(spec.b);
       out.strides.push(strides[spec.a]);
       break;
@@ -146,7 +147,7 @@ Tensor select(const Tensor& t, int64_t dim, int64_t index) {
 Tensor diagonal(const Tensor& t, int64_t offset, int64_t dim1, int64_t dim2) {
   int a = wrap_dim(dim1, t.dim(), "diagonal"), b = wrap_dim(dim2, t.dim(), "diagonal");
   FG_CHECK(a != b, Runtime, "diagonal dimensions cannot be identical ", dim1, ", ", dim2);
-  return view_with(t, {ViewSpec::Diagonal, offset, a, b, 0});
+  return view_with(t, {ViewSpec::Diagonal, std::max(offset, -INT64_MAX), a, b, 0});
 }
 
 Tensor unfold(const Tensor& t, int64_t dim, int64_t size, int64_t step) {
@@ -214,14 +215,18 @@ static std::vector<Tensor> split_as(const Tensor& t, Dims lengths, int64_t dim, 
   FG_CHECK(t.dim() > 0, Runtime, "split expects at least a 1-dimensional tensor");
   int d = wrap_dim(dim, t.dim(), "split");
   int64_t total = 0;
+  size_t fitting = 0;
   for (int64_t n : lengths) {
     FG_CHECK(n >= 0, Runtime,
              "split_with_sizes expects split_sizes have only non-negative entries, but got split_sizes=",
              size_text(lengths));
+    if (n > t.size(d) - total) break;  // the sum itself may not fit
     total += n;
+    ++fitting;
   }
-  FG_CHECK(total == t.size(d), Runtime, "split_with_sizes expects split_sizes to sum exactly to ", t.size(d),
-           " (input tensor's size at dimension ", d, "), but got split_sizes=", size_text(lengths));
+  FG_CHECK(fitting == lengths.size() && total == t.size(d), Runtime,
+           "split_with_sizes expects split_sizes to sum exactly to ", t.size(d), " (input tensor's size at dimension ",
+           d, "), but got split_sizes=", size_text(lengths));
   std::vector<ViewSpec> specs;
   int64_t start = 0;
   for (int64_t n : lengths) {
