@@ -3,6 +3,7 @@
 // Everything is one trilinear form, F(x, w, g) = <g, x convolved with w>: the convolution is its gradient for g, the
 // transposed convolution the one for x, and the third is the gradient of both for w. `conv_form` computes and records
 // them alike, so that derivatives of any order exist. Start at `convolution` (arguments) or `ConvNode` (gradients).
+#include "core/layout.h"
 #include "ops/autocast.h"
 #include "ops/images.h"
 #include "ops/words.h"
@@ -94,10 +95,11 @@ Tensor compute(Conv wanted, const ConvShape& s, const Tensor& a_in, const Tensor
     // Where there is one step or one tap its width does not count, however large it is.
     args.stride[d] = s.out[d] > 1 ? s.stride[d] : 1, args.dilation[d] = s.kernel[d] > 1 ? s.dilation[d] : 1;
     places *= s.out[d], taps *= s.kernel[d];
-    const int64_t extent = std::max(s.in[d], s.out[d] * args.stride[d]) + 2 * (s.kernel[d] - 1) * args.dilation[d] + 2;
-    FG_CHECK(extent < room / plane, Runtime, "convolution: one image of size ", size_text(a_in.sizes()),
-             " is too large");
-    plane *= extent;
+    const Wide extent =
+        std::max(Wide{s.in[d]}, Wide{s.out[d]} * args.stride[d]) + 2 * (Wide{s.kernel[d]} - 1) * args.dilation[d] + 2;
+    FG_CHECK(extent < room / plane && s.padding[d] < room, Runtime, "convolution: one image of size ",
+             size_text(a_in.sizes()), " is too large");
+    plane *= static_cast<int64_t>(extent);
   }
   args.stream = Storage::current_stream(a.device());
   auto kernel = backend(a.device()).conv;
@@ -228,31 +230,33 @@ void find_sizes(ConvShape& s, const Tensor& x, const int64_t (&output_padding)[3
   int64_t padded[3];
   for (int d = 0; d < 3; ++d) {
     int k = d - (3 - s.dims);
-    int64_t given = k < 0 ? 1 : x.size(2 + k), reach = (s.kernel[d] - 1) * s.dilation[d];
+    FG_CHECK(s.padding[d] <= INT64_MAX / 2, Runtime, name, ": Given padding=", s.padding[d], " at dimension ", k,
+             ", expected padding to be at most ", INT64_MAX / 2);
+    const int64_t given = k < 0 ? 1 : x.size(2 + k);
+    const Wide reach = (Wide{s.kernel[d]} - 1) * s.dilation[d];
     if (o.transposed) {
       FG_CHECK(output_padding[d] < std::max(s.stride[d], s.dilation[d]), Runtime, name,
                ": output padding must be smaller than either stride or dilation, but got output_padding: ",
                output_padding[d], ", stride: ", s.stride[d], ", dilation: ", s.dilation[d], " in dimension ", k);
       s.out[d] = given;
-      s.in[d] = (given - 1) * s.stride[d] - 2 * s.padding[d] + reach + output_padding[d] + 1;
-      FG_CHECK(s.in[d] > 0, Runtime, name, ": Given input size per channel: ", size_text(x.sizes().subspan(2)),
-               ". Calculated output size per channel: ", s.in[d], " in dimension ", k, ". Output size is too small");
+      const Wide out = (Wide{given} - 1) * s.stride[d] - 2 * Wide{s.padding[d]} + reach + output_padding[d] + 1;
+      s.in[d] = nearest(out);
+      FG_CHECK(out > 0 && fits(out), Runtime, name, ": Given input size per channel: ", size_text(x.sizes().subspan(2)),
+               ". Calculated output size per channel: ", s.in[d], " in dimension ", k, ". Output size is too ",
+               out > 0 ? "large" : "small");
     } else {
-      if (o.same) {
-        s.padding[d] = reach / 2;
-        padded[d] = given + reach;
-      } else {
-        padded[d] = given + 2 * s.padding[d];
-      }
+      if (o.same) s.padding[d] = nearest(reach / 2);
+      const Wide whole = given + (o.same ? reach : 2 * Wide{s.padding[d]});
+      padded[d] = nearest(whole);
       s.in[d] = given;
-      s.out[d] = padded[d] > reach ? (padded[d] - reach - 1) / s.stride[d] + 1 : 0;
+      s.out[d] = whole > reach ? nearest((whole - reach - 1) / s.stride[d] + 1) : 0;
     }
   }
   if (o.transposed) return;
   int64_t reach[3];
   bool fits = true;
   for (int d = 0; d < 3; ++d) {
-    reach[d] = (s.kernel[d] - 1) * s.dilation[d] + 1;
+    reach[d] = nearest((Wide{s.kernel[d]} - 1) * s.dilation[d] + 1);
     fits = fits && s.out[d] > 0;
   }
   FG_CHECK(fits, Runtime, name, ": Calculated padded input size per channel: ", product_text(padded, s.dims),

@@ -11,7 +11,10 @@ struct LinearTable {
   int64_t in = 0, out = 0;
   std::vector<int64_t> starts, places;
   std::vector<double> weights;
-  LinearTable(int64_t in_, int64_t out_) : in(in_), out(out_) { starts.push_back(0); }
+  LinearTable(int64_t in_, int64_t out_) : in(in_), out(out_) {
+    FG_CHECK(out_ < int64_t{1} << 40, OutOfMemory, "out of memory: no table holds ", out_, " outputs of a dimension");
+    starts.push_back(0);
+  }
   void term(int64_t place, double weight) { places.push_back(place), weights.push_back(weight); }
   void close() { starts.push_back(static_cast<int64_t>(places.size())); }  // the next output
   LinearTable turned() const;                                              // the transposed map

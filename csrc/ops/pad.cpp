@@ -1,6 +1,7 @@
 // Padding by a value, and by elements of the tensor itself: one kernel each way.
 #include <cstring>
 
+#include "core/layout.h"
 #include "ops/images.h"
 
 namespace fg {
@@ -21,6 +22,9 @@ Padding padding_of(const Tensor& x, Dims pads, Border border) {
   }
   return padding;
 }
+
+// What a dimension becomes; the numbers may be any.
+Wide padded_size(int64_t size, int64_t before, int64_t after) { return Wide{size} + before + after; }
 
 // `whole`: the sizes before padding.
 PadArgs pad_args(const Padding& padding, Dims whole, DType dtype, Device device) {
@@ -59,7 +63,13 @@ PadArgs pad_args(const Padding& padding, Dims whole, DType dtype, Device device)
 Tensor padded(const Tensor& x, const Padding& padding, Scalar value) {
   NoGradGuard guard;
   DimArray sizes(x.sizes());
-  for (int d = 0; d < x.dim(); ++d) sizes[d] += padding.before[d] + padding.after[d];
+  for (int d = 0; d < x.dim(); ++d) {
+    const Wide size = padded_size(x.size(d), padding.before[d], padding.after[d]);
+    FG_CHECK(size >= 0 && fits(size) && std::min(padding.before[d], padding.after[d]) >= -kFarthest, Runtime,
+             "pad: the padding ", padding.before[d], " and ", padding.after[d], " gives dimension ", d, " of input ",
+             size_text(x.sizes()), " no size that can be");
+    sizes[d] = static_cast<int64_t>(size);
+  }
   if (x.numel() == 0) return full(sizes, value, x.dtype(), x.device());
   Tensor in = dense(x), out = Tensor::empty(sizes, x.dtype(), x.device());
   if (out.numel() == 0) return out;
@@ -159,8 +169,9 @@ Tensor pad_constant(const Tensor& x, Dims pads, Scalar value) {
   Padding padding = padding_of(x, pads, Border::constant);
   for (int d = x.dim() - 1; d >= 0; --d) {
     const int64_t before = padding.before[d], after = padding.after[d];
-    FG_CHECK(x.size(d) + std::min<int64_t>(before, 0) + std::min<int64_t>(after, 0) >= 0, Runtime, "The input size ",
-             x.size(d), ", plus negative padding ", before, " and ", after, ", resulted in a negative output size");
+    FG_CHECK(padded_size(x.size(d), std::min<int64_t>(before, 0), std::min<int64_t>(after, 0)) >= 0, Runtime,
+             "The input size ", x.size(d), ", plus negative padding ", before, " and ", after,
+             ", resulted in a negative output size");
   }
   Tensor out = padded(x, padding, number_for(value, x.dtype(), true));
   PadNode::record(out, x, padding, x.sizes(), "ConstantPadNdBackward0", false);
@@ -181,11 +192,12 @@ Tensor pad_copied(const Tensor& x, Dims pads, Border border) {
     FG_CHECK(border != Border::reflect || most < size, Runtime,
              "Padding size should be less than the corresponding input dimension, but got: padding (", front, ", ",
              back, ") at dimension ", d, " of input ", size_text(x.sizes()));
-    FG_CHECK(!circular || most <= size + std::min<int64_t>(front, 0) + std::min<int64_t>(back, 0), Runtime,
+    FG_CHECK(!circular || most <= padded_size(size, std::min<int64_t>(front, 0), std::min<int64_t>(back, 0)), Runtime,
              "Padding value causes wrapping around more than once.");
-    any |= size + front + back > 0;
-    FG_CHECK((circular || size > 0) && size + front + back >= 0 && (any || d + 1 < x.dim()), Runtime, "pad: input ",
-             size_text(x.sizes()), " is too small: calculated output size ", size + front + back, " in dimension ", d);
+    const Wide out = padded_size(size, front, back);
+    any |= out > 0;
+    FG_CHECK((circular || size > 0) && out >= 0 && (any || d + 1 < x.dim()), Runtime, "pad: input ",
+             size_text(x.sizes()), " is too small: calculated output size ", nearest(out), " in dimension ", d);
   }
   Tensor out = padded(x, padding, Scalar::of_int(0));
   PadNode::record(out, x, padding, x.sizes(), copied_name(border, dims), false);

@@ -3,6 +3,7 @@
 #include <cmath>
 #include <limits>
 
+#include "core/layout.h"
 #include "ops/linear_map.h"
 
 namespace fg {
@@ -32,7 +33,8 @@ void check_input(const Tensor& x, int dims, const char* name) {
            dtype_name(x.dtype()), "'");
 }
 
-Window window_of(const Tensor& x, int dims, const PoolOptions& o, const char* name) {
+// any_stride: torch reads all other numbers of a window as a C int.
+Window window_of(const Tensor& x, int dims, const PoolOptions& o, const char* name, bool any_stride = false) {
   Window w;
   FG_CHECK(!o.kernel.empty(), Runtime, name, ": kernel_size must either be a single int, or a tuple of ", dims,
            " ints");
@@ -47,6 +49,9 @@ Window window_of(const Tensor& x, int dims, const PoolOptions& o, const char* na
     FG_CHECK(w.stride[d] > 0, Runtime, name, ": stride should be greater than zero, but got ", size_text(o.stride));
     FG_CHECK(w.dilation[d] > 0, Runtime, name, ": dilation should be greater than zero, but got ",
              size_text(o.dilation));
+    const int64_t largest = std::max({w.kernel[d], any_stride ? 1 : w.stride[d], w.padding[d], w.dilation[d]});
+    FG_CHECK(largest <= std::numeric_limits<int32_t>::max(), Runtime, name, ": ", largest,
+             " cannot be converted to type int without overflow");
     const int64_t reach = (w.kernel[d] - 1) * w.dilation[d];
     FG_CHECK(w.padding[d] >= 0, Runtime, name, ": pad must be non-negative, but got pad: ", w.padding[d]);
     FG_CHECK(w.padding[d] <= (reach + 1) / 2, Runtime, name,
@@ -54,9 +59,10 @@ Window window_of(const Tensor& x, int dims, const PoolOptions& o, const char* na
              ", kernel_size=", w.kernel[d], " and dilation=", w.dilation[d]);
     const int k = d - (3 - dims);
     w.in[d] = k < 0 ? 1 : x.size(x.dim() - dims + k);
-    const int64_t room = w.in[d] + 2 * w.padding[d] - reach - 1 + (o.ceil_mode ? w.stride[d] - 1 : 0);
-    w.out[d] = (room >= 0 ? room / w.stride[d] : -1) + 1;
-    if (o.ceil_mode && (w.out[d] - 1) * w.stride[d] >= w.in[d] + w.padding[d]) --w.out[d];
+    const Wide room = Wide{w.in[d]} + 2 * w.padding[d] - reach - 1 + (o.ceil_mode ? w.stride[d] - 1 : 0);
+    w.out[d] = static_cast<int64_t>(room >= 0 ? room / w.stride[d] : -1) + 1;
+    if (o.ceil_mode && (Wide{w.out[d]} - 1) * w.stride[d] >= w.in[d] + w.padding[d]) --w.out[d];
+    if (w.out[d] == 1) w.stride[d] = 1;  // there is no step, however large it is
     FG_CHECK(w.out[d] > 0, Runtime, name, ": Given input size: ", size_text(x.sizes()),
              ". Calculated output size: ", w.out[d], " in dimension ", k, ". Output size is too small");
   }
@@ -202,12 +208,12 @@ const char* by_dims(int dims, const char* one, const char* two, const char* thre
 }  // namespace
 
 ValueIndex max_pool(const Tensor& x, int dims, const PoolOptions& options, const char* name, bool places) {
-  Window w = window_of(x, dims, options, name);
+  Window w = window_of(x, dims, options, name, dims == 1);
   MaxPoolArgs args{};
-  int64_t reach = 0;  // kernels count it in 32 bits
-  for (int d = 0; d < 3; ++d) reach = reach * w.in[d] + (w.kernel[d] - 1) * w.dilation[d];
-  FG_CHECK(reach < std::numeric_limits<int32_t>::max(), NotImplemented, name, ": windows over 2^31 elements");
+  Wide reach = 0;  // kernels count it in 32 bits
   for (int d = 0; d < 3; ++d) {
+    reach = reach * w.in[d] + (w.kernel[d] - 1) * w.dilation[d];
+    FG_CHECK(reach < std::numeric_limits<int32_t>::max(), NotImplemented, name, ": windows over 2^31 elements");
     args.in_size[d] = w.in[d], args.out_size[d] = w.out[d], args.kernel[d] = w.kernel[d];
     args.stride[d] = w.stride[d], args.padding[d] = w.padding[d], args.dilation[d] = w.dilation[d];
   }
@@ -227,7 +233,7 @@ ValueIndex adaptive_max_pool(const Tensor& x, Dims output, const char* name) {
     const int k = d - (3 - dims);
     args.in_size[d] = k < 0 ? 1 : x.size(x.dim() - dims + k);
     args.out_size[d] = k < 0 ? 1 : output[static_cast<size_t>(k)];
-    for (int64_t o = 0; o < args.out_size[d]; ++o) {
+    for (int64_t o = 0; room.numel() && o < args.out_size[d]; ++o) {
       bounds[d][0].push_back(adaptive_begin(o, args.in_size[d], args.out_size[d]));
       bounds[d][1].push_back(adaptive_end(o, args.in_size[d], args.out_size[d]));
     }
@@ -274,8 +280,8 @@ ValueIndex fractional_max_pool(const Tensor& x, Dims kernel, Dims output, const 
     const int64_t size = k < 0 ? 1 : kernel[static_cast<size_t>(k)];
     FG_CHECK(size > 0 && args.out_size[d] > 0, Runtime, name,
              ": kernel_size and output_size must be greater than zero");
-    FG_CHECK(k < 0 || args.out_size[d] + size - (dims == 2) <= args.in_size[d], Runtime, name, ": pool size (", size,
-             ") too large relative to input size (", args.in_size[d], ") in dimension ", k);
+    FG_CHECK(k < 0 || Wide{args.out_size[d]} + size - (dims == 2) <= args.in_size[d], Runtime, name, ": pool size (",
+             size, ") too large relative to input size (", args.in_size[d], ") in dimension ", k);
     for (int64_t plane = 0; plane < planes; ++plane) {
       if (k < 0) {
         bounds[d][0].push_back(0);

@@ -144,6 +144,9 @@ Tensor interpolate(const Tensor& x, Dims output, Interpolation mode, bool align_
              "D data tensor expected but got a tensor with sizes ", size_text(x.sizes()));
   FG_CHECK(is_floating(x.dtype()) || x.dtype() == DType::UInt8, NotImplemented, "\"interpolate\" not implemented for '",
            dtype_name(x.dtype()), "'");
+  DimArray sizes(x.sizes().first(2));
+  for (int64_t n : output) sizes.push(n);
+  const Tensor room = Tensor::empty(sizes, x.dtype(), x.device());  // what does not fit is refused before the tables
   LinearTables tables;
   for (size_t k = 0; k < dims; ++k) {
     const Axis axis{x.size(static_cast<int>(k) + 2), output[k], scales[k], align_corners};
