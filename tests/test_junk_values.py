@@ -129,6 +129,39 @@ def test_buffer_is_held_while_a_tensor_uses_it():
     assert fg.tensor(a).tolist() == [1.0, 2.0]
 
 
+def test_ctypes_arrays():
+    """Their buffers have no strides."""
+    import ctypes
+    three, pair = (ctypes.c_int32 * 3)(1, 2, 3), (ctypes.c_double * 2)(1, 2)
+    assert fg.tensor(three).tolist() == [1, 2, 3] and fg.as_tensor(three).tolist() == [1, 2, 3]
+    assert fg.tensor((ctypes.c_int32 * 3 * 2)(three, three)).tolist() == [[1, 2, 3], [1, 2, 3]]
+    assert fg.tensor([pair] * 2).tolist() == [[1.0, 2.0], [1.0, 2.0]]
+    assert fg.tensor((ctypes.c_int32 * 0)()).tolist() == []
+    assert fg.arange(3.0)[(ctypes.c_int64 * 2)(0, 2)].tolist() == [0.0, 2.0]
+    x = fg.as_tensor(three)
+    x[0] = 7
+    assert three[0] == 7 or x.data_ptr() != ctypes.addressof(three)
+
+
+def test_misaligned_memory_is_told_to_numpy():
+    b = bytearray(9)
+    for offset in range(5):
+        x = fg.frombuffer(b, dtype=fg.float32, count=1, offset=offset)
+        assert x.numpy().flags.aligned == (x.data_ptr() % 4 == 0)
+
+
+def test_buffers_are_given_back_after_errors():
+    b = bytearray(64)
+    for bad in (dict(dtype=fg.float32, offset=1), dict(dtype=fg.float32, count=99)):
+        with pytest.raises(ValueError):
+            fg.frombuffer(b, **bad)
+    with pytest.raises((TypeError, ValueError)):
+        fg.tensor(memoryview(b).cast("c"))
+    with pytest.raises(ValueError):
+        fg.tensor(memoryview(b)[::-1])
+    b.extend(b"x")
+
+
 def test_dlpack_capsule_twice():
     x = fg.arange(4.0)
     capsule = x.__dlpack__()

@@ -65,13 +65,15 @@ Ptr<Storage> Storage::make(size_t bytes, Device device) {
     return Ptr<Storage>::adopt(storage);
   }
   Stream stream = current_stream(device);
+  void* object = allocate_object(sizeof(Storage));  // first: a block without an owner would be lost if this throws
   void* data = backend(device).allocate(bytes, stream);
-  if (!data) [[unlikely]]
+  if (!data) [[unlikely]] {
+    release_object(object, sizeof(Storage));
     check_device(device, "");  // it need not be for want of memory
-  if (!data) [[unlikely]]
     fail(ErrorKind::OutOfMemory, "out of memory: ", human(bytes), " wanted on ", device_name(device),
          memory_report(device));
-  auto* storage = new (allocate_object(sizeof(Storage))) Storage;
+  }
+  auto* storage = new (object) Storage;
   storage->data_ = data;
   storage->bytes_ = bytes;
   storage->device_ = device;

@@ -3,6 +3,7 @@
 // NumPy is imported only when a tensor is turned into an array.
 #include <cstring>
 
+#include "core/layout.h"
 #include "python/convert.h"
 #include "python/functions.h"
 
@@ -58,66 +59,71 @@ DType format_dtype(const char* format, Py_ssize_t size, bool& known) {
 }
 
 struct HeldBuffer {
-  Py_buffer view;
+  Py_buffer view{};
+  ~HeldBuffer() {
+    if (view.obj) PyBuffer_Release(&view);
+  }
 };
 void release_buffer(void* context) {
-  auto* held = static_cast<HeldBuffer*>(context);
   PyGILState_STATE state = PyGILState_Ensure();
-  PyBuffer_Release(&held->view);
+  delete static_cast<HeldBuffer*>(context);
   PyGILState_Release(state);
-  delete held;
+}
+
+// Writable where the object allows it; `flags` besides.
+std::unique_ptr<HeldBuffer> hold_buffer(PyObject* o, int flags, bool& writable) {
+  auto held = std::make_unique<HeldBuffer>();
+  writable = PyObject_GetBuffer(o, &held->view, flags | PyBUF_WRITABLE) == 0;
+  if (!writable) {
+    PyErr_Clear();
+    if (PyObject_GetBuffer(o, &held->view, flags) != 0) raise_pending();
+  }
+  return held;
+}
+
+Tensor over_buffer(std::unique_ptr<HeldBuffer> held, void* data, Dims sizes, Dims strides, int64_t extent, DType dtype,
+                   bool writable) {
+  Ptr<Storage> storage =
+      Storage::external(data, static_cast<size_t>(extent * item_size(dtype)), {}, release_buffer, held.get());
+  (void)held.release();
+  storage->set_writable(writable);
+  return Tensor::over(std::move(storage), sizes, strides, 0, dtype);
 }
 
 }  // namespace
 
 // A tensor over the memory of an object with the buffer protocol; `what` for errors.
 Tensor from_buffer(PyObject* o, const char* what) {
-  auto held = std::make_unique<HeldBuffer>();
-  bool writable = PyObject_GetBuffer(o, &held->view, PyBUF_STRIDES | PyBUF_FORMAT | PyBUF_WRITABLE) == 0;
-  if (!writable) {
-    PyErr_Clear();
-    if (PyObject_GetBuffer(o, &held->view, PyBUF_STRIDES | PyBUF_FORMAT) != 0) raise_pending();
-  }
+  bool writable, known;
+  auto held = hold_buffer(o, PyBUF_STRIDES | PyBUF_FORMAT, writable);
   Py_buffer& v = held->view;
-  bool known;
   DType dtype = format_dtype(v.format ? v.format : "B", v.itemsize, known);
-  if (!known || v.itemsize != item_size(dtype)) {
-    std::string format = v.format ? v.format : "";
-    PyBuffer_Release(&v);
-    fail(
-        ErrorKind::Type, what, ": can't convert an array of format '", format,
-        "'. The only supported types are: complex128, complex64, float64, float32, float16, int64, int32, int16, int8, uint8, and bool.");
-  }
+  FG_CHECK(
+      known && v.itemsize == item_size(dtype), Type, what, ": can't convert an array of format '",
+      v.format ? v.format : "",
+      "'. The only supported types are: complex128, complex64, float64, float32, float16, int64, int32, int16, int8, uint8, and bool.");
+  FG_CHECK(v.ndim <= kMaxDims, Value, what, ": a tensor has at most ", kMaxDims, " dimensions");
+  // Exporters may leave out strides (ctypes arrays do) and shape, and any number may stand there.
   DimArray sizes, strides;
-  bool ndim_ok = v.ndim <= kMaxDims, fits = ndim_ok, negative = false;
-  int64_t count = 1;
-  for (int i = 0; fits && i < v.ndim; ++i) {
-    sizes.push(v.shape[i]);
-    count *= v.shape[i];
-    negative |= v.strides[i] < 0;
-    fits = v.strides[i] % v.itemsize == 0;
-    strides.push(v.strides[i] / v.itemsize);
-  }
-  if (!fits || (negative && count)) {
-    PyBuffer_Release(&v);
-    FG_CHECK(ndim_ok, Value, what, ": a tensor has at most ", kMaxDims, " dimensions");
-    FG_CHECK(fits, Value, what,
+  bool negative = false, empty = false;
+  for (int i = 0; i < v.ndim; ++i) {
+    sizes.push(v.shape ? v.shape[i] : v.len / v.itemsize);
+    empty |= sizes[i] == 0;
+    if (!v.strides) continue;
+    FG_CHECK(v.strides[i] % v.itemsize == 0, Value, what,
              ": given numpy array strides not a multiple of the element byte size. Copy the numpy array to "
              "reallocate the memory.");
-    fail(
-        ErrorKind::Value, what,
-        ": At least one stride in the given numpy array is negative, and tensors with negative strides "
-        "are not currently supported. (You can probably work around this by making a copy of your array with array.copy().) ");
+    negative |= v.strides[i] < 0;
+    strides.push(v.strides[i] / v.itemsize);
   }
-  if (count == 0) strides = contiguous_strides(sizes);
-  int64_t extent = count ? 1 : 0;
-  for (int i = 0; i < sizes.n && count; ++i) extent += (sizes[i] - 1) * strides[i];
-  void* data = v.buf;
-  HeldBuffer* raw = held.release();
-  Ptr<Storage> storage =
-      Storage::external(data, static_cast<size_t>(extent * item_size(dtype)), {}, release_buffer, raw);
-  storage->set_writable(writable);
-  return Tensor::over(std::move(storage), sizes, strides, 0, dtype);
+  FG_CHECK(
+      empty || !negative, Value, what,
+      ": At least one stride in the given numpy array is negative, and tensors with negative strides "
+      "are not currently supported. (You can probably work around this by making a copy of your array with array.copy().) ");
+  if (empty || !v.strides) strides = contiguous_strides(sizes);
+  const std::optional<int64_t> extent = span_of(sizes, strides);
+  FG_CHECK(extent && *extent <= kFarthest, Value, what, ": an array of shape ", size_text(sizes), " is too large");
+  return over_buffer(std::move(held), v.buf, sizes, strides, *extent, dtype, writable);
 }
 
 bool has_buffer(PyObject* o) { return PyObject_CheckBuffer(o) && !PyBytes_Check(o) && !PyByteArray_Check(o); }
@@ -206,9 +212,10 @@ PyObject* to_array(const Tensor& t) {
   if (!memory.o) return nullptr;
   reinterpret_cast<Memory*>(memory.o)->impl = t.alias().detach_ptr();
   Py_ssize_t shape[kMaxDims], strides[kMaxDims];
-  for (int i = 0; i < t.dim(); ++i) shape[i] = t.size(i), strides[i] = t.stride(i) * t.item_bytes();
-  const int flags = kAligned | (t.storage().writable() ? kWriteable : 0);
+  for (int i = 0; i < t.dim(); ++i) shape[i] = t.size(i), strides[i] = stride_times(t.stride(i), t.item_bytes());
   void* data = t.mutable_data();
+  const bool aligned = reinterpret_cast<uintptr_t>(data) % item_size(real_of(t.dtype())) == 0;
+  const int flags = (aligned ? kAligned : 0) | (t.storage().writable() ? kWriteable : 0);
   Ref out(numpy.new_from_descr(numpy.array_type, Py_NewRef(descr), t.dim(), shape, strides, data, flags, nullptr));
   if (!out.o || (data && numpy.set_base(out.o, memory.give()) < 0)) return nullptr;
   return out.give();
@@ -253,23 +260,15 @@ PyObject* frombuffer(Call& c) {
   FG_CHECK(c.has(1), Type, "frombuffer(): missing required argument 'dtype'");
   DType dtype = *c.opt_dtype(1);
   int64_t offset = c.integer(3, 0), count = c.integer(2, -1);
-  auto held = std::make_unique<HeldBuffer>();
-  bool writable = PyObject_GetBuffer(c.v[0], &held->view, PyBUF_WRITABLE) == 0;
-  if (!writable) {
-    PyErr_Clear();
-    if (PyObject_GetBuffer(c.v[0], &held->view, PyBUF_SIMPLE) != 0) raise_pending();
-  }
+  bool writable;
+  auto held = hold_buffer(c.v[0], PyBUF_SIMPLE, writable);
   int64_t length = held->view.len, bytes = offset < 0 ? -1 : length - offset;
-  if (bytes < 0 || (count < 0 && bytes % item_size(dtype)) || count > bytes / item_size(dtype)) {
-    PyBuffer_Release(&held->view);
-    fail(ErrorKind::Value, "frombuffer: ", length, " bytes do not hold the wanted elements (offset ", offset,
-         ", count ", count, ", dtype ", dtype_name(dtype), ")");
-  }
+  FG_CHECK(bytes >= 0 && (count >= 0 || bytes % item_size(dtype) == 0) && count <= bytes / item_size(dtype), Value,
+           "frombuffer: ", length, " bytes do not hold the wanted elements (offset ", offset, ", count ", count,
+           ", dtype ", dtype_name(dtype), ")");
   if (count < 0) count = bytes / item_size(dtype);
   char* data = static_cast<char*>(held->view.buf) + offset;
-  Ptr<Storage> storage = Storage::external(data, count * item_size(dtype), {}, release_buffer, held.release());
-  storage->set_writable(writable);
-  return wrap(Tensor::over(std::move(storage), DimArray{count}, DimArray{1}, 0, dtype));
+  return wrap(over_buffer(std::move(held), data, DimArray{count}, DimArray{1}, count, dtype, writable));
 }
 constexpr FunctionDef defs[] = {
     {"numpy", kMethod, "input, *, force=False", numpy_method, "A NumPy array over the same memory."},

@@ -28,8 +28,9 @@ PyObject* list_at(const Tensor& t, int d, const char* p) {
   const int64_t n = t.size(d), step = n > 1 ? t.stride(d) * t.item_bytes() : 0;  // a lone item's stride may be huge
   const bool innermost = d + 1 == t.dim();
   Owned out(PyList_New(n));
-  for (int64_t i = 0; i < n; ++i, p += step) {
-    PyObject* item = innermost ? scalar_at(p, dtype) : list_at(t, d + 1, p);
+  for (int64_t i = 0; i < n; ++i) {
+    const char* at = p + i * step;
+    PyObject* item = innermost ? scalar_at(at, dtype) : list_at(t, d + 1, at);
     if (!item) raise_pending();
     PyList_SET_ITEM(out.o, i, item);
   }
