@@ -40,7 +40,11 @@ CASES = [
     ("fliplr", (V,), {}), ("flipud", (r(),), {}),
     *[("repeat_interleave", (X, *a), {}) for a in (
         (2,), (0,), (i(1, 2, 0, 1), 0), (i(1, 2, 0, 1, 1, 1), 1), (3, 1), (i(2), 0), (i(1, 2), 0), (-1,))],
-    ("repeat_interleave", (i(1, 2, 0, 3),), {}),
+    ("repeat_interleave", (i(1, 2, 0, 3),), {}), ("repeat_interleave", (i(1, 2, 0, 3),), {"output_size": 6}),
+    ("repeat_interleave", (i(1, 2, 0, 3),), {"output_size": 5}), ("repeat_interleave", (i(),), {}),
+    ("repeat_interleave", (i(1, -2),), {}), ("repeat_interleave", (i(1, 2).astype(np.int32),), {}),
+    ("repeat_interleave", (i(1, 2).astype(np.uint8),), {}), ("repeat_interleave", (i(1, 2).reshape(1, 2),), {}),
+    ("repeat_interleave", (X, 2), {"output_size": 47}), ("repeat_interleave", (X, 2, 0), {"output_size": 8}),
     ("meshgrid", (r(2), r(3)), {"indexing": "ij"}), ("meshgrid", (r(2), r(3), r(4)), {"indexing": "xy"}),
     ("meshgrid", ([r(2), r()],), {"indexing": "ij"}), ("meshgrid", (r(2),), {"indexing": "xy"}),
     ("meshgrid", (r(2),), {"indexing": "q"}), ("meshgrid", (X, V), {"indexing": "ij"}),
@@ -50,7 +54,7 @@ CASES = [
     ("combinations", (V,), {}), ("combinations", (V, 3), {}), ("combinations", (V, 2, True), {}),
     ("combinations", (r(1), 2), {}), ("combinations", (V, 0), {}),
     *[(name, a, {}) for name in ("tril_indices", "triu_indices") for a in (
-        (3, 4), (3, 4, 1), (4, 3, -1), (3, 3, 5), (0, 2))],
+        (3, 4), (3, 4, 1), (4, 3, -1), (3, 3, 5), (0, 2), (3, 0), (3, 3, -5), (2, 4, -1), (-1, 2))],
     ("block_diag", (r(2, 3), V, r()), {}), ("select_scatter", (X, r(6), 0, 1), {}),
     ("slice_scatter", (X, r(4, 3), 1, 0, 6, 2), {}), ("diagonal_scatter", (X, r(4)), {}),
     ("narrow_copy", (X, 1, 1, 2), {}),

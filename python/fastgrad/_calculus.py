@@ -136,5 +136,8 @@ def vander(x, N=None, increasing=False):
     if n < 0:
         raise RuntimeError("N must be non-negative.")
     x = x if x.dtype.is_floating_point or x.dtype.is_complex else x.long()
+    result = x.new_empty((x.shape[0], n))  # which refuses what does not fit
+    if not result.numel():
+        return result
     powers = [x ** k if k else _C.ones_like(x) for k in (range(n) if increasing else range(n - 1, -1, -1))]
-    return _C.stack(powers, 1) if powers else x.new_empty((x.shape[0], 0))
+    return _C.stack(powers, 1)

@@ -341,9 +341,7 @@ def repeat_interleave(input, repeats=None, dim=None, *, output_size=None):
     tensor([1, 1, 2, 2])
     """
     if repeats is None:  # a vector of counts gives the indices
-        counts = input.tolist()
-        index = [i for i, n in enumerate(counts) for _ in range(n)]
-        return _C.tensor(index, dtype=_C.int64, device=input.device)
+        return _repeated_places(input, output_size)
     if dim is None:
         input, dim = input.reshape(-1), 0
     dim = _wrapped(dim, input.dim())
@@ -357,14 +355,34 @@ def repeat_interleave(input, repeats=None, dim=None, *, output_size=None):
         shape = list(input.shape)
         wide = input.unsqueeze(dim + 1).expand(*shape[:dim + 1], repeats, *shape[dim + 1:])
         shape[dim] *= repeats
+        if output_size is not None and output_size != shape[dim]:
+            raise RuntimeError(f"repeat_interleave: Invalid output_size, expected {shape[dim]} but got {output_size}")
         return wide.clone(memory_format=_type_info.contiguous_format).view(shape)
     if repeats.dim() != 1 or repeats.numel() != input.shape[dim]:
         raise RuntimeError(
             f"repeats must have the same size as input along dim, but got repeats.size(0) = {repeats.numel()} and "
             f"input.size(0) = {input.shape[dim]}")
-    if bool((repeats < 0).any()):
+    return input.index_select(dim, _repeated_places(repeats, output_size).to(input.device))
+
+
+def _repeated_places(counts, size=None):
+    """The numbers 0, 1, 2 ..., each as often as `counts` says; `size`: how many there must be."""
+    if counts.dim() != 1:
+        raise RuntimeError("repeat_interleave only accept 1D vector as repeat")
+    if counts.dtype not in (_C.int64, _C.int32):
+        kind = counts.type().rsplit(".", 1)[1].removesuffix("Tensor")
+        raise NotImplementedError(f"\"repeat_interleave_cpu\" not implemented for '{kind}'")
+    wide = counts.to(_C.int64)
+    if bool((wide < 0).any()):
         raise RuntimeError("repeats can not be negative")
-    return input.index_select(dim, repeat_interleave(repeats).to(input.device))
+    if float(wide.sum(dtype=_C.float64)) >= 1 << 62:
+        raise RuntimeError("repeat_interleave: the repeats add up to more elements than there can be")
+    ends = wide.cumsum(0)
+    total = int(ends[-1]) if ends.numel() else 0
+    if size is not None and size != total:
+        raise RuntimeError("allocated size does not match required size")
+    steps = _C.zeros(total + 1, dtype=_C.int64, device=counts.device)  # the ends of the runs
+    return steps.scatter_add_(0, ends, _C.ones_like(ends)).cumsum(0)[:total].to(counts.dtype)
 
 
 def cartesian_prod(*tensors):
@@ -385,6 +403,13 @@ def combinations(input, r=2, with_replacement=False):
     if r < 0:
         raise RuntimeError(f"Expect a non-negative number, but got {r}")
     import itertools
+    import math
+    n = input.numel()
+    rows = math.comb(n + r - 1, min(r, n - 1)) if with_replacement and n and r else math.comb(n, r)
+    if rows * r >= 1 << 40:
+        raise RuntimeError(f"combinations: {rows} rows of {r} elements do not fit any memory")
+    if not rows:
+        return input.new_empty((0, r))
     choose = itertools.combinations_with_replacement if with_replacement else itertools.combinations
     rows = list(choose(range(input.numel()), r))
     if r == 0:
@@ -394,14 +419,29 @@ def combinations(input, r=2, with_replacement=False):
 
 def tril_indices(row, col, offset=0, *, dtype=None, device=None, layout=None):
     """Return the indices of the lower triangle of a matrix, as (2, n)."""
-    pairs = [(i, j) for i in range(row) for j in range(max(0, min(col, i + offset + 1)))]
-    return _C.tensor([*zip(*pairs)] or [[], []], dtype=dtype or _C.int64, device=device)
+    return _triangle_indices(row, col, offset, True, dtype, device)
 
 
 def triu_indices(row, col, offset=0, *, dtype=None, device=None, layout=None):
     """Return the indices of the upper triangle of a matrix, as (2, n)."""
-    pairs = [(i, j) for i in range(row) for j in range(max(0, i + offset), col)]
-    return _C.tensor([*zip(*pairs)] or [[], []], dtype=dtype or _C.int64, device=device)
+    return _triangle_indices(row, col, offset, False, dtype, device)
+
+
+def _triangle_indices(row, col, offset, lower, dtype, device):
+    if row < 0 or col < 0:
+        raise RuntimeError(f"{'row' if row < 0 else 'col'} must be non-negative, got{row if row < 0 else col}")
+    first = max(-row, min(offset, col)) + lower
+    if row + first >= 1 << 62:
+        raise RuntimeError(f"the indices of a triangle of {row} x {col} do not fit any memory")
+    rows = _C.arange(row if col else 0, device=device)
+    bounds = (rows + first).clamp(0, col)  # the first column to the right of the lower
+    lengths = bounds if lower else col - bounds
+    at = _repeated_places(lengths)
+    firsts = lengths.cumsum(0) - lengths
+    if not lower:
+        firsts = firsts - bounds
+    columns = _C.arange(at.numel(), device=device) - firsts[at]
+    return _C.stack((at, columns)).to(dtype or _C.int64)
 
 
 def fill(input, value):
