@@ -279,3 +279,38 @@ for t in threads: t.join()
 print(set(codes))
 """)
     assert text == "{0}"
+
+
+RACES = """
+import threading, time
+import fastgrad as fg
+F, n, end = fg.nn.functional, 20000, False
+w, ids, mask, m = fg.rand(n, 8), fg.zeros(n, dtype=fg.int64), fg.zeros(8 * n, dtype=fg.bool), fg.rand(200000)
+sorted_, flat = m[:n].sort()[0], w.reshape(-1)
+
+def write():
+    while not end:
+        ids.fill_(1 << 40), ids.fill_(0)
+        mask.fill_(True), mask.fill_(False)
+        m.uniform_()
+
+writer = threading.Thread(target=write)
+writer.start()
+for work in (lambda: F.nll_loss(w, ids), lambda: w.index_add(0, ids, w), lambda: w.index_copy(0, ids, w),
+             lambda: fg.zeros(n).scatter_add(0, ids, flat[:n]), lambda: F.embedding_bag(ids, w, ids[:1] * 0),
+             lambda: fg.searchsorted(sorted_, flat, sorter=ids), lambda: flat[mask], lambda: mask.nonzero(),
+             lambda: m.sort(), lambda: m.unique()):
+    stop = time.time() + 0.3
+    while time.time() < stop:
+        try:
+            work()
+        except (RuntimeError, IndexError):
+            pass
+end = True
+writer.join()
+"""
+
+
+def test_numbers_that_change_after_the_check():
+    """Another thread writes to an index, a mask or a key while an op reads it: an error or any numbers, no crash."""
+    subprocess.run([sys.executable, "-c", RACES], check=True, timeout=120)

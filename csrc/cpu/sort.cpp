@@ -1,5 +1,8 @@
 // Stable sort of lines: keys with places, by digits from the lowest (every pass is stable), short lines by comparison.
 // The order of (key, place) is unique, so the result does not depend on how the work is cut.
+#include <utility>
+#include <vector>
+
 #include "cpu/sort_keys.h"
 
 namespace fg::cpu {
@@ -132,10 +135,10 @@ template <class Rule> struct LongLine {
         std::sort(words + i, words + end);
         return;
       }
-      std::sort(words + i, words + end, [&](uint64_t a, uint64_t b) {
-        const Key one = key(place(a)), two = key(place(b));
-        return one != two ? one < two : a < b;
-      });
+      std::vector<std::pair<Key, uint64_t>> pairs;  // of keys as they are now: an order that changes leads sort astray
+      for (int64_t k = i; k < end; ++k) pairs.emplace_back(key(place(words[k])), words[k]);
+      std::sort(pairs.begin(), pairs.end());
+      for (int64_t k = i; k < end; ++k) words[k] = pairs[static_cast<size_t>(k - i)].second;
     });
   }
 
@@ -228,10 +231,13 @@ template <class Rule> struct LongLine {
   void run() {
     find_range();
     Scratch<uint64_t> words(2 * n);
+    // The range is that of an earlier reading: what another thread has written since must not lead out of the tables.
+    const int bits = key_bits - dropped;
+    const uint64_t mask = bits ? ~uint64_t{0} >> (64 - bits) : 0;
     for_chunks(blocks, static_cast<double>(n), [&](int64_t block) {
       for (int64_t i = first(block); i < first(block + 1); ++i) {
         const uint64_t above = static_cast<uint64_t>(static_cast<Key>(key(i) - least)) >> dropped;
-        words[i] = above << place_bits | static_cast<uint64_t>(i);
+        words[i] = (above & mask) << place_bits | static_cast<uint64_t>(i);
       }
     });
     if (sort_and_store_buckets(words.get(), words.get() + n)) return;

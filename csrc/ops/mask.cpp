@@ -11,8 +11,14 @@ Tensor flat_nonzero(const Tensor& mask) {  // positions of true elements in logi
   int64_t n = bytes.numel() ? table.nonzero(bytes.data<uint8_t>(), bytes.numel(), nullptr, stream) : 0;
   Tensor out = Tensor::empty(DimArray{n}, DType::Int64, bytes.device());
   if (n) {
-    GilRelease release(bytes.numel());
-    table.nonzero(bytes.data<uint8_t>(), bytes.numel(), out.mutable_data<int64_t>(), stream);
+    if (out.device().is_cpu()) *out.mutable_data<int64_t>() = n;  // the room there is
+    int64_t written;
+    {
+      GilRelease release(bytes.numel());
+      written = table.nonzero(bytes.data<uint8_t>(), bytes.numel(), out.mutable_data<int64_t>(), stream);
+    }
+    FG_CHECK(!out.device().is_cpu() || written == n, Runtime,
+             "nonzero: another thread changed the mask while it was read");
   }
   return out;
 }

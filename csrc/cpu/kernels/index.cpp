@@ -46,8 +46,9 @@ bool gather_tile(const Task& task, const int64_t* offset, int64_t n0, int64_t n1
                           task.size * static_cast<int64_t>(sizeof(T)) <= kAskedBytes && task.size <= 8 * n0;
   for (int64_t r = 0; r < n1; ++r, to += step[kTo][1], index += step[kIndex][1], from += step[kFrom][1]) {
     if (index_step == 0) {
-      if (is_outside(*index, task.lowest, task.size)) return false;
-      const T* row = from + place(*index, task);
+      const int64_t one = index_at(index);
+      if (is_outside(one, task.lowest, task.size)) return false;
+      const T* row = from + place(one, task);
       const int64_t ahead = n0 * static_cast<int64_t>(sizeof(T)) > 1024 ? 1 : kAhead;
       const T* next =
           r + ahead < n1 ? row_ahead(from, ahead * step[kFrom][1], index[ahead * step[kIndex][1]], task) : row;

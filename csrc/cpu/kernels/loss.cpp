@@ -1,4 +1,5 @@
-// Negative log likelihood of class targets, forward and gradient. Targets are checked before anything is written; sums
+// Negative log likelihood of class targets, forward and gradient. Targets are checked before anything is written, and
+// each once more where it addresses: another thread may write to them in between, and then it does not count. Sums
 // are taken in double over blocks of fixed length and the blocks added in order, so they do not depend on threads.
 #include <cstring>
 
@@ -19,6 +20,9 @@ inline int64_t pieces(int64_t n, int64_t piece) { return (n + piece - 1) / piece
 inline bool in_range(int64_t target, int64_t classes) {
   return static_cast<uint64_t>(target) < static_cast<uint64_t>(classes);
 }
+
+// Read once, so that what is checked is what is used.
+inline int64_t target_at(const NllArgs& args, int64_t i) { return __atomic_load_n(args.target + i, __ATOMIC_RELAXED); }
 
 int64_t first_bad(const NllArgs& args) {
   const int64_t n = args.batch * args.spatial;
@@ -62,9 +66,9 @@ Sums loss_of_block(const NllArgs& args, int64_t block) {
   constexpr int64_t kChains = 4;  // additions wait for one another
   Sums sums[kChains] = {};
   for (int64_t i = first; i < last; ++i) {
-    const int64_t target = args.target[i];
+    const int64_t target = target_at(args, i);
     typename Kind::Wide loss = 0;
-    if (target != args.ignore_index) {
+    if (target != args.ignore_index && in_range(target, args.classes)) {
       const auto weight = weight_of<Kind>(args, target);
       loss = -weight * Kind::load(in[(image * args.classes + target) * args.spatial + at]);
       sums[i % kChains].weight += weight;
@@ -90,9 +94,8 @@ double total_weight(const NllArgs& args) {
   double total = 0;
   const int64_t n = args.batch * args.spatial;
   for (int64_t i = 0; i < n; ++i) {
-    if (args.target[i] != args.ignore_index && in_range(args.target[i], args.classes)) {
-      total += weight_of<Kind>(args, args.target[i]);
-    }
+    const int64_t target = target_at(args, i);
+    if (target != args.ignore_index && in_range(target, args.classes)) total += weight_of<Kind>(args, target);
   }
   return total;
 }
@@ -156,7 +159,7 @@ void grad_chunk(void* context, int64_t chunk) {
   }
   for (int64_t b = first; b < last; ++b) {
     for (int64_t at = from; at < to; ++at) {
-      const int64_t i = b * args.spatial + at, target = args.target[i];
+      const int64_t i = b * args.spatial + at, target = target_at(args, i);
       if (target == args.ignore_index || !in_range(target, args.classes)) continue;
       const Wide g = args.reduction == 0 ? Kind::load(grad[i]) : static_cast<Wide>(task.scale);
       gx[b * image + target * args.spatial + at] = Kind::store(-weight_of<Kind>(args, target) * g);

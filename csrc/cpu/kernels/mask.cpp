@@ -1,7 +1,8 @@
 // Positions of the nonzero bytes of a mask, and the triangles of matrices. Both only move bytes.
 //
 // nonzero works in blocks of fixed size: the counts of all blocks give each its own piece of the output, so blocks are
-// independent, and nothing is written past the end of a piece (the next one belongs to another thread).
+// independent, and nothing is written past the end of a piece (the next one belongs to another thread), not even when
+// the mask changes after it was counted.
 #include <cstring>
 
 #include "core/backend.h"
@@ -41,7 +42,7 @@ void write_block(const uint8_t* mask, int64_t n, int64_t first, int64_t* out, in
     uint64_t bits = _mm512_test_epi8_mask(bytes, bytes);
     for (int64_t base = first + i; bits != 0; bits >>= 8, base += 8) {
       const __mmask8 keep = static_cast<__mmask8>(bits);
-      const int found = __builtin_popcount(keep);
+      const int64_t found = smaller(__builtin_popcount(keep), count - done);
       // Compressing into a register and storing it whole is far faster than the compressing store on some machines.
       const __m512i kept = _mm512_maskz_compress_epi64(keep, _mm512_add_epi64(_mm512_set1_epi64(base), lanes));
       if (done + 8 <= count) {
@@ -58,6 +59,7 @@ void write_block(const uint8_t* mask, int64_t n, int64_t first, int64_t* out, in
     out[done] = first + i;
     done += mask[i] != 0;
   }
+  for (; done < count; ++done) out[done] = first;
 }
 
 struct Positions {
@@ -79,13 +81,14 @@ void write_chunk(void* context, int64_t block) {
   write_block(task.mask + first, n, first, task.out + start, count);
 }
 
+// out[0]: how many positions there is room for, those of the first count. More have none written.
 int64_t nonzero(const uint8_t* mask, int64_t n, int64_t* out, Stream) {
   const int64_t blocks = (n + kBlock - 1) / kBlock;
   const size_t bytes = sizeof(int64_t) * static_cast<size_t>(blocks + 1);
   int64_t* starts = blocks > 1 ? static_cast<int64_t*>(scratch(bytes)) : nullptr;
   if (starts == nullptr) {
     const int64_t count = count_block(mask, n);
-    if (out != nullptr) write_block(mask, n, 0, out, count);
+    if (out != nullptr && count <= out[0]) write_block(mask, n, 0, out, count);
     return count;
   }
   Positions task{mask, n, out, starts};
@@ -97,7 +100,7 @@ int64_t nonzero(const uint8_t* mask, int64_t n, int64_t* out, Stream) {
     count += found;
   }
   starts[blocks] = count;
-  if (out != nullptr) parallel_for(blocks, n / 4, write_chunk, &task);
+  if (out != nullptr && count <= out[0]) parallel_for(blocks, n / 4, write_chunk, &task);
   release_scratch(starts, bytes);
   return count;
 }

@@ -41,9 +41,10 @@ inline void put_one(typename Target::Stored& spot, typename Kind::Stored x) {
   if constexpr (mode == Scatter::set) spot = x;
   else spot = Target::store(combine<mode>(Target::load(spot), Kind::load(x)));
 }
-// Of single places. Four at a time: left alone, the loop becomes scatter instructions, which take twice as long.
+// Of single places, and whether all were there. Four at a time: left alone, the loop becomes scatter instructions,
+// which take twice as long.
 template <Scatter mode, class Kind, class Target>
-void put_run(typename Target::Stored* to, const int64_t* index, const typename Kind::Stored* from, int64_t n,
+bool put_run(typename Target::Stored* to, const int64_t* index, const typename Kind::Stored* from, int64_t n,
              int64_t size) {
   int64_t i = 0;
   for (; i + 4 <= n; i += 4) {
@@ -51,13 +52,21 @@ void put_run(typename Target::Stored* to, const int64_t* index, const typename K
     typename Kind::Stored x[4];
     memcpy(at, index + i, sizeof at);
     memcpy(x, from + i, sizeof x);
-    if (__builtin_expect((at[0] | at[1] | at[2] | at[3]) < 0, 0)) {
-      for (int64_t& place : at) place += place >> 63 & size;
-    }
+    const auto is_place = [size](int64_t i) { return static_cast<uint64_t>(i) < static_cast<uint64_t>(size); };
 #pragma GCC unroll 4
-    for (int k = 0; k < 4; ++k) put_one<mode, Kind, Target>(to[at[k]], x[k]);
+    for (int k = 0; k < 4; ++k) {
+      if (__builtin_expect(!is_place(at[k]), 0)) {
+        if (at[k] >= 0 || !is_place(at[k] += size)) return false;
+      }
+      put_one<mode, Kind, Target>(to[at[k]], x[k]);
+    }
   }
-  for (; i < n; ++i) put_one<mode, Kind, Target>(to[index[i] + (index[i] >> 63 & size)], from[i]);
+  for (; i < n; ++i) {
+    const int64_t one = index_at(index + i);
+    if (is_outside(one, -size, size)) return false;
+    put_one<mode, Kind, Target>(to[one + (one >> 63 & size)], from[i]);
+  }
+  return true;
 }
 
 template <Scatter mode, class Kind, class Target = Kind>
@@ -70,8 +79,10 @@ bool scatter_tile(const Task& task, const int64_t* offset, int64_t n0, int64_t n
   const S* from = reinterpret_cast<const S*>(task.from) + offset[kFrom];
   const int64_t to_step = step[kTo][0], from_step = step[kFrom][0], index_step = step[kIndex][0];
   for (int64_t r = 0; r < n1; ++r, to += step[kTo][1], index += step[kIndex][1], from += step[kFrom][1]) {
+    const int64_t first = index_at(index);
+    if (index_step == 0 && is_outside(first, task.lowest, task.size)) return false;
     if (index_step == 0 && to_step == 1 && from_step == 1) {
-      T* __restrict row = to + place(*index, task);
+      T* __restrict row = to + place(first, task);
       if (r + kAhead < n1) prefetch(to, kAhead * step[kTo][1], index[kAhead * step[kIndex][1]], task);
       if constexpr (mode == Scatter::set) {
         copy_row<T>(row, from, n0, from);
@@ -83,16 +94,18 @@ bool scatter_tile(const Task& task, const int64_t* offset, int64_t n0, int64_t n
       continue;
     }
     if (mode == Scatter::set && index_step == 0 && to_step == 1 && from_step == 0) {  // a value for whole rows
-      T* __restrict row = to + place(*index, task);
+      T* __restrict row = to + place(first, task);
       for (int64_t i = 0; i < n0; ++i) row[i] = static_cast<T>(*from);
       continue;
     }
     if (to_step == 0 && index_step == 1 && from_step == 1 && task.stride == 1) {  // histograms, sums by segment
-      put_run<mode, Kind, Target>(to, index, from, n0, task.size);
+      if (!put_run<mode, Kind, Target>(to, index, from, n0, task.size)) return false;
       continue;
     }
     for (int64_t i = 0; i < n0; ++i) {
-      put_one<mode, Kind, Target>(to[i * to_step + place(index[i * index_step], task)], from[i * from_step]);
+      const int64_t one = index_at(index + i * index_step);
+      if (is_outside(one, task.lowest, task.size)) return false;
+      put_one<mode, Kind, Target>(to[i * to_step + place(one, task)], from[i * from_step]);
     }
   }
   return true;
@@ -271,8 +284,9 @@ int64_t scatter(IndexArgs& args) {
     if (dtype == DType::Float16 && scatter_wide<Float16>(task, args.mode, numel)) return -1;
     if (dtype == DType::BFloat16 && scatter_wide<BFloat16>(task, args.mode, numel)) return -1;
   }
-  run(task, numel, bytes);
-  return -1;
+  if (run(task, numel, bytes)) return -1;
+  args.bad = first_outside(args);
+  return 0;
 }
 
 }  // namespace

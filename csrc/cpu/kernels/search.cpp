@@ -23,6 +23,7 @@ template <> struct PlaceOf<int32_t> {
 template <class T, class I> struct Search {
   const T* sorted;
   const int64_t* sorter;
+  int64_t size;
   I low[kTogether], high[kTogether];
   T value[kTogether];
 
@@ -44,7 +45,9 @@ template <class T, class I> struct Search {
     for (int64_t k = 0; k < kTogether; ++k) {
       if (low[k] >= high[k]) continue;
       const I middle = static_cast<I>(low[k] + ((high[k] - low[k]) >> 1));
-      const T x = sorted[sorter[middle]];
+      // Checked before, but another thread may have written to it.
+      const int64_t place = __atomic_load_n(sorter + middle, __ATOMIC_RELAXED);
+      const T x = sorted[static_cast<uint64_t>(place) < static_cast<uint64_t>(size) ? place : 0];
       if (right ? x > value[k] : x >= value[k]) high[k] = middle;
       else low[k] = static_cast<I>(middle + 1);
     }
@@ -74,6 +77,7 @@ template <class T, class I> void search_values(const SearchArgs& args, int64_t b
     const int64_t row_end = args.sorted_rows == 1 ? end : smaller(end, (row + 1) * args.count);
     const int64_t count = smaller(kTogether, row_end - i);
     search.sorted = static_cast<const T*>(args.sorted) + row * args.size;
+    search.size = args.size;
     search.sorter = args.sorter ? args.sorter + row * args.size : nullptr;
     const T* values = static_cast<const T*>(args.values) + i;
     if (args.right) search.template run<true>(values, count, args.size, args.out + i);
