@@ -290,3 +290,43 @@ def test_error_in_backward_reaches_the_caller(lib):
             raise KeyError("mine")
     with pytest.raises(KeyError, match="mine"):
         F.apply(lib.ones(2, requires_grad=True)).sum().backward()
+
+
+def viewed(lib):
+    class Viewed(lib.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            ctx.save_for_backward(x)
+            ctx.factor = 7
+            return x.view(3)
+
+        @staticmethod
+        def backward(ctx, g):
+            return g * (ctx.factor + getattr(ctx, "more", 0))
+    return Viewed
+
+
+def test_the_node_is_the_context(lib):
+    x = lib.ones(3, requires_grad=True)
+    y = viewed(lib).apply(x)
+    node = y.grad_fn
+    assert node.saved_tensors[0].tolist() == [1, 1, 1] and node.needs_input_grad == (True,) and node.factor == 7
+    node.more = 3
+    assert node.more == 3 and not hasattr(node, "less")
+    y.sum().backward()
+    assert x.grad.tolist() == [10, 10, 10]
+    with pytest.raises(RuntimeError, match="second time"):
+        node.saved_tensors
+    del node.more
+    assert not hasattr(node, "more")
+    with pytest.raises(AttributeError):
+        (x * 2).grad_fn.more = 1
+
+
+def test_views_made_in_forward(lib):
+    x = lib.ones(3, requires_grad=True)
+    for hooked in (False, True):
+        with lib.autograd.graph.saved_tensors_hooks(lambda t: t, lambda t: t) if hooked else lib.enable_grad():
+            y = viewed(lib).apply(x)
+        with pytest.raises(RuntimeError, match="created inside a custom Function"):
+            y.add_(1)

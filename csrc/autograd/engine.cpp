@@ -320,7 +320,7 @@ class Task {
       for (const Hook& h : HeldHooks(extra.pre_hooks)) engine_hooks.pre_hook(h.fn, g, node->n_inputs);
     for (size_t i = 0; i < extra.retained.size(); ++i) {  // dropping an old gradient may change the list
       RetainedGrad r = extra.retained[i];
-      if (g[r.input_nr].defined() && (options_.accumulate && inputs_.empty())) {
+      if (g[r.input_nr].defined()) {
         Tensor t{Ptr<TensorImpl>(r.tensor)};
         const Tensor& incoming = g[r.input_nr];
         if (!t.grad().defined()) t.set_grad(options_.create_graph ? clone(incoming) : detach(clone(incoming)));

@@ -218,6 +218,7 @@ void finish(PyObject* ctx, PyObject* const* args, Py_ssize_t n, PyObject* const*
     PyObject* o = PyTuple_GET_ITEM(outputs, i);
     if (is_tensor(o) && is_inexact(borrow(o).dtype()) && !contains(constants, PyTuple_GET_SIZE(constant.o), o)) {
       set_history(borrow(o), node, static_cast<uint32_t>(i));
+      if (borrow(o).is_view()) borrow(o).meta().view_kind = ViewKind::CustomFunction;
       if (!PyObject_GC_IsTracked(o)) PyObject_GC_Track(o);
     }
     PyTuple_SET_ITEM(of_outputs.o, i, description(o));

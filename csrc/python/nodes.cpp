@@ -79,6 +79,19 @@ PyObject* node_compare(PyObject* a, PyObject* b, int code) {
   return PyBool_FromLong((node_of(a) == node_of(b)) == (code == Py_EQ));
 }
 
+// The node of a custom function is its context to the user, as in torch: what is not the node's own is of the context.
+PyObject* node_getattr(PyObject* o, PyObject* name) {
+  PyObject* found = PyObject_GenericGetAttr(o, name);
+  PyObject* ctx = found ? nullptr : node_of(o)->python();
+  if (!ctx || !PyErr_ExceptionMatches(PyExc_AttributeError)) return found;
+  PyErr_Clear();
+  return PyObject_GetAttr(ctx, name);
+}
+int node_setattr(PyObject* o, PyObject* name, PyObject* value) {
+  PyObject* ctx = _PyType_Lookup(Py_TYPE(o), name) ? nullptr : node_of(o)->python();
+  return ctx ? PyObject_SetAttr(ctx, name, value) : PyObject_GenericSetAttr(o, name, value);
+}
+
 PyMethodDef node_methods[] = {
     {"name", node_name, METH_NOARGS, "Name of the recorded op."},
     {"_sequence_nr", node_sequence, METH_NOARGS, "Order of recording."},
@@ -93,6 +106,8 @@ PyGetSetDef node_getset[] = {
     {"_n_inputs", node_inputs, nullptr, "Number of gradients it receives.", nullptr},
     {nullptr, nullptr, nullptr, nullptr, nullptr}};
 PyType_Slot node_slots[] = {{Py_tp_dealloc, reinterpret_cast<void*>(node_dealloc)},
+                            {Py_tp_getattro, reinterpret_cast<void*>(node_getattr)},
+                            {Py_tp_setattro, reinterpret_cast<void*>(node_setattr)},
                             {Py_tp_methods, node_methods},
                             {Py_tp_getset, node_getset},
                             {Py_tp_repr, reinterpret_cast<void*>(node_repr)},

@@ -141,7 +141,7 @@ class BackwardCFunction(FunctionCtx):
             raise RuntimeError(
                 "Some elements marked as dirty during the forward method were not returned as output. The inputs that "
                 "are modified inplace must all be outputs of the Function.")
-        record = _C.is_grad_enabled() and True in self.needs_input_grad
+        record = _C.is_grad_enabled() and not _C.is_inference_mode_enabled() and True in self.needs_input_grad
         node = None
         if record:
             node = _C._FunctionNode(self, type(self).__name__, tuple(tensors))
@@ -205,6 +205,8 @@ class BackwardCFunction(FunctionCtx):
             _C._set_history(view, node, i)
             return view
         _C._set_history(y, node, i)
+        if y._base is not None:
+            _C._mark_view(y, y._base, "custom")
         return y
 
     def _save(self, outputs, results):
