@@ -103,6 +103,64 @@ def test_inference_mode(lib):
     assert not lib.is_inference_mode_enabled()
 
 
+def test_inference_mode_switches_recording(lib):
+    x, on = lib.ones(2, requires_grad=True), lib.is_grad_enabled
+    with lib.inference_mode():
+        with lib.enable_grad():
+            assert on() and (x * 2).is_inference()
+        with lib.inference_mode(False):
+            assert on()
+        assert not on()
+    with lib.no_grad():
+        with lib.inference_mode(False):
+            assert on() and (x * 2).requires_grad
+        with lib.inference_mode():
+            lib.set_grad_enabled(True)
+        assert not on()
+    assert on()
+
+
+def test_coroutines_run_in_the_mode_of_their_caller(lib):
+    @lib.no_grad()
+    async def inside():
+        return lib.is_grad_enabled()
+    with pytest.raises(StopIteration) as end:
+        inside().send(None)
+    assert end.value.value is True
+
+
+def test_leaving_a_context_takes_three_arguments(lib):
+    for arguments in ((), (None,), (None,) * 4):
+        context = lib.no_grad()
+        context.__enter__()
+        with pytest.raises(TypeError):
+            context.__exit__(*arguments)
+        context.__exit__(None, None, None)
+    assert lib.is_grad_enabled()
+
+
+def test_retained_gradients_of_grad(lib):
+    """Also where the run is asked for some inputs only."""
+    x, w = lib.ones(2, requires_grad=True), lib.ones(2, requires_grad=True)
+
+    def middle():
+        y = x * 2
+        y.retain_grad()
+        return y
+    y = middle()
+    lib.autograd.grad((y * 3).sum(), x)
+    assert y.grad.tolist() == [3, 3] and x.grad is None
+    y = middle()
+    (y * 3).sum().backward(inputs=[x])
+    assert y.grad.tolist() == [3, 3]
+    y = middle()
+    lib.autograd.grad((y * 3).sum(), y)
+    assert y.grad.tolist() == [3, 3]
+    y = middle()
+    lib.autograd.grad((y * w).sum(), w)
+    assert y.grad is None
+
+
 def test_decorated_generator(lib):
     on = lib.is_grad_enabled
 

@@ -163,7 +163,7 @@ constexpr FunctionDef defs[] = {
      run_backward_fn, nullptr},
     {"backward", kMethod, "input, gradient=None, retain_graph=None, create_graph=False, inputs=None", backward_method,
      "Adds the gradient of this tensor to the .grad of the leaves it came from."},
-    {"is_grad_enabled", kStatic | kSettled, "", [](Call&) { return PyBool_FromLong(grad_enabled()); }, nullptr},
+    {"is_grad_enabled", kStatic | kSettled, "", [](Call&) { return PyBool_FromLong(!(mode & kNoGrad)); }, nullptr},
     {"set_grad_enabled_", kStatic | kSettled, "mode",
      NONE_AFTER(mode = static_cast<uint8_t>(c.boolean(0, true) ? mode & ~kNoGrad : mode | kNoGrad)), nullptr},
     {"is_inference_mode_enabled", kStatic | kSettled, "",

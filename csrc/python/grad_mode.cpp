@@ -62,7 +62,9 @@ PyObject* enter_switch(PyObject* self, PyObject*) {
   record(grad_mode(self)->wanted);
   Py_RETURN_NONE;
 }
-PyObject* leave(PyObject* self, PyObject* const*, Py_ssize_t) {
+PyObject* leave(PyObject* self, PyObject* const*, Py_ssize_t n) {
+  if (n != 3)
+    return PyErr_Format(PyExc_TypeError, "__exit__() takes 3 arguments (type, value, traceback), %zd given", n);
   record(grad_mode(self)->before);
   Py_RETURN_NONE;
 }

@@ -1,4 +1,4 @@
-"""Whether operations are recorded: contexts that also decorate functions, generators and coroutines.
+"""Whether operations are recorded: contexts that also decorate functions and generators.
 
 The state is one thread-local byte in `_C`; a context remembers what it found and puts it back. Those that switch
 recording are native (csrc/python/grad_mode.cpp); what they make of a decorated function is here.
@@ -31,10 +31,6 @@ def _decorate(make, fn, stacklevel=2):
     if inspect.isgeneratorfunction(fn):
         def wrapped(*args, **kwargs):
             return (yield from _switching(make, fn(*args, **kwargs)))
-    elif inspect.iscoroutinefunction(fn):
-        async def wrapped(*args, **kwargs):
-            with make():
-                return await fn(*args, **kwargs)
     else:
         def wrapped(*args, **kwargs):
             with make():
@@ -86,12 +82,15 @@ class inference_mode:
         return _decorate(self.clone, orig_func)
 
     def __enter__(self):
-        self._prev = _C.is_inference_mode_enabled()
+        self._prev = _C.is_inference_mode_enabled(), _C.is_grad_enabled()
         _C.set_inference_(self.mode)
+        _C.set_grad_enabled_(not self.mode)
         return self
 
     def __exit__(self, kind, error, traceback):
-        _C.set_inference_(self._prev)
+        inference, recording = self._prev
+        _C.set_inference_(inference)
+        _C.set_grad_enabled_(recording)
 
     def clone(self):
         return type(self)(self.mode)
