@@ -96,6 +96,21 @@ def test_errors_of_native_cases_are_those_of_torch(torch, call):
     assert kinds[0] is kinds[1]
 
 
+@pytest.mark.parametrize("call", [
+    lambda f, F: F.cross_entropy(f.ones(1, 3), f.tensor([0]), ignore_index=1.0),
+    lambda f, F: F.dropout(f.ones(2), p="a"),
+    lambda f, F: F.softmax(f.ones(3), dim=0.0),
+])
+def test_errors_tell_of_the_function_that_was_called(torch, call):
+    kinds = []
+    for m in (fg, torch):
+        with pytest.raises(Exception) as caught:
+            call(m, m.nn.functional)
+        kinds.append(caught.type)
+        assert "_usual" not in str(caught.value)
+    assert kinds[0] is kinds[1]
+
+
 def test_implicit_dim_warns_at_the_callers_line():
     hooked = nn.Softmax()
     hooked.register_forward_hook(lambda *_: None)  # then the call goes through Python

@@ -65,6 +65,10 @@ PyObject* NativeCase::call(PyObject* const* args, Py_ssize_t n, PyObject* keywor
   }
   PyObject* result =
       PyObject_Vectorcall(native_, passed + 1, static_cast<size_t>(places_) | PY_VECTORCALL_ARGUMENTS_OFFSET, nullptr);
+  if (!result && PyErr_ExceptionMatches(PyExc_TypeError)) {  // the function itself says what is wrong, by its own name
+    PyErr_Clear();
+    return nullptr;
+  }
   if (result != Py_NotImplemented) return result;
   Py_DECREF(result);
   return nullptr;
