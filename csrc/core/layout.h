@@ -18,8 +18,14 @@ inline bool fits(Wide v) { return v == static_cast<int64_t>(v); }
 // The nearest 64-bit number, for texts and for strides that nobody steps over.
 inline int64_t nearest(Wide v) { return fits(v) ? static_cast<int64_t>(v) : v < 0 ? INT64_MIN : INT64_MAX; }
 
-inline int64_t stride_times(int64_t stride, int64_t n) { return nearest(Wide{stride} * n); }
-inline int64_t stride_sum(int64_t a, int64_t b) { return nearest(Wide{a} + b); }
+inline int64_t stride_times(int64_t stride, int64_t n) {
+  int64_t out;
+  return __builtin_mul_overflow(stride, n, &out) ? nearest(Wide{stride} * n) : out;
+}
+inline int64_t stride_sum(int64_t a, int64_t b) {
+  int64_t out;
+  return __builtin_add_overflow(a, b, &out) ? nearest(Wide{a} + b) : out;
+}
 // `offset` moved by n steps, which only in a tensor without elements can lead too far: then it stays.
 inline int64_t moved(int64_t offset, int64_t n, int64_t stride) {
   int64_t way, place;
@@ -28,10 +34,12 @@ inline int64_t moved(int64_t offset, int64_t n, int64_t stride) {
     return offset;
   return place;
 }
+[[noreturn, gnu::cold]] void fail_size();
 // A size that is a product.
 inline int64_t size_times(int64_t a, int64_t b) {
   int64_t out;
-  FG_CHECK(!__builtin_mul_overflow(a, b, &out), Runtime, "numel: integer multiplication overflow");
+  if (__builtin_mul_overflow(a, b, &out)) [[unlikely]]
+    fail_size();
   return out;
 }
 

@@ -24,10 +24,12 @@ std::string size_text(Dims dims) {
 void fail_dims(size_t n) { fail(ErrorKind::Runtime, "a tensor has at most ", kMaxDims, " dimensions, ", n, " wanted"); }
 
 // Also where a size of 0 makes the count 0: the product of any of the sizes fits then, and every contiguous stride.
-[[noreturn]] static void fail_count(Dims dims) {
+[[noreturn, gnu::noinline, gnu::cold]] static void fail_count(Dims dims) {
   for (int64_t d : dims) FG_CHECK(d != 0, Runtime, "Storage size calculation overflowed with sizes=", size_text(dims));
   fail(ErrorKind::Runtime, "a tensor of shape ", shape_text(dims), " has more elements than 64 bits can count");
 }
+
+void fail_size() { fail(ErrorKind::Runtime, "numel: integer multiplication overflow"); }
 
 int64_t count_of(Dims dims) {
   int64_t n = 1;

@@ -146,8 +146,8 @@ bool any_outside(const int64_t* index, int64_t n, int64_t step, const Task& task
 inline int64_t place(int64_t i, const Task& task) { return (i + (i >> 63 & task.size)) * task.stride; }
 
 // What another thread writes to an index after the check must not become an address: each is read once where it is
-// used, and compared again.
-inline int64_t index_at(const int64_t* index) { return __atomic_load_n(index, __ATOMIC_RELAXED); }
+// used, and compared again. (Volatile: with an atomic load the compiler reads all else from memory again.)
+inline int64_t index_at(const int64_t* index) { return *static_cast<const volatile int64_t*>(index); }
 
 // The index may be wrong here: the address is not read then.
 template <class T>

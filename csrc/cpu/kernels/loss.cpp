@@ -22,7 +22,9 @@ inline bool in_range(int64_t target, int64_t classes) {
 }
 
 // Read once, so that what is checked is what is used.
-inline int64_t target_at(const NllArgs& args, int64_t i) { return __atomic_load_n(args.target + i, __ATOMIC_RELAXED); }
+inline int64_t target_at(const NllArgs& args, int64_t i) {
+  return *static_cast<const volatile int64_t*>(args.target + i);
+}
 
 int64_t first_bad(const NllArgs& args) {
   const int64_t n = args.batch * args.spatial;
@@ -62,15 +64,16 @@ Sums loss_of_block(const NllArgs& args, int64_t block) {
   using Stored = typename Kind::Stored;
   const Stored* in = static_cast<const Stored*>(args.in);
   const int64_t first = block * kBlock, last = smaller(first + kBlock, args.batch * args.spatial);
+  const int64_t classes = args.classes, ignored = args.ignore_index;
   int64_t image = first / args.spatial, at = first % args.spatial;
   constexpr int64_t kChains = 4;  // additions wait for one another
   Sums sums[kChains] = {};
   for (int64_t i = first; i < last; ++i) {
     const int64_t target = target_at(args, i);
     typename Kind::Wide loss = 0;
-    if (target != args.ignore_index && in_range(target, args.classes)) {
+    if ((target != ignored) & in_range(target, classes)) {
       const auto weight = weight_of<Kind>(args, target);
-      loss = -weight * Kind::load(in[(image * args.classes + target) * args.spatial + at]);
+      loss = -weight * Kind::load(in[(image * classes + target) * args.spatial + at]);
       sums[i % kChains].weight += weight;
       sums[i % kChains].loss += loss;
     }

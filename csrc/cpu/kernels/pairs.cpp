@@ -13,7 +13,7 @@ FG_INLINE void sum_rows(const BagArgs& a, int64_t begin, int64_t end, int64_t at
   V sums[columns];
   for (int k = 0; k < columns; ++k) sums[k] = 0;
   for (int64_t j = begin; j < end; ++j) {
-    const int64_t index = __atomic_load_n(a.indices + j, __ATOMIC_RELAXED);
+    const int64_t index = *static_cast<const volatile int64_t*>(a.indices + j);
     // Checked before, but another thread may have written to it.
     if (static_cast<uint64_t>(index) >= static_cast<uint64_t>(a.rows)) continue;
     const T* row = static_cast<const T*>(a.table) + index * a.width + at;

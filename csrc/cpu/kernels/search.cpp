@@ -46,7 +46,7 @@ template <class T, class I> struct Search {
       if (low[k] >= high[k]) continue;
       const I middle = static_cast<I>(low[k] + ((high[k] - low[k]) >> 1));
       // Checked before, but another thread may have written to it.
-      const int64_t place = __atomic_load_n(sorter + middle, __ATOMIC_RELAXED);
+      const int64_t place = *static_cast<const volatile int64_t*>(sorter + middle);
       const T x = sorted[static_cast<uint64_t>(place) < static_cast<uint64_t>(size) ? place : 0];
       if (right ? x > value[k] : x >= value[k]) high[k] = middle;
       else low[k] = static_cast<I>(middle + 1);
