@@ -57,8 +57,11 @@ struct CudaTable {
 
   int (*stream_query)(Stream stream);     // 1: nothing to do, 0: work, -1: an error
   int (*device_synchronize)(int device);  // waits for whatever runs there, of other libraries too
+
+  void (*allow_tf32)(int allowed);  // float32 products may round their operands to 10 bits
 };
 
 const CudaTable& cuda_table();  // an error without CUDA
+void allow_tf32(bool allowed);  // kept for the library when it is not open yet
 
 }  // namespace fg

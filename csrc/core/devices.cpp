@@ -34,6 +34,7 @@ void leave_cuda() {
   cuda_backend = nullptr;
   streams_in_use = false;
 }
+bool cuda_tf32 = false;
 
 void open_cuda() {
   std::lock_guard lock(cuda_lock);
@@ -62,6 +63,7 @@ void open_cuda() {
     cuda_reason = concat("no CUDA device is available", error ? ": " : "", error ? error : "");
     return;
   }
+  rest->allow_tf32(cuda_tf32);
   cuda_rest = rest;
   static const Backend seen_by_ops = guarded(*table);
   cuda_backend = &seen_by_ops;
@@ -90,6 +92,12 @@ void release_memory(Device device, void* block, size_t bytes, void* stream) {
 const CudaTable& cuda_table() {
   backend({DeviceType::CUDA, 0});
   return *cuda_rest;
+}
+
+void allow_tf32(bool allowed) {
+  std::lock_guard lock(cuda_lock);
+  cuda_tf32 = allowed;
+  if (cuda_rest) cuda_rest->allow_tf32(allowed);
 }
 
 const char* cuda_unavailable_reason() {

@@ -156,6 +156,7 @@ bool cublas_gemm(const GemmArgs& args) {
   Handle& handle = handle_of(args.stream);
   std::lock_guard<std::mutex> lock(handle.mutex);
   const LibraryCall call;
+  const int compute = wide ? kCompute64 : type == kReal32 && tf32_allowed() ? kComputeTf32 : kCompute32;
   // From here on true: there is a result, or an error is set.
   if (!ready(handle) || !FG_CUBLAS(cublasSetStream, handle.made, args.stream.handle)) return true;
   Workspace recorded(recording() ? kRecordedWorkspace : 0, args.stream);
@@ -164,7 +165,7 @@ bool cublas_gemm(const GemmArgs& args) {
   const int status = library().cublasGemmStridedBatchedEx(
       handle.made, p.op_b, p.op_a, static_cast<int>(args.n), static_cast<int>(args.m), static_cast<int>(args.k), alpha,
       args.b, type, p.ldb, args.b_bs, args.a, type, p.lda, args.a_bs, beta, args.c, type, p.ldc, args.c_bs,
-      static_cast<int>(args.batch), wide ? kCompute64 : kCompute32, kDefaultAlgorithm);
+      static_cast<int>(args.batch), compute, kDefaultAlgorithm);
   if (status == kInvalidValue || status == kNotSupported) return false;
   good(status, "cublasGemmStridedBatchedEx");
   return true;

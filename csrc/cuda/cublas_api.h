@@ -19,7 +19,7 @@ FG_CUBLAS_FUNCTIONS(X)
 
 enum : int { kOpN = 0, kOpT = 1 };                                    // cublasOperation_t
 enum : int { kReal32 = 0, kReal64 = 1, kReal16 = 2, kRealB16 = 14 };  // cudaDataType
-enum : int { kCompute32 = 68, kCompute64 = 70, kDefaultAlgorithm = -1 };
+enum : int { kCompute32 = 68, kCompute64 = 70, kComputeTf32 = 77, kDefaultAlgorithm = -1 };
 enum : int { kInvalidValue = 7, kNotSupported = 15 };  // cublasStatus_t: what our own kernel does then
 
 }  // namespace fg::cuda::cublas

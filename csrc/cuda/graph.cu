@@ -369,6 +369,7 @@ const CudaTable& cuda_only() {
     fill_pinned(t);
     fill_events(t);
     fill_memory(t);
+    fill_matmul_switch(t);
     return t;
   }();
   return table;

@@ -58,7 +58,8 @@ static_assert(std::is_same_v<cufftHandle, int>);
 static_assert(blas::kOpN == CUBLAS_OP_N && blas::kOpT == CUBLAS_OP_T && CUBLAS_STATUS_SUCCESS == 0);
 static_assert(blas::kReal32 == CUDA_R_32F && blas::kReal64 == CUDA_R_64F);
 static_assert(blas::kReal16 == CUDA_R_16F && blas::kRealB16 == CUDA_R_16BF);
-static_assert(blas::kCompute32 == CUBLAS_COMPUTE_32F && blas::kCompute64 == CUBLAS_COMPUTE_64F);
+static_assert(blas::kCompute32 == CUBLAS_COMPUTE_32F && blas::kCompute64 == CUBLAS_COMPUTE_64F &&
+              blas::kComputeTf32 == CUBLAS_COMPUTE_32F_FAST_TF32);
 static_assert(blas::kDefaultAlgorithm == CUBLAS_GEMM_DEFAULT);
 static_assert(blas::kInvalidValue == CUBLAS_STATUS_INVALID_VALUE && blas::kNotSupported == CUBLAS_STATUS_NOT_SUPPORTED);
 

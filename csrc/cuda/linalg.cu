@@ -3,6 +3,7 @@
 // The scheme is that of cpu/kernels/linalg.cpp: halves of the columns (or of the triangle) until kEdge of them are
 // left, which a block for each matrix does; everything between the halves is a matrix product (gemm). Complex matrices,
 // large ones, and the other factorisations are cuSOLVER's (cusolver.cpp). Start at linalg().
+#include "cuda/cublas.h"
 #include "cuda/cusolver.h"
 #include "cuda/device.cuh"
 #include "cuda/tables.h"
@@ -399,7 +400,7 @@ void linalg(const LinalgArgs& g) {
 }  // namespace
 
 void fill_linalg(Backend& table) {
-  product = table.gemm;
+  product = exact_gemm;  // tf32 is for products that were asked for
   keep_triangle = table.triangle;
   table.linalg = linalg;
 }

@@ -1,60 +1,20 @@
-// Matrix products of our own: any strides, any dtype, batched. Two kernels:
+// Matrix products: which kernel has which, and those of our own without tensor cores: any strides, any dtype, batched.
 //   gemm_kernel  a tile of C per block, tiles of A and B through shared memory, a small square of C in registers
 //   dot_kernel   a group of threads per element of C, for matrix-vector, very skinny and long-k products
-// Large floating products go to cuBLAS when it is found at run time (cublas.h); it is never needed.
+// Large floating products go to cuBLAS when it is found at run time (cublas.h); it is never needed. Half types, and
+// float32 where tf32 is allowed, go to tensor cores otherwise (gemm_tensor.cu).
+#include "core/cuda_table.h"
 #include "cuda/cublas.h"
+#include "cuda/gemm.cuh"
 #include "cuda/group.cuh"
 #include "cuda/tables.h"
+
+#include <atomic>
 
 namespace fg::cuda {
 namespace {
 
-template <class S> struct Accumulator {
-  using type = int32_t;
-};
-template <> struct Accumulator<int64_t> {
-  using type = int64_t;
-};
-template <> struct Accumulator<float> {
-  using type = float;
-};
-template <> struct Accumulator<Half> {
-  using type = float;
-};
-template <> struct Accumulator<BHalf> {
-  using type = float;
-};
-template <> struct Accumulator<double> {
-  using type = double;
-};
-
-// a * b + c; integers wrap.
-template <class A> FG_DEVICE A multiply_add(A a, A b, A c) {
-  if constexpr (std::is_integral_v<A>) {
-    using U = std::make_unsigned_t<A>;
-    return static_cast<A>(static_cast<U>(a) * static_cast<U>(b) + static_cast<U>(c));
-  } else {
-    return a * b + c;
-  }
-}
-
-template <class S> struct Gemm {
-  using A = typename Accumulator<S>::type;
-  const S *a, *b;
-  S* c;
-  const S* bias;
-  int64_t m, n, k, batch;
-  int64_t a_rs, a_cs, a_bs, b_rs, b_cs, b_bs, c_rs, c_bs, bias_rs, bias_cs;
-  A alpha, beta;
-
-  FG_DEVICE void write(int64_t batch_index, int64_t i, int64_t j, A sum) const {
-    S* at = c + batch_index * c_bs + i * c_rs + j;
-    A y = multiply_add(alpha, sum, A(0));
-    if (beta != A(0)) y = multiply_add(beta, convert<A>(*at), y);
-    if (bias) y = multiply_add(A(1), convert<A>(bias[i * bias_rs + j * bias_cs]), y);
-    *at = convert<S>(y);
-  }
-};
+constexpr int64_t kThin = 4;
 
 // Tile shapes: C is kM x kN per block, kTm x kTn per thread.
 template <int kM_, int kN_, int kK_, int kTm_, int kTn_> struct Tile {
@@ -143,28 +103,9 @@ __global__ void __launch_bounds__(kThreads) dot_kernel(const __grid_constant__ G
 
 template <class S> void gemm_as(const GemmArgs& args) {
   using A = typename Gemm<S>::A;
-  Gemm<S> g{static_cast<const S*>(args.a),
-            static_cast<const S*>(args.b),
-            static_cast<S*>(args.c),
-            static_cast<const S*>(args.bias),
-            args.m,
-            args.n,
-            args.k,
-            args.batch,
-            args.a_rs,
-            args.a_cs,
-            args.a_bs,
-            args.b_rs,
-            args.b_cs,
-            args.b_bs,
-            args.c_rs,
-            args.c_bs,
-            args.bias_rs,
-            args.bias_cs,
-            static_cast<A>(args.alpha),
-            static_cast<A>(args.beta)};
+  const Gemm<S> g = Gemm<S>::of(args);
   int64_t least = g.m < g.n ? g.m : g.n, elements = g.m * g.n * g.batch;
-  if (least <= 4 || (elements <= 4096 && g.k >= 512)) {
+  if (least <= kThin || (elements <= 4096 && g.k >= 512)) {
     bool vector_is_a = g.m <= g.n;  // the other operand is the large one
     bool k_contiguous = vector_is_a ? g.b_rs == 1 : g.a_cs == 1;
     Lines lines = Lines::of(1, g.k, k_contiguous ? 1 : elements);
@@ -192,15 +133,12 @@ template <class S> __global__ void __launch_bounds__(kThreads) spread_bias_kerne
   int64_t n = g.m * g.n * g.batch;
   for (int64_t x = global_thread(); x < n; x += global_threads()) {
     int64_t j = x % g.n, i = x / g.n % g.m, batch = x / g.n / g.m;
-    g.c[batch * g.c_bs + i * g.c_rs + j] = g.bias[i * g.bias_rs + j * g.bias_cs];
+    *g.place(batch, i, j) = g.bias[i * g.bias_rs + j * g.bias_cs];
   }
 }
 template <class S> void spread_bias(const GemmArgs& args) {
-  Gemm<S> g{};
-  g.c = static_cast<S*>(args.c), g.bias = static_cast<const S*>(args.bias);
-  g.m = args.m, g.n = args.n, g.batch = args.batch, g.c_rs = args.c_rs, g.c_bs = args.c_bs;
-  g.bias_rs = args.bias_rs, g.bias_cs = args.bias_cs;
-  FG_LAUNCH_FREE(spread_bias_kernel<S>, grid_for(g.m * g.n * g.batch, args.stream), kThreads, 0, args.stream, g);
+  FG_LAUNCH_FREE(spread_bias_kernel<S>, grid_for(args.m * args.n * args.batch, args.stream), kThreads, 0, args.stream,
+                 Gemm<S>::of(args));
 }
 
 bool try_library(const GemmArgs& args) {
@@ -218,9 +156,23 @@ bool try_library(const GemmArgs& args) {
   return cublas_gemm(with);
 }
 
+std::atomic<bool> tf32_switch{false};
+thread_local int in_full = 0;
+
+// The rule: cuBLAS has what it accepts from kLeastWork on (try_library), because it knows the device better than we do.
+// Of the rest, tensor cores have half types and tf32, but for products so thin that every number of the larger operand
+// is used up to kThin times (reading it is all of the work, which dot_kernel does in whole lines) and for a k that
+// fills less than half of one step. Reasons, not measurements: none of this has been timed on a GPU yet.
+bool for_tensor_cores(const GemmArgs& args) {
+  const bool type =
+      args.dtype == DType::Float16 || args.dtype == DType::BFloat16 || (args.dtype == DType::Float32 && tf32_allowed());
+  return type && args.m > kThin && args.n > kThin && args.k >= 8;
+}
+
 void gemm(const GemmArgs& args) {
   if (args.m == 0 || args.n == 0 || args.batch == 0) return;
   if (try_library(args)) return;
+  if (for_tensor_cores(args) && tensor_gemm(args)) return;
   switch (args.dtype) {
     case DType::UInt8: return gemm_as<uint8_t>(args);
     case DType::Int8: return gemm_as<int8_t>(args);
@@ -237,5 +189,15 @@ void gemm(const GemmArgs& args) {
 
 }  // namespace
 
+bool tf32_allowed() { return !in_full && tf32_switch.load(std::memory_order_relaxed); }
+void exact_gemm(const GemmArgs& args) {
+  ++in_full;
+  gemm(args);
+  --in_full;
+}
+
 void fill_matmul(Backend& table) { table.gemm = gemm; }
+void fill_matmul_switch(CudaTable& table) {
+  table.allow_tf32 = [](int allowed) { tf32_switch = allowed != 0; };
+}
 }  // namespace fg::cuda

@@ -42,4 +42,5 @@ void fill_optim_counted(CudaTable& table);
 void fill_pinned(CudaTable& table);
 void fill_events(CudaTable& table);
 void fill_memory(CudaTable& table);
+void fill_matmul_switch(CudaTable& table);
 }  // namespace fg::cuda

@@ -109,6 +109,7 @@ bool init_cuda_graphs(PyObject* module) {
     return pinned.is_same(t) ? tensor : pb::reinterpret_steal<pb::object>(wrap(pinned));
   });
   m.def("_is_pinned", [](pb::object tensor) { return is_pinned(tensor_of(tensor)); });
+  m.def("_allow_tf32", [](bool allowed) { allow_tf32(allowed); });
   m.def("_graph_pool_new", [] { return cuda_table().pool_new(); });
   m.def("_graph_recording", [](int index) {
     const Device device = device_of_index(index);

@@ -56,9 +56,9 @@ def detach_(input):
     return input.detach_()
 
 
-# ---- precision and determinism: float32 products are always computed in full
+# ---- precision and determinism
 
-_precision = ["highest"]
+_precision = ["highest", "none"]  # and what backends.cuda.matmul.fp32_precision is
 _always = [False]
 
 
@@ -68,10 +68,16 @@ def get_float32_matmul_precision():
 
 
 def set_float32_matmul_precision(precision):
-    """Allow float32 products to be less exact ("high", "medium"); they are computed in full all the same."""
+    """Allow float32 products to be less exact: "high" and "medium" let those on CUDA devices round their operands to
+    tf32, that is to 10 bits; on the CPU they are computed in full all the same."""
     if precision not in ("highest", "high", "medium"):
         raise RuntimeError(f"Invalid precision '{precision}': it must be highest, high or medium")
-    _precision[0] = precision
+    _set_precision(precision, "ieee" if precision == "highest" else "tf32")
+
+
+def _set_precision(precision, name):
+    _C._allow_tf32(precision != "highest")
+    _precision[:] = precision, name
 
 
 _MODES = ("default", "warn", "error")

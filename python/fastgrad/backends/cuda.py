@@ -1,12 +1,35 @@
 """Switches of CUDA libraries, and of the kinds of attention kernels."""
 from contextlib import contextmanager
 
-from fastgrad import _C
+from fastgrad import _C, _switches
 
 from ._flags import Flags
 
-matmul = Flags(allow_tf32=False, allow_fp16_reduced_precision_reduction=True,
-               allow_bf16_reduced_precision_reduction=True, allow_fp16_accumulation=False, fp32_precision="none")
+
+class _Products(Flags):
+    """Whether float32 products may use tf32 is one switch of several names: here `allow_tf32` and `fp32_precision`, and
+    `set_float32_matmul_precision`."""
+
+    @property
+    def allow_tf32(self):
+        return _switches._precision[0] != "highest"
+
+    @property
+    def fp32_precision(self):
+        return _switches._precision[1]
+
+    def __setattr__(self, name, value):
+        super().__setattr__(name, value)
+        if name == "allow_tf32":
+            _switches.set_float32_matmul_precision("high" if value else "highest")
+        elif name == "fp32_precision":
+            if value not in ("none", "ieee", "tf32"):
+                raise RuntimeError(f"Unknown precision: {value}")
+            _switches._set_precision("high" if value == "tf32" else "highest", value)
+
+
+matmul = _Products(allow_tf32=False, allow_fp16_reduced_precision_reduction=True,
+                   allow_bf16_reduced_precision_reduction=True, allow_fp16_accumulation=False, fp32_precision="none")
 
 
 def is_built():
