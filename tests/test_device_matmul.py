@@ -100,7 +100,7 @@ def test_shapes_and_layouts(shape, dtype, device, request):
 
 @pytest.mark.emulate
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("shape", ["edges", "flat", "upright", "deep", "large"])
+@pytest.mark.parametrize("shape", ["edges", "flat", "upright", "deep", "large", "large_even"])
 def test_bias_and_accumulation(shape, dtype, device, request):
     m, n, k = SHAPES[shape]
     make = Numbers(dtype, device, request)

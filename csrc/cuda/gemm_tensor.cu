@@ -144,14 +144,49 @@ template <class S> FG_DEVICE void multiply_step(float (&d)[4], const uint32_t (&
 }
 
 struct Cut {
-  bool a_fast, b_fast, pairs;  // pairs: two neighbours of C can be written at once
-  int tiles_of_part;           // along k
-  float* parts;                // sums of (part, batch, row, column), or null: there is one part
+  bool a_fast, b_fast, twos, fours;  // that many neighbours of C can be written at once
+  int tiles_of_part;                 // along k
+  float* parts;                      // sums of (part, batch, row, column), or null: there is one part
 };
 
 template <class S> struct alignas(2 * sizeof(S)) Two {
   S first, second;
 };
+
+template <class S>
+FG_DEVICE void write_two(const Gemm<S>& g, const Cut& cut, int64_t batch, int row, int column, float first,
+                         float second) {
+  if (cut.parts) {
+    float* at = cut.parts + ((blockIdx.z * g.batch + batch) * g.m + row) * g.n + column;
+    if (column < g.n) at[0] = first;
+    if (column + 1 < g.n) at[1] = second;
+  } else if (cut.twos && column + 1 < g.n) {
+    S* at = g.place(batch, row, column);
+    *reinterpret_cast<Two<S>*>(at) = {g.finish(at, row, column, first), g.finish(at + 1, row, column + 1, second)};
+  } else {
+    if (column < g.n) g.write(batch, row, column, first);
+    if (column + 1 < g.n) g.write(batch, row, column + 1, second);
+  }
+}
+// Two of this lane's at `column` and two at `column + 8`. Neighbouring lanes swap so that each has four in a row: a
+// warp then writes 32 bytes of a row together, not twice 16. Every lane of the warp must call it.
+template <class S>
+FG_DEVICE void write_four(const Gemm<S>& g, int64_t batch, int row, int column, float x0, float x1, float y0,
+                          float y1) {
+  const auto finish = [&](int at, float first, float second) {
+    if (row >= g.m || at >= g.n) return 0u;
+    const S* old = g.place(batch, row, at);
+    return uint32_t(g.finish(old, row, at, first).bits) | uint32_t(g.finish(old + 1, row, at + 1, second).bits) << 16;
+  };
+  const uint32_t x = finish(column, x0, x1), y = finish(column + 8, y0, y1);
+  const bool second = threadIdx.x % 2;
+  const uint32_t other = __shfl_xor_sync(~0u, second ? x : y, 1);
+  const int first = second ? column + 6 : column;
+  if (row < g.m && first < g.n) {
+    *reinterpret_cast<Two<uint32_t>*>(g.place(batch, row, first)) =
+        second ? Two<uint32_t>{other, y} : Two<uint32_t>{x, other};
+  }
+}
 
 // Blocks: x a tile of C, y a matrix of the batch (and further ones), z a part of k.
 template <class S, class T, bool kAAlongK, bool kBAlongK>
@@ -217,29 +252,25 @@ __global__ void __launch_bounds__(T::kThreads, T::kBlocks)
     wait_for_copies<0>();
     __syncthreads();
 
-    FG_UNROLL
-    for (int e = 0; e < 2 * kRows; ++e) {
-      const int row = i0 + warp_i + e / 2 * 16 + lane / 4 + e % 2 * 8;
-      if (row < m) {
+    const auto write = [&](auto fours) {
+      FG_UNROLL
+      for (int e = 0; e < 2 * kRows; ++e) {
+        const int row = i0 + warp_i + e / 2 * 16 + lane / 4 + e % 2 * 8;
         FG_UNROLL
-        for (int j = 0; j < kColumns; ++j) {
-          const int column = j0 + warp_j + j * 8 + lane % 4 * 2;
-          const float first = sum[e / 2][j][e % 2 * 2], second = sum[e / 2][j][e % 2 * 2 + 1];
-          if (cut.parts) {
-            float* at = cut.parts + ((blockIdx.z * g.batch + batch) * g.m + row) * g.n + column;
-            if (column < n) at[0] = first;
-            if (column + 1 < n) at[1] = second;
-          } else if (cut.pairs && column + 1 < n) {
-            S* at = g.place(batch, row, column);
-            *reinterpret_cast<Two<S>*>(at) = {g.finish(at, row, column, first),
-                                              g.finish(at + 1, row, column + 1, second)};
-          } else {
-            if (column < n) g.write(batch, row, column, first);
-            if (column + 1 < n) g.write(batch, row, column + 1, second);
+        for (int j = 0; j < kColumns; j += 2) {
+          const int column = j0 + warp_j + j * 8 + lane % 4 * 2, half = e % 2 * 2;
+          const float (&x)[4] = sum[e / 2][j], (&y)[4] = sum[e / 2][j + 1];
+          if constexpr (fours.value) {
+            write_four(g, batch, row, column, x[half], x[half + 1], y[half], y[half + 1]);
+          } else if (row < m) {
+            write_two(g, cut, batch, row, column, x[half], x[half + 1]);
+            write_two(g, cut, batch, row, column + 8, y[half], y[half + 1]);
           }
         }
       }
-    }
+    };
+    if (sizeof(S) == 2 && cut.fours) write(std::bool_constant<sizeof(S) == 2>{});
+    else write(std::false_type{});
   }
 }
 
@@ -294,9 +325,12 @@ template <class S, class T> void run_tiles(const Gemm<S>& g, Stream stream) {
   parts = ceil_div(deep, tiles_of_part);
   Scratch sums(parts > 1 ? static_cast<size_t>(parts * g.batch * g.m * g.n) * sizeof(float) : 0, stream);
   if (parts > 1 && !sums) return;
-  const bool pairs =
-      g.c_cs == 1 && g.c_rs % 2 == 0 && g.c_bs % 2 == 0 && reinterpret_cast<uintptr_t>(g.c) % (2 * sizeof(S)) == 0;
-  const Cut cut{a.fast, b.fast, pairs, static_cast<int>(tiles_of_part), sums.as<float>()};
+  const auto neighbours = [&](int count) {
+    return g.c_cs == 1 && g.c_rs % count == 0 && g.c_bs % count == 0 &&
+           reinterpret_cast<uintptr_t>(g.c) % (count * sizeof(S)) == 0;
+  };
+  const bool fours = neighbours(4) && g.n % 4 == 0 && parts == 1;
+  const Cut cut{a.fast, b.fast, neighbours(2), fours, static_cast<int>(tiles_of_part), sums.as<float>()};
   const dim3 grid(static_cast<unsigned>(tiles),
                   static_cast<unsigned>(g.batch < kMostMatrices ? g.batch : kMostMatrices),
                   static_cast<unsigned>(parts));
@@ -317,7 +351,8 @@ template <class S> void run_product(const GemmArgs& args) {
   Gemm<S> g = Gemm<S>::of(args);
   if (g.m <= Flat::kM || g.n <= Flat::kM) return run_tiles<S, Flat>(g.m <= g.n ? g : g.turned(), args.stream);
   const int64_t large = ceil_div(g.m, Large::kM) * ceil_div(g.n, Large::kN) * g.batch;
-  if (large >= processors_of(args.stream)) run_tiles<S, Large>(g, args.stream);
+  const bool fills = g.m > Large::kM / 2 && g.n > Large::kN / 2;
+  if (fills && large >= processors_of(args.stream)) run_tiles<S, Large>(g, args.stream);
   else run_tiles<S, Small>(g, args.stream);
 }
 
