@@ -189,6 +189,14 @@ for m in (64, 512, 4096):
 if not cupy:
     for m in (512, 8192):
         case(f"matmul {m} bf16", lambda a, b: a @ b, (m, m), (m, m), dtype="bfloat16", flops=2 * m**3)
+    case("matmul 8x8192x8192 bf16", lambda a, b: a @ b, (8, 8192), (8192, 8192), dtype="bfloat16", moved=2 * N)
+    case("matmul 128x65536x128 bf16", lambda a, b: a @ b, (128, 65536), (65536, 128), dtype="bfloat16",
+         flops=2 * 128 * 128 * 65536)
+    case("matmul 512 x 64x64x64 bf16", lambda a, b: a @ b, (512, 64, 64), (512, 64, 64), dtype="bfloat16",
+         flops=2 * 512 * 64**3)
+    lib.backends.cuda.matmul.allow_tf32 = True
+    case("matmul 4096 tf32", lambda a, b: a @ b, (4096, 4096), (4096, 4096), flops=2 * 4096**3)
+    lib.backends.cuda.matmul.allow_tf32 = False
     case("matmul 96 x 128x64x128", lambda a, b: a @ b, (96, 128, 64), (96, 64, 128), flops=2 * 96 * 128 * 64 * 128)
 case("matvec 8192", lambda a, b: a @ b, (8192, 8192), (8192,), moved=4 * N)
 print(json.dumps(figures))
