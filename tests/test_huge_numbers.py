@@ -74,6 +74,12 @@ REFUSED = [
     (lambda x: F.interpolate(image(), size=(HUGE, 1)), "out of memory|overflowed"),
     (lambda x: F.interpolate(image(), size=(2**50, 1), mode="bilinear"), "out of memory"),
     (lambda x: F.interpolate(fg.ones(0, 1, 4, 4), size=(HUGE, 1)), "out of memory"),
+    (lambda x: F.avg_pool1d(fg.empty(0, 1, 2**40), 2), "out of memory"),
+    (lambda x: F.adaptive_avg_pool1d(fg.empty(0, 1, 2**40), 2), "out of memory"),
+    (lambda x: fg.empty(2**40, 0).unbind(), None),
+    (lambda x: fg.empty(HUGE, 0).split(1), None),
+    (lambda x: fg.empty(HUGE, 0).chunk(2**61), None),
+    (lambda x: fg.ones(1).expand(2**62).split(2**20), None),
     (lambda x: fg.vander(x, 2**40), "out of memory"),
     (lambda x: fg.vander(x, M), None),
     (lambda x: fg.repeat_interleave(x, fg.tensor([M, M, 1, 1, 1, 1])), "repeats add up"),
@@ -164,6 +170,7 @@ def test_no_elements():
     assert y.sum(0).tolist() == [[0.0] * 3] * 3
     assert fg.empty(HUGE, 0).shape == (HUGE, 0) and fg.empty(HUGE, 0).flatten().shape == (0,)
     assert fg.diagonal(fg.ones(2, 2), -(2**63)).tolist() == []
+    assert fg.ones(1).expand(M).nbytes == 4 * M
 
 
 def test_foreign_arrays():

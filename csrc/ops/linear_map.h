@@ -1,5 +1,6 @@
 // Linear maps along single dimensions: what averages over windows and interpolation are, with their gradients.
 #pragma once
+#include <algorithm>
 #include <memory>
 
 #include "ops/images.h"
@@ -11,8 +12,14 @@ struct LinearTable {
   int64_t in = 0, out = 0;
   std::vector<int64_t> starts, places;
   std::vector<double> weights;
-  LinearTable(int64_t in_, int64_t out_) : in(in_), out(out_) {
-    FG_CHECK(out_ < int64_t{1} << 40, OutOfMemory, "out of memory: no table holds ", out_, " outputs of a dimension");
+  // terms: about how many. What no memory holds is refused here, before the table grows: a batch may be empty.
+  LinearTable(int64_t in_, int64_t out_, int64_t terms = 0) : in(in_), out(out_) {
+    constexpr int64_t kMost = int64_t{1} << 36;
+    FG_CHECK(in_ < kMost && out_ < kMost && terms < kMost, OutOfMemory, "out of memory: no table maps ", in_, " to ",
+             out_, " places of a dimension");
+    starts.reserve(static_cast<size_t>(out_) + 1);
+    places.reserve(static_cast<size_t>(std::max(terms, out_)));
+    weights.reserve(static_cast<size_t>(std::max(terms, out_)));
     starts.push_back(0);
   }
   void term(int64_t place, double weight) { places.push_back(place), weights.push_back(weight); }

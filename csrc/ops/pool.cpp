@@ -347,7 +347,7 @@ Tensor adaptive_avg_pool(const Tensor& x, Dims output, const char* name) {
   LinearTables tables;
   for (int k = 0; k < dims; ++k) {
     const int64_t in = x.size(x.dim() - dims + k), out = output[static_cast<size_t>(k)];
-    auto table = std::make_shared<LinearTable>(in, out);
+    auto table = std::make_shared<LinearTable>(in, out, in + out);
     for (int64_t o = 0; o < out; ++o) {
       const int64_t begin = adaptive_begin(o, in, out), end = adaptive_end(o, in, out);
       for (int64_t i = begin; i < end; ++i) table->term(i, 1.0 / static_cast<double>(end - begin));

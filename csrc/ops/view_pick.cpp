@@ -228,6 +228,7 @@ static std::vector<Tensor> split_as(const Tensor& t, Dims lengths, int64_t dim, 
            "split_with_sizes expects split_sizes to sum exactly to ", t.size(d), " (input tensor's size at dimension ",
            d, "), but got split_sizes=", size_text(lengths));
   std::vector<ViewSpec> specs;
+  specs.reserve(lengths.size());
   int64_t start = 0;
   for (int64_t n : lengths) {
     specs.push_back({ViewSpec::Slice, d, start, n, 1});
@@ -248,6 +249,8 @@ static std::vector<Tensor> split_every(const Tensor& t, int64_t length, int64_t 
            n);
   std::vector<int64_t> lengths;
   const int64_t count = n == 0 ? 1 : (n - 1) / length + 1;
+  lengths.reserve(
+      static_cast<size_t>(count));  // fails at once where there are too many, as in a tensor without elements
   for (int64_t i = 0; i < count; ++i) lengths.push_back(std::min(length, n - i * length));
   return split_as(t, {lengths.data(), lengths.size()}, d, "SplitBackward0");
 }
@@ -273,6 +276,7 @@ std::vector<Tensor> unbind(const Tensor& t, int64_t dim) {
   FG_CHECK(t.dim() > 0, Index, "unbind: a 0-d tensor has no dimension to unbind");
   int d = wrap_dim(dim, t.dim(), "unbind");
   std::vector<ViewSpec> specs;
+  specs.reserve(static_cast<size_t>(t.size(d)));
   for (int64_t i = 0; i < t.size(d); ++i) specs.push_back({ViewSpec::Select, d, i, 0, 0});
   return pieces(t, d, specs, true, "UnbindBackward0");
 }

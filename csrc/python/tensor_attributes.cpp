@@ -28,7 +28,8 @@ PyObject* get_false(PyObject*, void*) { Py_RETURN_FALSE; }
 PyObject* get_version(PyObject* self, void*) { return PyLong_FromUnsignedLong(borrow(self).version()); }
 PyObject* get_itemsize(PyObject* self, void*) { return PyLong_FromLongLong(borrow(self).item_bytes()); }
 PyObject* get_nbytes(PyObject* self, void*) {
-  return PyLong_FromLongLong(borrow(self).item_bytes() * borrow(self).numel());
+  Ref item(PyLong_FromLongLong(borrow(self).item_bytes())), count(PyLong_FromLongLong(borrow(self).numel()));
+  return item.o && count.o ? PyNumber_Multiply(item.o, count.o) : nullptr;  // an expanded tensor may have 2^63 bytes
 }
 PyObject* get_output_nr(PyObject* self, void*) { return PyLong_FromUnsignedLong(borrow(self).impl()->output_nr); }
 PyObject* get_base(PyObject* self, void*) {
