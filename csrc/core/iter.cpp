@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cstdlib>
 
+#include "core/layout.h"
+
 namespace fg {
 
 DimArray broadcast_shapes(Dims a, Dims b, const char* op) {
@@ -80,7 +82,7 @@ DimArray result_strides(Dims sizes, std::span<const Tensor* const> inputs) {
   int64_t step = 1;
   for (int i = 0; i < n; ++i) {
     out.v[perm[i]] = step;
-    step *= std::max<int64_t>(sizes[perm[i]], 1);
+    step = stride_times(step, std::max<int64_t>(sizes[perm[i]], 1));  // too many elements are refused by who asks
   }
   return out;
 }

@@ -25,7 +25,8 @@ PyObject* scalar_at(const char* p, DType t) {
 PyObject* list_at(const Tensor& t, int d, const char* p) {
   const DType dtype = t.dtype();
   if (d == t.dim()) return scalar_at(p, dtype);
-  const int64_t n = t.size(d), step = n > 1 ? t.stride(d) * t.item_bytes() : 0;  // a lone item's stride may be huge
+  // The stride of a lone item, and any without elements, may be huge.
+  const int64_t n = t.size(d), step = n > 1 && t.numel() ? t.stride(d) * t.item_bytes() : 0;
   const bool innermost = d + 1 == t.dim();
   Owned out(PyList_New(n));
   for (int64_t i = 0; i < n; ++i) {
