@@ -241,6 +241,12 @@ std::vector<Tensor> split(const Tensor& t, Dims lengths, int64_t dim) {
   return split_as(t, lengths, dim, "SplitWithSizesBackward0");
 }
 
+// Before a list of them grows: a tensor without elements, or an expanded one, can have any number of pieces.
+static size_t checked_count(int64_t views, const char* name) {
+  FG_CHECK(views < int64_t{1} << 36, OutOfMemory, "out of memory: ", name, " into ", views, " views");
+  return static_cast<size_t>(views);
+}
+
 static std::vector<Tensor> split_every(const Tensor& t, int64_t length, int64_t dim) {
   int d = wrap_dim(dim, t.dim(), "split");
   int64_t n = t.size(d);
@@ -249,8 +255,7 @@ static std::vector<Tensor> split_every(const Tensor& t, int64_t length, int64_t 
            n);
   std::vector<int64_t> lengths;
   const int64_t count = n == 0 ? 1 : (n - 1) / length + 1;
-  lengths.reserve(
-      static_cast<size_t>(count));  // fails at once where there are too many, as in a tensor without elements
+  lengths.reserve(checked_count(count, "split"));
   for (int64_t i = 0; i < count; ++i) lengths.push_back(std::min(length, n - i * length));
   return split_as(t, {lengths.data(), lengths.size()}, d, "SplitBackward0");
 }
@@ -266,7 +271,7 @@ std::vector<Tensor> chunk(const Tensor& t, int64_t chunks, int64_t dim) {
   int d = wrap_dim(dim, t.dim(), "chunk");
   int64_t n = t.size(d), length = n / chunks + (n % chunks != 0);
   if (length == 0) {
-    std::vector<int64_t> lengths(chunks, 0);
+    std::vector<int64_t> lengths(checked_count(chunks, "chunk"), 0);
     return split_as(t, {lengths.data(), lengths.size()}, d, "SplitWithSizesBackward0");
   }
   return split_every(t, length, d);
@@ -276,7 +281,7 @@ std::vector<Tensor> unbind(const Tensor& t, int64_t dim) {
   FG_CHECK(t.dim() > 0, Index, "unbind: a 0-d tensor has no dimension to unbind");
   int d = wrap_dim(dim, t.dim(), "unbind");
   std::vector<ViewSpec> specs;
-  specs.reserve(static_cast<size_t>(t.size(d)));
+  specs.reserve(checked_count(t.size(d), "unbind"));
   for (int64_t i = 0; i < t.size(d); ++i) specs.push_back({ViewSpec::Select, d, i, 0, 0});
   return pieces(t, d, specs, true, "UnbindBackward0");
 }
