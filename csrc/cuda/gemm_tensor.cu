@@ -188,9 +188,13 @@ FG_DEVICE void write_four(const Gemm<S>& g, int64_t batch, int row, int column, 
   }
 }
 
+// Blocks on a multiprocessor that registers are kept free for. Floats that lie across in both operands spill at two.
+template <class S, class T, bool kAAlongK, bool kBAlongK>
+constexpr int kResident = sizeof(S) == 4 && T::kN * T::kM >= 128 * 128 && !kAAlongK && !kBAlongK ? 1 : T::kBlocks;
+
 // Blocks: x a tile of C, y a matrix of the batch (and further ones), z a part of k.
 template <class S, class T, bool kAAlongK, bool kBAlongK>
-__global__ void __launch_bounds__(T::kThreads, T::kBlocks)
+__global__ void __launch_bounds__(T::kThreads, kResident<S, T, kAAlongK, kBAlongK>)
     tensor_kernel(const __grid_constant__ Gemm<S> g, const __grid_constant__ Cut cut) {
   using LayA = Lay<S, T::kM, kAAlongK>;
   using LayB = Lay<S, T::kN, kBAlongK>;
