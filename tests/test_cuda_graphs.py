@@ -1,7 +1,5 @@
 """CUDA graphs: what a replay does is, bit for bit, what the same calls do without one."""
 import gc
-import os
-import threading
 
 import numpy as np
 import pytest
@@ -382,121 +380,6 @@ def test_events_fork_and_join():
             before.wait()
 
 
-def test_what_did_not_run_spoils_the_capture(monkeypatch):
-    x = fg.ones(3, device=device)
-    g = fg.cuda.CUDAGraph()
-    with pytest.raises(RuntimeError, match="previous error during capture"):
-        with fg.cuda.graph(g):
-            y = x + 1
-            monkeypatch.setenv("FASTGRAD_EMU_FAIL", "cudaLaunchKernel:719")
-            with pytest.raises(RuntimeError, match="launch failure"):
-                y.add_(1)
-            monkeypatch.delenv("FASTGRAD_EMU_FAIL")
-    with pytest.raises(RuntimeError, match="without a preceding successful capture"):
-        g.replay()
-    with fg.cuda.graph(g):
-        y = x + 1
-    g.replay()
-    assert y.tolist() == [2] * 3
-
-
-def in_a_thread(work):
-    failed = []
-
-    def run():
-        try:
-            work()
-        except BaseException as error:
-            failed.append(error)
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    thread.join()
-    assert not failed, failed
-
-
-def drop_a_graph(kept):
-    kept.clear()
-    gc.collect()
-
-
-def pin_again(kept):
-    kept.clear()  # a block whose copy may be under way
-    assert fg.ones(5000).pin_memory().is_pinned()
-
-
-def run_out_of_memory(kept):
-    kept.clear()  # blocks that could be given back
-    reserved = fg.cuda.memory_reserved()
-    os.environ["FASTGRAD_EMU_MEMORY"] = "1"
-    try:
-        with pytest.raises(fg.cuda.OutOfMemoryError):
-            fg.empty(10_000_000, device=device)
-    finally:
-        del os.environ["FASTGRAD_EMU_MEMORY"]
-    fg.cuda.empty_cache()
-    assert fg.cuda.memory_reserved() == reserved  # nothing was
-
-
-def transform(kept):
-    assert fg.fft.fft(fg.ones(23, device=device))[0].item() == 23
-
-
-MEANWHILE = {"a graph is dropped": drop_a_graph, "memory is pinned": pin_again, "memory runs out": run_out_of_memory,
-             "a plan is made": transform, "a stream is new": lambda kept: fg.cuda.Stream(),
-             "events are used": lambda kept: (recorded().query(), recorded().synchronize())}
-
-
-@pytest.mark.parametrize("threaded", [True, False])
-@pytest.mark.parametrize("what", MEANWHILE)
-def test_a_capture_is_not_spoilt_when(what, threaded):
-    """Calls that wait for a device or give memory back would end a capture in the global mode, of any thread."""
-    if not threaded and what in ("memory runs out", "a plan is made", "events are used"):
-        pytest.skip("it would be a part of the capture, or is refused")
-    x = fg.ones(5, device=device)
-    old, kept = fg.cuda.CUDAGraph(), []
-    with fg.cuda.graph(old):
-        kept.append(x * 2)
-    old.replay()
-    pinned = fg.ones(5000).pin_memory()
-    kept += [old, pinned, pinned.to(device, non_blocking=True)]
-    del old, pinned
-    g = fg.cuda.CUDAGraph()
-    with fg.cuda.graph(g):
-        y = x + 1
-        kept.append(fg.empty(3_000_000, device=device) if what == "memory runs out" and not threaded else None)
-        if threaded:
-            with fg.cuda.stream(fg.cuda.default_stream()):
-                in_a_thread(lambda: MEANWHILE[what](kept))
-        else:
-            MEANWHILE[what](kept)
-        z = y + 1
-    g.replay()
-    assert z.tolist() == [3] * 5
-    kept.clear()
-    fg.cuda.empty_cache()
-    g.replay()
-    assert z.tolist() == [3] * 5
-
-
-def test_dropped_graphs_go_later():
-    gc.collect()
-    x = fg.ones(2_000_000, device=device)
-    before = fg.cuda.memory_reserved()
-    old = fg.cuda.CUDAGraph()
-    with fg.cuda.graph(old):
-        made = x * 2
-    assert fg.cuda.memory_reserved() > before
-    g = fg.cuda.CUDAGraph()
-    with fg.cuda.graph(g):
-        del old, made
-        gc.collect()
-        y = x[:3] + 1
-    g.replay()
-    fg.cuda.empty_cache()
-    assert y.tolist() == [2] * 3 and fg.cuda.memory_reserved() <= before + (2 << 20)
-
-
 def test_libraries_in_a_graph():
     """Transforms and factorisations are recorded, warmed up or not; their plans stay for as long as the graph."""
     cache = fg.backends.cuda.cufft_plan_cache
@@ -548,24 +431,6 @@ def test_replays_in_two_streams(monkeypatch):
         g.replay()
         side.synchronize()
         assert x.equal(expected[2])
-
-
-def test_other_threads_work_meanwhile():
-    x, found = fg.ones(5, device=device), []
-
-    def work():
-        y = fg.full((3,), 2.0, device=device).requires_grad_()
-        (y * y).sum().backward()
-        found.append(y.grad.tolist())
-
-    g = fg.cuda.CUDAGraph()
-    with fg.cuda.graph(g, capture_error_mode="thread_local"):
-        thread = threading.Thread(target=work)
-        thread.start()
-        thread.join()
-        y = x + 1
-    g.replay()
-    assert found == [[4, 4, 4]] and y.tolist() == [2] * 5
 
 
 @pytest.mark.parametrize("training", [True, False])

@@ -76,7 +76,8 @@ struct Backend {
   int64_t (*gather)(IndexArgs&);
   int64_t (*scatter)(IndexArgs&);
   int64_t (*offsets)(OffsetArgs&);
-  int64_t (*nonzero)(const uint8_t* mask, int64_t n, int64_t* out, Stream stream);  // out null: only count
+  // out null: only count. On the CPU out[0] says how many positions there is room for; more than that, none is written.
+  int64_t (*nonzero)(const uint8_t* mask, int64_t n, int64_t* out, Stream stream);
   // out <- in where keep, else 0: in is (batch, rows, cols) contiguous, bytes of one element given; upper 0: tril, 1:
   // triu
   void (*triangle)(void* out, const void* in, int64_t bytes, int64_t batch, int64_t rows, int64_t cols,
