@@ -3,6 +3,7 @@
 // L1.
 //
 //   run            decides: contiguous and native -> the kernel itself, else blocks or tiles
+//   run_constants  the same beside operands that are one value everywhere
 //   run_rows       short rows that are usable in place, or one value each: from row to row only pointers move
 //   run_blocks     linear ranges of elements; what is not usable in place is gathered and converted
 //   run_tiles      64 x 16 tiles over two dimensions, when an operand runs along another dimension than the output
@@ -29,6 +30,7 @@ struct Kernel {
 };
 
 constexpr int64_t kBufferBytes = 4096;
+constexpr int64_t kPage = 4096;                      // addresses this far apart look alike to loads that pass stores
 constexpr int64_t kStreamBytes = int64_t{40} << 20;  // outputs from here on bypass the caches
 constexpr int64_t kTileWidth = 64;
 constexpr int64_t kTileRun = 512;     // elements of the other dimension in one chunk of tiles
@@ -107,16 +109,19 @@ FG_INLINE int64_t offset_of(const Operand& operand, int ndim, const int64_t* ind
   return offset;
 }
 
-// Operands that are one value everywhere fill their buffer once per chunk.
-FG_NOINLINE void fill_constants(const Plan& plan, Buffers& buffers) {
-  for (int i = 0; i < plan.inputs; ++i) {
-    if (!plan.used[i] || !plan.constant[i]) continue;
-    const Operand& from = plan.iter->in[i];
-    alignas(8) char value[8];
-    if (plan.kernel.raw) memcpy(value, from.data, plan.item);
-    else load_contiguous(plan.kernel.compute, value, from.dtype, from.data, 1);
-    gather_row(static_cast<int>(plan.item), buffers.in[i], value, 0, plan.block);
-  }
+// n copies of an operand that is one value everywhere.
+FG_NOINLINE void repeat_constant(const Plan& plan, int i, char* to, int64_t n) {
+  const Operand& from = plan.iter->in[i];
+  alignas(8) char value[8];
+  if (plan.kernel.raw) memcpy(value, from.data, plan.item);
+  else load_contiguous(plan.kernel.compute, value, from.dtype, from.data, 1);
+  gather_row(static_cast<int>(plan.item), to, value, 0, n);
+}
+// Such operands fill their buffer once per chunk.
+FG_INLINE void fill_constants(const Plan& plan, Buffers& buffers) {
+  for (int i = 0; i < plan.inputs; ++i)
+    if (plan.used[i] && plan.constant[i])
+      repeat_constant(plan, i, buffers.in[i], smaller(plan.block, plan.iter->numel));
 }
 
 // The kernel over n elements whose inputs lie in pointers; the result goes to `direct`, or is left where the return
@@ -369,6 +374,39 @@ FG_NOINLINE void run_direct(void* context, int64_t chunk) {
         static_cast<char*>(plan.iter->out.data) + begin * plan.out_item, pointers, plan.inputs, plan.iter->params);
 }
 
+// Contiguous arrays of the compute type, and values that are one for all: a block of those stays in L1 while the arrays
+// pass. A load from a page behind a store that is still under way would wait for it, so a block of values lies half a
+// page away from the output (in-place products of 4 MB: 95 us at the worst place, 75 at others).
+FG_NOINLINE void run_constants(void* context, int64_t chunk) {
+  const Plan& plan = *static_cast<const Plan*>(context);
+  const Iter& iter = *plan.iter;
+  const int64_t begin = chunk * plan.chunk;
+  const int64_t end = iter.numel - begin < plan.chunk ? iter.numel : begin + plan.chunk;
+  char* out = static_cast<char*>(iter.out.data) + begin * plan.out_item;
+  alignas(64) char values[kMaxInputs][kBufferBytes + kPage];
+  const void* pointers[kMaxInputs] = {};
+  int64_t steps[kMaxInputs] = {};
+  for (int i = 0; i < plan.inputs; ++i) {
+    if (!plan.used[i]) continue;
+    if (plan.constant[i]) {
+      const int64_t away = out - values[i] + kPage / 2;
+      char* to = values[i] + (away & (kPage - 64));
+      repeat_constant(plan, i, to, smaller(plan.block, end - begin));
+      pointers[i] = to;
+    } else {
+      pointers[i] = static_cast<const char*>(iter.in[i].data) + begin * plan.item;
+      steps[i] = plan.block * plan.item;
+    }
+  }
+  for (int64_t at = begin; at < end; at += plan.block) {
+    apply(plan.kernel.fn, static_cast<int>(plan.item), static_cast<int>(plan.out_item), smaller(plan.block, end - at),
+          out, pointers, plan.inputs, iter.params);
+    out += plan.block * plan.out_item;
+    for (int i = 0; i < plan.inputs; ++i)
+      if (steps[i]) pointers[i] = static_cast<const char*>(pointers[i]) + steps[i];
+  }
+}
+
 // The kernel for operands that are all of the one half type.
 FG_INLINE KernelFn half_kernel(const Iter& iter, const Kernel& kernel) {
   const DType dtype = iter.out.dtype;
@@ -406,7 +444,7 @@ FG_NOINLINE void run_general(const Iter& iter, const Kernel& kernel) {
   const int64_t out_bytes = iter.numel * item_bytes(iter.out.dtype);
   plan.stream = out_bytes >= kStreamBytes;
   plan.chunk = kernel.costly ? 16384 : 32768;
-  bool direct = kernel.fn != nullptr, dense = true;
+  bool direct = kernel.fn != nullptr, dense = true, plain = direct;  // plain: direct but for constants
   for (int i = 0; i <= plan.inputs; ++i) {
     const Operand& item = operand(plan, i);
     plan.used[i] = item.data != nullptr;
@@ -423,6 +461,7 @@ FG_NOINLINE void run_general(const Iter& iter, const Kernel& kernel) {
     else if (item.data == iter.out.data) plan.stream = false;
     dense = dense && plan.dense[i];
     direct = direct && plan.native[i];
+    plain = plain && (plan.constant[i] || (plan.native[i] && plan.dense[i]));
   }
   direct = direct && dense;
   if (KernelFn of_half = half_kernel(iter, kernel); of_half && dense && !plan.stream) {
@@ -432,10 +471,11 @@ FG_NOINLINE void run_general(const Iter& iter, const Kernel& kernel) {
   }
   const int64_t cost = static_cast<int64_t>(static_cast<double>(iter.numel) * (kernel.costly ? 0.5 : 0.15)) +
                        (plan.stream ? out_bytes / 16 : 0);
-  plan.other = direct ? 0 : tile_dimension(iter);
-  void (*work)(void*, int64_t) = direct && !plan.stream ? run_direct : run_blocks;
+  plain = plain && !direct && !plan.stream;
+  plan.other = direct || plain ? 0 : tile_dimension(iter);
+  void (*work)(void*, int64_t) = plain ? run_constants : direct && !plan.stream ? run_direct : run_blocks;
   int64_t chunks = (iter.numel + plan.chunk - 1) / plan.chunk;
-  if (plan.other == 0 && !direct && has_plain_rows(plan)) {
+  if (plan.other == 0 && !direct && !plain && has_plain_rows(plan)) {
     work = run_rows;
     const int64_t rows = plan.chunk / iter.sizes[0];
     chunks = (iter.numel / iter.sizes[0] + rows - 1) / rows;

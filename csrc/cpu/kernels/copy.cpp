@@ -11,6 +11,7 @@ bool copy_transposed(const Iter& iter);
 namespace {
 
 constexpr int64_t kCopyChunk = int64_t{1} << 18;  // bytes
+constexpr int64_t kPattern = 64;                  // bytes of a fill's value, repeated
 
 struct Bytes {
   char* to;
@@ -160,6 +161,33 @@ void copy(const Iter& iter) {
   else parallel_for((count + kCopyChunk - 1) / kCopyChunk, count / 16, copy_chunk, &bytes);
 }
 
+struct Fill {
+  char* to;
+  int64_t count;  // bytes
+  const char* pattern;
+};
+void fill_bytes(char* to, const char* pattern, int64_t n) {
+  typedef char Pattern __attribute__((vector_size(kPattern)));
+  Pattern value;
+  __builtin_memcpy(&value, pattern, kPattern);
+  for (; n >= kPattern; n -= kPattern, to += kPattern) __builtin_memcpy(to, &value, kPattern);
+  memcpy(to, pattern, n);
+}
+void fill_chunk(void* context, int64_t chunk) {
+  const Fill& f = *static_cast<const Fill*>(context);
+  fill_bytes(f.to + chunk * kCopyChunk, f.pattern, smaller(kCopyChunk, f.count - chunk * kCopyChunk));
+}
+// Past the caches: a page of the pattern is copied over and over.
+void fill_streaming(void* context, int64_t chunk) {
+  const Fill& f = *static_cast<const Fill*>(context);
+  alignas(64) char page[4096];
+  fill_bytes(page, f.pattern, sizeof(page));
+  const int64_t end = smaller(f.count, (chunk + 1) * kCopyChunk);
+  for (int64_t at = chunk * kCopyChunk; at < end; at += sizeof(page))
+    stream_bytes(f.to + at, page, smaller(sizeof(page), end - at));
+  stream_end();
+}
+
 // A fill is a copy of one value of the output's dtype.
 void fill(const Iter& iter) {
   alignas(8) char value[8];
@@ -170,6 +198,19 @@ void fill(const Iter& iter) {
     const int64_t stride = iter.ndim == 0 ? 1 : iter.out.strides[0];
     for (int64_t i = 0; i < iter.numel; ++i) memcpy(address(iter.out, i * stride), value, item_bytes(iter.out.dtype));
     return;
+  }
+  if (is_dense(iter, iter.out)) {
+    alignas(64) char pattern[kPattern];
+    const int bytes = item_bytes(iter.out.dtype);
+    gather_row(bytes, pattern, value, 0, kPattern / bytes);
+    Fill f = {static_cast<char*>(iter.out.data), iter.numel * bytes, pattern};
+    if (f.count <= kCopyChunk) return fill_bytes(f.to, pattern, f.count);
+    // Zeros pass the caches at more than twice the speed of the memory on processors that send them as such. Other
+    // values gain nothing there, and what the caches keep of them is found again: up to 100 MB 1.2 to 2 times faster.
+    uint64_t bits;
+    memcpy(&bits, pattern, sizeof(bits));
+    return parallel_for((f.count + kCopyChunk - 1) / kCopyChunk, f.count / 32,
+                        f.count >= (bits == 0 ? 1 : 4) * kStreamBytes ? fill_streaming : fill_chunk, &f);
   }
   Iter from_value;
   memcpy(&from_value, &iter, sizeof(Iter));

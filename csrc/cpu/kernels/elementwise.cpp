@@ -27,12 +27,15 @@ template <class T> FG_INLINE void store_result(T* to, Vec<T> y) { y.store(to); }
 template <class Row, class T> void forward_kernel(int64_t n, void* out, const void* const* in, const Param* params) {
   using V = Vec<T>;
   const V p = param<T>(params[0]), q = param<T>(params[1]);
-  const T* a = array<T>(in, 0);
+  // Looked up in the loop they would be loaded again after each store, which may be to anything.
+  const T *a = array<T>(in, 0), *b = nullptr, *c = nullptr;
+  if constexpr (Row::arity > 1) b = array<T>(in, 1);
+  if constexpr (Row::arity > 2) c = array<T>(in, 2);
   for (int64_t i = 0; i < n; i += V::N) {
     auto y = [&] {
       if constexpr (Row::arity == 1) return Row::forward(V::load(a + i), p, q);
-      else if constexpr (Row::arity == 2) return Row::forward(V::load(a + i), V::load(array<T>(in, 1) + i), p, q);
-      else return Row::forward(V::load(a + i), V::load(array<T>(in, 1) + i), V::load(array<T>(in, 2) + i), p, q);
+      else if constexpr (Row::arity == 2) return Row::forward(V::load(a + i), V::load(b + i), p, q);
+      else return Row::forward(V::load(a + i), V::load(b + i), V::load(c + i), p, q);
     }();
     if constexpr (is_test_section(Row::section)) store_result(static_cast<uint8_t*>(out) + i, y);
     else store_result(static_cast<T*>(out) + i, y);
@@ -56,10 +59,11 @@ template <> struct HalfRow<gelu_row, BFloat16Bits> {
 template <class Row, class Half> void half_forward_kernel(int64_t n, void* out, const void* const* in,
                                                           const Param* params) {
   const VF p = param<float>(params[0]), q = param<float>(params[1]);
-  const auto load = [&](int k, int64_t i) { return load_half(array<uint16_t>(in, k) + i, Half{}); };
+  const uint16_t *a = array<uint16_t>(in, 0), *b = nullptr;
+  if constexpr (Row::arity > 1) b = array<uint16_t>(in, 1);
   const auto row = [&](int64_t i) -> VF {
-    if constexpr (Row::arity == 1) return HalfRow<Row, Half>::forward(load(0, i), p, q);
-    else return Row::forward(load(0, i), load(1, i), p, q);
+    if constexpr (Row::arity == 1) return HalfRow<Row, Half>::forward(load_half(a + i, Half{}), p, q);
+    else return Row::forward(load_half(a + i, Half{}), load_half(b + i, Half{}), p, q);
   };
   uint16_t* to = static_cast<uint16_t*>(out);
   int64_t i = 0;
