@@ -19,14 +19,18 @@ namespace fg::cpu::FG_ISA {
 namespace {
 
 using KernelFn = void (*)(int64_t n, void* out, const void* const* in, const Param* params);
+// One kernel by the type of its arrays. null in of_f16 and of_bf16: they pass through buffers of float.
+struct Variants {
+  KernelFn fn = nullptr, of_f16 = nullptr, of_bf16 = nullptr;
+};
 struct Kernel {
   KernelFn fn;      // n is a multiple of the vector length; null: out <- in[0]
   Compute compute;  // type of the arrays; of copies: what values pass through
   bool test;        // writes bytes of 0 or 1
   bool raw;         // items are moved as they are (one dtype)
   bool costly;      // tens of operations per element
-  // the same over arrays of float16 and of bfloat16, or null: then they pass through buffers of float
   KernelFn of_f16 = nullptr, of_bf16 = nullptr;
+  Variants beside[2] = {};  // of two inputs: that one is a single vector of the compute type
 };
 
 constexpr int64_t kBufferBytes = 4096;
@@ -45,9 +49,10 @@ template <class S> FG_INLINE void pad(unsigned char* to, const char* from, int64
   memcpy(to, items, sizeof(items));
 }
 
-// The kernel on whole vectors, then on one padded vector; items of `bytes` go in, of out_bytes come out.
+// The kernel on whole vectors, then on one padded vector; items of `bytes` go in, of out_bytes come out. in[vector] is
+// one vector for all.
 FG_INLINE void apply(KernelFn kernel, int bytes, int out_bytes, int64_t n, char* out, const void* const* in, int inputs,
-                     const Param* params) {
+                     const Param* params, int vector = -1) {
   const int64_t lanes = kVecBytes / (bytes == 8 ? 8 : 4);
   const int64_t whole = n & -lanes;
   if (whole > 0) kernel(whole, out, in, params);
@@ -56,8 +61,8 @@ FG_INLINE void apply(KernelFn kernel, int bytes, int out_bytes, int64_t n, char*
   alignas(64) unsigned char padded[kMaxInputs + 1][64];
   const void* pointers[kMaxInputs];
   for (int i = 0; i < inputs; ++i) {
-    pointers[i] = padded[i];
-    if (in[i] == nullptr) continue;
+    pointers[i] = i == vector ? in[i] : padded[i];
+    if (in[i] == nullptr || i == vector) continue;
     // Lanes past the end repeat the first, so that they cause no special cases of their own.
     const char* from = static_cast<const char*>(in[i]) + whole * bytes;
     if (bytes == 4) pad<uint32_t>(padded[i], from, rest);
@@ -86,7 +91,8 @@ struct Plan {
   int64_t block;     // elements of a buffer
   int64_t chunk;     // elements of a chunk
   bool stream;
-  int other;  // second dimension of tiles
+  int other;   // second dimension of tiles
+  int vector;  // input that the kernel takes as one vector, or -1
   // [inputs] is the output
   bool used[kMaxInputs + 1], native[kMaxInputs + 1], dense[kMaxInputs + 1], constant[kMaxInputs + 1];
 };
@@ -115,7 +121,7 @@ FG_NOINLINE void repeat_constant(const Plan& plan, int i, char* to, int64_t n) {
   alignas(8) char value[8];
   if (plan.kernel.raw) memcpy(value, from.data, plan.item);
   else load_contiguous(plan.kernel.compute, value, from.dtype, from.data, 1);
-  gather_row(static_cast<int>(plan.item), to, value, 0, n);
+  gather_row(plan.kernel.raw ? static_cast<int>(plan.item) : compute_bytes(plan.kernel.compute), to, value, 0, n);
 }
 // Such operands fill their buffer once per chunk.
 FG_INLINE void fill_constants(const Plan& plan, Buffers& buffers) {
@@ -271,6 +277,17 @@ FG_INLINE bool has_plain_rows(const Plan& plan) {
   }
   return true;
 }
+// The one of two inputs that has one value for each row, when the other runs along the rows; else -1.
+FG_INLINE int lone_value_of_rows(const Plan& plan) {
+  if (plan.inputs != 2) return -1;
+  for (int i = 0; i < 2; ++i) {
+    const Operand *value = &plan.iter->in[i], *other = &plan.iter->in[1 - i];
+    if (plan.used[0] && plan.used[1] && !plan.constant[0] && !plan.constant[1] && value->strides[0] == 0 &&
+        other->strides[0] == 1)
+      return i;
+  }
+  return -1;
+}
 FG_NOINLINE void run_rows(void* context, int64_t chunk) {
   const Plan& plan = *static_cast<const Plan*>(context);
   const Iter& iter = *plan.iter;
@@ -278,32 +295,46 @@ FG_NOINLINE void run_rows(void* context, int64_t chunk) {
   fill_constants(plan, buffers);
   const int64_t row = iter.sizes[0], rows = plan.chunk / row;
   const int64_t first = chunk * rows, last = smaller(first + rows, iter.numel / row);
-  int64_t index[kMaxDims], offsets[kMaxInputs + 1] = {}, rest = first;
+  const int item = static_cast<int>(plan.item), out_item = static_cast<int>(plan.out_item);
+  int64_t index[kMaxDims], rest = first;
   for (int d = 1; d < iter.ndim; ++d) {
     index[d] = rest % iter.sizes[d];
     rest /= iter.sizes[d];
-    for (int i = 0; i <= plan.inputs; ++i)
-      if (plan.used[i]) offsets[i] += index[d] * operand(plan, i).strides[d];
   }
+  index[0] = 0;
+  // From row to row move the pointers that the kernel takes, and those to values of rows, which fill a buffer.
   const void* pointers[kMaxInputs] = {};
-  for (int64_t r = first; r < last; ++r) {
-    for (int i = 0; i < plan.inputs; ++i) {
-      if (!plan.used[i]) continue;
-      const char* from = address(iter.in[i], offsets[i]);
-      pointers[i] = buffers.in[i];
-      if (plan.constant[i]) continue;
-      if (iter.in[i].strides[0] == 1) pointers[i] = from;
-      else gather_row(static_cast<int>(plan.item), buffers.in[i], from, 0, row);
+  const char* values[kMaxInputs];
+  int64_t steps[kMaxInputs];
+  int direct[kMaxInputs], repeated[kMaxInputs], directs = 0, repeats = 0;
+  for (int i = 0; i < plan.inputs; ++i) {
+    if (!plan.used[i]) continue;
+    pointers[i] = buffers.in[i];
+    if (plan.constant[i]) continue;
+    steps[i] = iter.in[i].strides[1] * item;
+    if (iter.in[i].strides[0] == 1) direct[directs++] = i;
+    else repeated[repeats++] = i;
+  }
+  const int64_t out_step = iter.out.strides[1] * out_item, filled = plan.vector >= 0 ? kVecBytes / item : row;
+  const bool whole = row % (kVecBytes / (item == 8 ? 8 : 4)) == 0;
+  for (int64_t r = first; r < last;) {
+    for (int k = 0; k < directs; ++k)
+      pointers[direct[k]] = address(iter.in[direct[k]], offset_of(iter.in[direct[k]], iter.ndim, index));
+    for (int k = 0; k < repeats; ++k)
+      values[k] = address(iter.in[repeated[k]], offset_of(iter.in[repeated[k]], iter.ndim, index));
+    char* out = address(iter.out, offset_of(iter.out, iter.ndim, index));
+    for (const int64_t end = smaller(last, r + iter.sizes[1] - index[1]); r < end; ++r, out += out_step) {
+      for (int k = 0; k < repeats; ++k) {
+        gather_row(item, buffers.in[repeated[k]], values[k], 0, filled);
+        values[k] += steps[repeated[k]];
+      }
+      if (whole) plan.kernel.fn(row, out, pointers, iter.params);
+      else apply(plan.kernel.fn, item, out_item, row, out, pointers, plan.inputs, iter.params, plan.vector);
+      for (int k = 0; k < directs; ++k)
+        pointers[direct[k]] = static_cast<const char*>(pointers[direct[k]]) + steps[direct[k]];
     }
-    apply(plan.kernel.fn, static_cast<int>(plan.item), static_cast<int>(plan.out_item), row,
-          address(iter.out, offsets[plan.inputs]), pointers, plan.inputs, iter.params);
-    for (int d = 1; d < iter.ndim; ++d) {
-      const bool stays = ++index[d] < iter.sizes[d];
-      for (int i = 0; i <= plan.inputs; ++i)
-        if (plan.used[i]) offsets[i] += operand(plan, i).strides[d] * (stays ? 1 : 1 - iter.sizes[d]);
-      if (stays) break;
-      index[d] = 0;
-    }
+    index[1] = iter.sizes[1] - 1;
+    advance(iter, index);
   }
 }
 
@@ -362,16 +393,22 @@ FG_NOINLINE void run_tiles(void* context, int64_t chunk) {
   if (plan.stream) stream_end();
 }
 
-// Contiguous arrays of the compute type.
+// Contiguous arrays of the kernel's type, one of two perhaps a vector for all.
 FG_NOINLINE void run_direct(void* context, int64_t chunk) {
   const Plan& plan = *static_cast<const Plan*>(context);
   const int64_t begin = chunk * plan.chunk;
   const int64_t n = plan.iter->numel - begin < plan.chunk ? plan.iter->numel - begin : plan.chunk;
   const void* pointers[kMaxInputs] = {};
+  alignas(64) char vector[kVecBytes];
   for (int i = 0; i < plan.inputs; ++i)
     if (plan.used[i]) pointers[i] = static_cast<const char*>(plan.iter->in[i].data) + begin * plan.item;
+  if (plan.vector >= 0) {
+    repeat_constant(plan, plan.vector, vector, kVecBytes / compute_bytes(plan.kernel.compute));
+    pointers[plan.vector] = vector;
+  }
   apply(plan.kernel.fn, static_cast<int>(plan.item), static_cast<int>(plan.out_item), n,
-        static_cast<char*>(plan.iter->out.data) + begin * plan.out_item, pointers, plan.inputs, plan.iter->params);
+        static_cast<char*>(plan.iter->out.data) + begin * plan.out_item, pointers, plan.inputs, plan.iter->params,
+        plan.vector);
 }
 
 // Contiguous arrays of the compute type, and values that are one for all: a block of those stays in L1 while the arrays
@@ -407,13 +444,15 @@ FG_NOINLINE void run_constants(void* context, int64_t chunk) {
   }
 }
 
-// The kernel for operands that are all of the one half type.
-FG_INLINE KernelFn half_kernel(const Iter& iter, const Kernel& kernel) {
-  const DType dtype = iter.out.dtype;
+// The kernel for operands that are all of the one half type, but for the constant one that it takes as a vector.
+FG_INLINE KernelFn half_kernel(const Plan& plan, int vector) {
+  const DType dtype = plan.iter->out.dtype;
   if (dtype != DType::Float16 && dtype != DType::BFloat16) return nullptr;
-  for (int i = 0; i < iter.inputs; ++i)
-    if (iter.in[i].data != nullptr && iter.in[i].dtype != dtype) return nullptr;
-  return dtype == DType::Float16 ? kernel.of_f16 : kernel.of_bf16;
+  for (int i = 0; i < plan.inputs; ++i)
+    if (i != vector && plan.used[i] && plan.iter->in[i].dtype != dtype) return nullptr;
+  const Kernel& kernel = plan.kernel;
+  const Variants of = vector < 0 ? Variants{kernel.fn, kernel.of_f16, kernel.of_bf16} : kernel.beside[vector];
+  return dtype == DType::Float16 ? of.of_f16 : of.of_bf16;
 }
 
 FG_INLINE bool is_native(const Kernel& kernel, DType dtype, bool is_out) {
@@ -444,13 +483,17 @@ FG_NOINLINE void run_general(const Iter& iter, const Kernel& kernel) {
   const int64_t out_bytes = iter.numel * item_bytes(iter.out.dtype);
   plan.stream = out_bytes >= kStreamBytes;
   plan.chunk = kernel.costly ? 16384 : 32768;
-  bool direct = kernel.fn != nullptr, dense = true, plain = direct;  // plain: direct but for constants
+  plan.vector = -1;
+  // All but constants: usable in place by the kernel, contiguous.
+  bool native = kernel.fn != nullptr, dense = true;
+  int constants = 0, constant = 0;
   for (int i = 0; i <= plan.inputs; ++i) {
     const Operand& item = operand(plan, i);
     plan.used[i] = item.data != nullptr;
     if (!plan.used[i]) continue;
     plan.native[i] = is_native(kernel, item.dtype, i == plan.inputs);
-    plan.dense[i] = plan.constant[i] = true;
+    plan.dense[i] = true;
+    plan.constant[i] = iter.numel > 1;
     int64_t expected = 1;
     for (int d = 0; d < iter.ndim; ++d) {
       plan.dense[i] = plan.dense[i] && item.strides[d] == expected;
@@ -459,24 +502,38 @@ FG_NOINLINE void run_general(const Iter& iter, const Kernel& kernel) {
     }
     if (i == plan.inputs) plan.constant[i] = false;
     else if (item.data == iter.out.data) plan.stream = false;
+    if (plan.constant[i]) {
+      ++constants;
+      constant = i;
+      continue;
+    }
     dense = dense && plan.dense[i];
-    direct = direct && plan.native[i];
-    plain = plain && (plan.constant[i] || (plan.native[i] && plan.dense[i]));
+    native = native && plan.native[i];
   }
-  direct = direct && dense;
-  if (KernelFn of_half = half_kernel(iter, kernel); of_half && dense && !plan.stream) {
-    plan.kernel.fn = of_half;
-    plan.item = plan.out_item = 2;
-    direct = true;
+  const int vector = constants == 1 && plan.inputs == 2 && kernel.beside[constant].fn ? constant : -1;
+  bool direct = dense && native && !plan.stream;
+  if (direct && vector >= 0) {
+    plan.kernel.fn = kernel.beside[vector].fn;
+    plan.vector = vector;
+  } else if (dense && !plan.stream && constants <= (vector >= 0)) {
+    if (KernelFn of_half = half_kernel(plan, vector)) {
+      plan.kernel.fn = of_half;
+      plan.vector = vector;
+      plan.item = plan.out_item = 2;
+      direct = true;
+    }
   }
   const int64_t cost = static_cast<int64_t>(static_cast<double>(iter.numel) * (kernel.costly ? 0.5 : 0.15)) +
                        (plan.stream ? out_bytes / 16 : 0);
-  plain = plain && !direct && !plan.stream;
-  plan.other = direct || plain ? 0 : tile_dimension(iter);
-  void (*work)(void*, int64_t) = plain ? run_constants : direct && !plan.stream ? run_direct : run_blocks;
+  plan.other = direct || (dense && native) ? 0 : tile_dimension(iter);
+  void (*work)(void*, int64_t) = !direct ? run_blocks : constants == 0 || plan.vector >= 0 ? run_direct : run_constants;
   int64_t chunks = (iter.numel + plan.chunk - 1) / plan.chunk;
-  if (plan.other == 0 && !direct && !plain && has_plain_rows(plan)) {
+  if (plan.other == 0 && !direct && has_plain_rows(plan)) {
     work = run_rows;
+    if (int i = lone_value_of_rows(plan); i >= 0 && kernel.beside[i].fn) {
+      plan.kernel.fn = kernel.beside[i].fn;
+      plan.vector = i;
+    }
     const int64_t rows = plan.chunk / iter.sizes[0];
     chunks = (iter.numel / iter.sizes[0] + rows - 1) / rows;
   }

@@ -24,16 +24,23 @@ template <class T> FG_INLINE void store_result(uint8_t* to, Mask<T> m) {
 }
 template <class T> FG_INLINE void store_result(T* to, Vec<T> y) { y.store(to); }
 
-template <class Row, class T> void forward_kernel(int64_t n, void* out, const void* const* in, const Param* params) {
+// Input `vector` is a single vector for all.
+template <class Row, class T, int vector = -1>
+void forward_kernel(int64_t n, void* out, const void* const* in, const Param* params) {
   using V = Vec<T>;
   const V p = param<T>(params[0]), q = param<T>(params[1]);
   // Looked up in the loop they would be loaded again after each store, which may be to anything.
   const T *a = array<T>(in, 0), *b = nullptr, *c = nullptr;
   if constexpr (Row::arity > 1) b = array<T>(in, 1);
   if constexpr (Row::arity > 2) c = array<T>(in, 2);
+  V first = 0, second = 0;
+  if constexpr (vector == 0) first = V::load(a);
+  if constexpr (vector == 1) second = V::load(b);
   for (int64_t i = 0; i < n; i += V::N) {
     auto y = [&] {
-      if constexpr (Row::arity == 1) return Row::forward(V::load(a + i), p, q);
+      if constexpr (vector == 0) return Row::forward(first, V::load(b + i), p, q);
+      else if constexpr (vector == 1) return Row::forward(V::load(a + i), second, p, q);
+      else if constexpr (Row::arity == 1) return Row::forward(V::load(a + i), p, q);
       else if constexpr (Row::arity == 2) return Row::forward(V::load(a + i), V::load(b + i), p, q);
       else return Row::forward(V::load(a + i), V::load(b + i), V::load(c + i), p, q);
     }();
@@ -55,21 +62,27 @@ template <> struct HalfRow<gelu_row, BFloat16Bits> {
   static constexpr int arity = 1;
   FG_INLINE static VF forward(VF x, VF, VF) { return 0.5 * x * one_plus_erf_rough(x * kSqrtHalf); }
 };
-// The same over halves, for rows that are about as quick as the conversions; longer ones spill registers here.
-template <class Row, class Half> void half_forward_kernel(int64_t n, void* out, const void* const* in,
-                                                          const Param* params) {
+// The same over halves, for rows that are about as quick as the conversions; longer ones spill registers here. Input
+// `vector` is a single vector of floats.
+template <class Row, class Half, int vector = -1>
+void half_forward_kernel(int64_t n, void* out, const void* const* in, const Param* params) {
   const VF p = param<float>(params[0]), q = param<float>(params[1]);
   const uint16_t *a = array<uint16_t>(in, 0), *b = nullptr;
   if constexpr (Row::arity > 1) b = array<uint16_t>(in, 1);
+  VF first = 0, second = 0;
+  if constexpr (vector == 0) first = VF::load(array<float>(in, 0));
+  if constexpr (vector == 1) second = VF::load(array<float>(in, 1));
   const auto row = [&](int64_t i) -> VF {
-    if constexpr (Row::arity == 1) return HalfRow<Row, Half>::forward(load_half(a + i, Half{}), p, q);
+    if constexpr (vector == 0) return Row::forward(first, load_half(b + i, Half{}), p, q);
+    else if constexpr (vector == 1) return Row::forward(load_half(a + i, Half{}), second, p, q);
+    else if constexpr (Row::arity == 1) return HalfRow<Row, Half>::forward(load_half(a + i, Half{}), p, q);
     else return Row::forward(load_half(a + i, Half{}), load_half(b + i, Half{}), p, q);
   };
   uint16_t* to = static_cast<uint16_t*>(out);
   int64_t i = 0;
   for (; i + 2 * VF::N <= n; i += 2 * VF::N) {
-    const VF first = row(i), second = row(i + VF::N);
-    store_half(to + i, first, second, Half{});
+    const VF y0 = row(i), y1 = row(i + VF::N);
+    store_half(to + i, y0, y1, Half{});
   }
   if (i < n) store_half(to + i, row(i), Half{});
 }
@@ -82,25 +95,31 @@ FG_DIRECT(reciprocal_row)
 FG_DIRECT(nan_to_num_row)
 #undef FG_DIRECT
 
-template <class Row, class T> void forward(const Iter& iter) {
-  if constexpr (kDirect<Row> && __is_same(T, float)) {
-    static constexpr Kernel kernel = {forward_kernel<Row, T>,
-                                      kComputeFor<T>,
-                                      false,
-                                      false,
-                                      false,
-                                      half_forward_kernel<Row, Float16Bits>,
-                                      half_forward_kernel<Row, BFloat16Bits>};
-    run(iter, kernel);
+template <class Row, class T> constexpr bool kHasHalf = kDirect<Row> && __is_same(T, float);
+template <class Row, class T, int vector = -1> constexpr Variants variants() {
+  Variants of;
+  of.fn = forward_kernel<Row, T, vector>;
+  if constexpr (kHasHalf<Row, T>) {
+    of.of_f16 = half_forward_kernel<Row, Float16Bits, vector>;
+    of.of_bf16 = half_forward_kernel<Row, BFloat16Bits, vector>;
   } else if constexpr (__is_same(Row, gelu_row) && __is_same(T, float)) {
-    static constexpr Kernel kernel = {
-        forward_kernel<Row, T>, kComputeFor<T>, false, false, true, nullptr, half_forward_kernel<Row, BFloat16Bits>};
-    run(iter, kernel);
-  } else {
-    static constexpr Kernel kernel = {forward_kernel<Row, T>, kComputeFor<T>, is_test_section(Row::section), false,
-                                      is_float_section(Row::section)};
-    run(iter, kernel);
+    of.of_bf16 = half_forward_kernel<Row, BFloat16Bits>;
   }
+  return of;
+}
+template <class Row, class T> constexpr Kernel kernel_of() {
+  constexpr bool costly = is_float_section(Row::section) && !kHasHalf<Row, T>;
+  const Variants of = variants<Row, T>();
+  Kernel kernel = {of.fn, kComputeFor<T>, is_test_section(Row::section), false, costly, of.of_f16, of.of_bf16};
+  if constexpr (Row::arity == 2 && (kDirect<Row> || Row::section == Section::binary_test)) {
+    kernel.beside[0] = variants<Row, T, 0>();
+    kernel.beside[1] = variants<Row, T, 1>();
+  }
+  return kernel;
+}
+template <class Row, class T> void forward(const Iter& iter) {
+  static constexpr Kernel kernel = kernel_of<Row, T>();
+  run(iter, kernel);
 }
 template <class Row> void add(ElementwiseFn* entries) {
   constexpr Section section = Row::section;
