@@ -4,6 +4,7 @@
 // undefined behaviour.
 #pragma once
 #include "core/dtype.h"
+#include "cpu/copy_bytes.h"
 #include "cpu/exchange.h"
 
 namespace fg::cpu::FG_ISA {
@@ -171,14 +172,14 @@ template <class S> void scatter_items(void* to, const void* from, int64_t stride
   for (int64_t i = 0; i < n; ++i) out[i * stride] = in[i];
 }
 FG_NOINLINE void gather_row(int bytes, void* to, const void* from, int64_t stride, int64_t n) {
-  if (stride == 1) memcpy(to, from, n * bytes);
+  if (stride == 1) copy_bytes(to, from, n * bytes);
   else if (bytes == 4) gather_items<uint32_t>(to, from, stride, n);
   else if (bytes == 8) gather_items<uint64_t>(to, from, stride, n);
   else if (bytes == 2) gather_items<uint16_t>(to, from, stride, n);
   else gather_items<uint8_t>(to, from, stride, n);
 }
 FG_NOINLINE void scatter_row(int bytes, void* to, const void* from, int64_t stride, int64_t n) {
-  if (stride == 1) memcpy(to, from, n * bytes);
+  if (stride == 1) copy_bytes(to, from, n * bytes);
   else if (bytes == 4) scatter_items<uint32_t>(to, from, stride, n);
   else if (bytes == 8) scatter_items<uint64_t>(to, from, stride, n);
   else if (bytes == 2) scatter_items<uint16_t>(to, from, stride, n);

@@ -8,6 +8,7 @@
 #include <cstring>
 
 #include "core/backend.h"
+#include "cpu/copy_bytes.h"
 #include "cpu/parallel.h"
 
 namespace fg::cpu::FG_ISA {
@@ -208,7 +209,7 @@ inline void copy_row(T* to, const T* from, int64_t n, const T* next) {
   char* out = reinterpret_cast<char*>(to);
   const char* in = reinterpret_cast<const char*>(from);
   if (bytes > 8192) {
-    memcpy(out, in, bytes);
+    copy_bytes(out, in, static_cast<int64_t>(bytes));
   } else if (bytes > 256) {
     const Bytes64 tail = *reinterpret_cast<const Bytes64*>(in + bytes - 64);
     for (size_t i = 0; i < bytes - 64; i += 64) {

@@ -56,6 +56,13 @@ template <class T> FG_INLINE VD row_part(const float* x, int64_t n)
 {
   return n == VD::N ? Widened{x}.load(0) : Widened{x}.load_first(0, n);
 }
+template <DType half> struct HalfItem {
+  uint16_t bits;
+};
+template <class T, DType half> FG_INLINE VF row_part(const HalfItem<half>* x, int64_t n) {
+  const StoredHalf<half> from = {&x->bits};
+  return n == VF::N ? from.load(0) : from.load_first(0, n);
+}
 
 // Accumulators are known by their size only; acc points to n of them.
 template <class T> struct RuleOf {
@@ -72,8 +79,8 @@ template <class T> struct RuleOf {
   // Adds rows to the state of n columns; `row` counts them, 0 begins a new state. The last row may have fewer
   // columns: the states beyond them stay as they are.
   void (*rows)(void* state, const T* x, int64_t stride, int64_t rows, int64_t n, int64_t row, const Param* params);
-  // The same of floats where T is double; null where the rule has none.
-  void (*rows_narrow)(void* state, const float* x, int64_t stride, int64_t rows, int64_t n, int64_t row,
+  // The same of a narrower dtype; null where the rule has none.
+  void (*rows_narrow)(void* state, const void* x, DType dtype, int64_t stride, int64_t rows, int64_t n, int64_t row,
                       const Param* params);
   // acc[j] takes in column at + j, which has seen `rows` elements, one more left of `tail`, numbered first + i * step.
   void (*gather)(void* acc, const void* state, int64_t at, int64_t n, int64_t rows, int64_t tail, int64_t first,
@@ -236,9 +243,9 @@ FG_NOINLINE void reduce_tile(const ReduceArgs& a, const RuleOf<T>& rule, const C
     const int64_t rows = smaller(rule.rows_limit, end - row);
     if (a.in_dtype == kStored<T>) {
       rule.rows(state, static_cast<const T*>(a.in) + base + row * plan.width, plan.width, rows, columns, 0, a.params);
-    } else if (rule.rows_narrow && a.in_dtype == DType::Float32) {
-      const float* x = static_cast<const float*>(a.in) + base + row * plan.width;
-      rule.rows_narrow(state, x, plan.width, rows, columns, 0, a.params);
+    } else if (rule.rows_narrow && is_narrower<T>(a.in_dtype)) {
+      const char* x = static_cast<const char*>(a.in) + (base + row * plan.width) * bytes_of(a.in_dtype);
+      rule.rows_narrow(state, x, a.in_dtype, plan.width, rows, columns, 0, a.params);
     } else {
       for (int64_t at = 0; at < rows; at += kGroup) {
         const int64_t count = smaller(kGroup, rows - at);
@@ -334,10 +341,16 @@ template <class Rule> struct Erased {
   static void rows(void* state, const T* x, int64_t stride, int64_t rows, int64_t n, int64_t row, const Param* params) {
     Rule::rows(*static_cast<typename Rule::State*>(state), x, stride, rows, n, row, params);
   }
-  static void rows_narrow(void* state, const float* x, int64_t stride, int64_t rows, int64_t n, int64_t row,
+  static void rows_narrow(void* state, const void* x, DType dtype, int64_t stride, int64_t rows, int64_t n, int64_t row,
                           const Param* params) {
-    if constexpr (requires { Rule::kNarrowRows; })
-      Rule::rows(*static_cast<typename Rule::State*>(state), x, stride, rows, n, row, params);
+    if constexpr (requires { Rule::kNarrowRows; }) {
+      const auto of = [&]<class S>(const S* from) {
+        Rule::rows(*static_cast<typename Rule::State*>(state), from, stride, rows, n, row, params);
+      };
+      if constexpr (sizeof(T) == 8) of(static_cast<const float*>(x));
+      else if (dtype == DType::Float16) of(static_cast<const HalfItem<DType::Float16>*>(x));
+      else of(static_cast<const HalfItem<DType::BFloat16>*>(x));
+    }
   }
   static void gather(void* acc, const void* state, int64_t at, int64_t n, int64_t rows, int64_t tail, int64_t first,
                      int64_t step) {

@@ -100,7 +100,7 @@ def ldexp(input, other, *, out=None):
         dtype = _C.get_default_dtype()
     x = _wide(input.to(dtype))
     half = other.div(2, rounding_mode="floor")  # the power alone may be out of range where the product is not
-    first, second = (_C.pow(2.0, n.to(x.dtype)) for n in (half, other - half))
+    first, second = (_C.exp2(n.to(x.dtype)) for n in (half, other - half))
     return done((x * first * second).to(dtype), out)
 
 

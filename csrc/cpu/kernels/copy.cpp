@@ -27,7 +27,7 @@ void copy_chunk(void* context, int64_t chunk) {
     stream_bytes(bytes.to + begin, bytes.from + begin, n);
     stream_end();
   } else {
-    memcpy(bytes.to + begin, bytes.from + begin, n);
+    copy_bytes(bytes.to + begin, bytes.from + begin, n);
   }
 }
 
@@ -50,7 +50,7 @@ struct Runs {
 // A call of memcpy costs as much as a short run.
 inline void copy_run(char* to, const char* from, int64_t bytes) {
   if (bytes > 1024) {
-    memcpy(to, from, static_cast<size_t>(bytes));
+    copy_bytes(to, from, bytes);
     return;
   }
   for (int64_t i = 0; i + kShortestRun < bytes; i += kShortestRun) __builtin_memcpy(to + i, from + i, kShortestRun);
@@ -125,31 +125,37 @@ bool copy_runs(const Iter& iter) {
   return true;
 }
 
-// Both contiguous, and the output is what values of the input pass through.
-constexpr int64_t kWidened = 16384;
-void widen_chunk(void* context, int64_t chunk) {
-  const Iter& iter = *static_cast<const Iter*>(context);
-  const int64_t begin = chunk * kWidened, n = smaller(kWidened, iter.numel - begin);
-  load_contiguous(kComputeOf[static_cast<int>(iter.in[0].dtype)], address(iter.out, begin), iter.in[0].dtype,
-                  address(iter.in[0], begin), n);
+// The type that values pass through: of small integers any compute type that the output has.
+Compute passage(const Iter& iter) {
+  const DType from = iter.in[0].dtype;
+  const Compute own = kComputeOf[static_cast<int>(from)], wanted = kComputeOf[static_cast<int>(iter.out.dtype)];
+  return own == Compute::I32 && from != DType::Int32 && native(wanted) == iter.out.dtype ? wanted : own;
 }
-bool widen(const Iter& iter) {
-  if (native(kComputeOf[static_cast<int>(iter.in[0].dtype)]) != iter.out.dtype || iter.numel < 256 ||
+// Both contiguous, and one of them is an array of what values pass through: one step for each part.
+constexpr int64_t kConverted = 16384;
+bool convert(const Iter& iter, Compute compute) {
+  const bool widens = native(compute) == iter.out.dtype;
+  if ((!widens && native(compute) != iter.in[0].dtype) || iter.numel < 256 ||
       iter.numel * item_bytes(iter.out.dtype) >= kStreamBytes || !is_dense(iter, iter.out) ||
       !is_dense(iter, iter.in[0]))
     return false;
-  const int64_t chunks = (iter.numel + kWidened - 1) / kWidened;
-  Iter* context = const_cast<Iter*>(&iter);
-  if (chunks == 1) widen_chunk(context, 0);
-  else parallel_for(chunks, iter.numel / 8, widen_chunk, context);
+  for_chunks((iter.numel + kConverted - 1) / kConverted, static_cast<double>(iter.numel) / 8, [&](int64_t chunk) {
+    const int64_t begin = chunk * kConverted, n = smaller(kConverted, iter.numel - begin);
+    char* to = address(iter.out, begin);
+    const char* from = address(iter.in[0], begin);
+    if (widens) load_contiguous(compute, to, iter.in[0].dtype, from, n);
+    else store_contiguous(iter.out.dtype, to, compute, from, n);
+  });
   return true;
 }
 
 void copy(const Iter& iter) {
   const DType dtype = iter.in[0].dtype;
-  if (dtype != iter.out.dtype && widen(iter)) return;
-  if (dtype != iter.out.dtype)
-    return run_general(iter, Kernel{nullptr, kComputeOf[static_cast<int>(dtype)], false, false, false});
+  if (dtype != iter.out.dtype) {
+    const Compute compute = passage(iter);
+    if (convert(iter, compute)) return;
+    return run_general(iter, Kernel{nullptr, compute, false, false, false});
+  }
   if (iter.numel != 0 && (copy_runs(iter) || copy_planes(iter) || copy_transposed(iter))) return;
   if (!is_dense(iter, iter.out) || !is_dense(iter, iter.in[0]))
     return run_general(iter, Kernel{nullptr, kComputeOf[static_cast<int>(dtype)], false, true, false});
@@ -157,7 +163,7 @@ void copy(const Iter& iter) {
   if (iter.out.data == iter.in[0].data) return;
   Bytes bytes = {static_cast<char*>(iter.out.data), static_cast<const char*>(iter.in[0].data), count,
                  count >= kStreamBytes};
-  if (count <= kCopyChunk) memcpy(bytes.to, bytes.from, count);
+  if (count <= kCopyChunk) copy_bytes(bytes.to, bytes.from, count);
   else parallel_for((count + kCopyChunk - 1) / kCopyChunk, count / 16, copy_chunk, &bytes);
 }
 

@@ -111,7 +111,8 @@ template <class Row, class T> constexpr Kernel kernel_of() {
   constexpr bool costly = is_float_section(Row::section) && !kHasHalf<Row, T>;
   const Variants of = variants<Row, T>();
   Kernel kernel = {of.fn, kComputeFor<T>, is_test_section(Row::section), false, costly, of.of_f16, of.of_bf16};
-  if constexpr (Row::arity == 2 && (kDirect<Row> || Row::section == Section::binary_test)) {
+  if constexpr (Row::arity == 2 &&
+                (kDirect<Row> || Row::section == Section::binary_test || Row::section == Section::bitwise)) {
     kernel.beside[0] = variants<Row, T, 0>();
     kernel.beside[1] = variants<Row, T, 1>();
   }

@@ -7,6 +7,7 @@
 
 #include "core/backend.h"
 #include "cpu/backend_cpu.h"
+#include "cpu/copy_bytes.h"
 #include "cpu/intrinsics.h"
 #include "cpu/parallel.h"
 
@@ -128,9 +129,9 @@ void triangle_chunk(void* context, int64_t chunk) {
     const size_t split = static_cast<size_t>(edge * task.bytes);
     if (task.upper) {
       memset(out, 0, split);
-      if (in != out) memcpy(out + split, in + split, row_bytes - split);
+      if (in != out) copy_bytes(out + split, in + split, static_cast<int64_t>(row_bytes - split));
     } else {
-      if (in != out) memcpy(out, in, split);
+      if (in != out) copy_bytes(out, in, static_cast<int64_t>(split));
       memset(out + split, 0, row_bytes - split);
     }
     if (++row == task.rows) row = 0;

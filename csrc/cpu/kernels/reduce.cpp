@@ -31,9 +31,13 @@ template <class Row, class T_> struct Simple {
   FG_INLINE static void merge(Acc& acc, Acc later) { acc = Row::meet(acc, later); }
   template <class Source> FG_INLINE static void add_source(Acc& acc, Source x, int64_t n, const Param* params) {
     const V p = parameter(params);
-    const T block = fold_source<T>(
-        x, n, Row::template identity<T>(), [p](V a) { return Row::map(a, p); },
-        [](V a, V b) { return Row::meet(a, b); });
+    T block;
+    if constexpr (__is_same(Row, amax_row)) block = extremum<T, true>(x, n);
+    else if constexpr (__is_same(Row, amin_row)) block = extremum<T, false>(x, n);
+    else
+      block = fold_source<T>(
+          x, n, Row::template identity<T>(), [p](V a) { return Row::map(a, p); },
+          [](V a, V b) { return Row::meet(a, b); });
     acc = Row::meet(acc, static_cast<Acc>(block));
   }
   [[gnu::noinline]] static void add(Acc& acc, const T* x, int64_t n, int64_t, const Param* params) {
@@ -85,7 +89,7 @@ template <class Row, class T_> struct Simple {
 };
 
 template <class Row> struct SimpleFloat : Simple<Row, float> {
-  static constexpr bool kNarrow = true;
+  static constexpr bool kNarrow = true, kNarrowRows = true;
   static void add_narrow(double& acc, const void* in, DType dtype, int64_t n, const Param* params) {
     const uint16_t* x = static_cast<const uint16_t*>(in);
     if (dtype == DType::Float16) Simple<Row, float>::add_source(acc, StoredHalf<DType::Float16>{x}, n, params);
@@ -181,9 +185,7 @@ template <bool largest, class T_> struct Extremum {
   }
   // The extremum of a block first, at the speed of amax; its place only when the block has a better one.
   [[gnu::noinline]] static void add(Acc& acc, const T* x, int64_t n, int64_t first, const Param*) {
-    const T best = fold_block<T>(
-        x, n, largest ? lowest<T>() : highest<T>(), [](V a) { return a; },
-        [](V a, V b) { return largest ? max(a, b) : min(a, b); });
+    const T best = extremum<T, largest>(Stored<T>{x}, n);
     if (acc.index < 0 || beats(best, acc.best)) acc = {best, first + find(x, n, best)};
   }
 
@@ -243,9 +245,7 @@ template <class T_> struct AMinMax {
     store_one<T>(a.out2, a.out_dtype, i, acc.high);
   }
   [[gnu::noinline]] static void add(Acc& acc, const T* x, int64_t n, int64_t, const Param*) {
-    const auto same = [](V a) { return a; };
-    merge(acc, {fold_block<T>(x, n, highest<T>(), same, [](V a, V b) { return min(a, b); }),
-                fold_block<T>(x, n, lowest<T>(), same, [](V a, V b) { return max(a, b); })});
+    merge(acc, {extremum<T, false>(Stored<T>{x}, n), extremum<T, true>(Stored<T>{x}, n)});
   }
 
   struct State {
