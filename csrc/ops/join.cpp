@@ -61,14 +61,17 @@ struct RepeatBackward0 final : Node {
   const char* name() const override { return "RepeatBackward0"; }
   void apply(Tensor* g, Tensor* gx) override {
     if (!wants(0)) return;
+    // One dimension after the other, from the outermost: each is a sum over memory in order, and the first is the largest.
     int n = repeats.size(), skip = n - sizes.size();
-    DimArray wide, dims;
+    Tensor total = g[0];
     for (int i = 0; i < n; ++i) {
-      dims.push(wide.n);
+      if (repeats[i] == 1) continue;
+      DimArray wide(total.sizes().first(static_cast<size_t>(i)));
       wide.push(repeats[i]);
       wide.push(i < skip ? 1 : sizes[i - skip]);
+      for (int k = i + 1; k < n; ++k) wide.push(total.size(k));
+      total = sum(reshape(total, wide), DimArray{i});
     }
-    Tensor total = n ? sum(reshape(g[0], wide), dims) : g[0];
     gx[0] = reshape(total, sizes);
   }
 };
