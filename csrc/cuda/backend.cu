@@ -215,6 +215,23 @@ int multiprocessors(int device) {
 #endif
 }
 
+int capability(int device) {
+  static int known[kMaxDevices];
+  if (device < 0 || device >= kMaxDevices) return 0;
+  int found = __atomic_load_n(&known[device], __ATOMIC_RELAXED);
+  if (!found) {
+    int major = 0, minor = 0;
+    if (!check(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device), "device") ||
+        !check(cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, device), "device"))
+      return 0;
+    found = major * 10 + minor;
+#ifndef FG_CUDA_EMULATE  // there it may change
+    __atomic_store_n(&known[device], found, __ATOMIC_RELAXED);
+#endif
+  }
+  return found;
+}
+
 void* allocate(size_t bytes, Stream stream) {
   Allocator* a = allocator(stream.device);
   return a ? a->allocate(bytes ? bytes : 1, stream.handle, recording_pool()) : nullptr;

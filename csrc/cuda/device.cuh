@@ -47,6 +47,7 @@ bool failed();                                     // whether there is one
 bool check(cudaError_t error, const char* where);  // true when it is cudaSuccess
 void use_device(int device);                       // makes it current in this thread
 int multiprocessors(int device);
+int capability(int device);  // 90 for compute capability 9.0
 void* allocate(size_t bytes, Stream stream);
 void release(void* block, size_t bytes, Stream stream);
 
@@ -108,10 +109,12 @@ class Verdict {
 template <class... P>
 void launch(const char* name, bool barriers, void (*kernel)(P...), dim3 grid, dim3 block, size_t smem, Stream stream,
             std::type_identity_t<P>... values) {
-  if (!check(emu::fault("cudaLaunchKernel"), name)) return;
+  if (!check(emu::launch_fault(name), name)) return;
+  const void* key = reinterpret_cast<const void*>(kernel);
   const char* error = emu::give(stream.handle, [=]() mutable {
     auto call = [&] { kernel(values...); };
-    return emu::run(name, grid, block, smem, barriers, [](void* c) { (*static_cast<decltype(call)*>(c))(); }, &call);
+    return emu::run(
+        name, key, grid, block, smem, barriers, [](void* c) { (*static_cast<decltype(call)*>(c))(); }, &call);
   });
   if (error) set_error("emulator", error);
 }

@@ -10,6 +10,7 @@
 #include <cstdio>
 #include <mutex>
 #include <numeric>
+#include <string>
 #include <unordered_map>
 #include <vector>
 
@@ -60,13 +61,15 @@ constexpr size_t kStackBytes = 256 << 10;
 constexpr size_t kStackBytes = 64 << 10;
 #endif
 
-enum class State : uint8_t { ready, at_block, at_warp, done };
+enum class State : uint8_t { ready, at_block, at_warp, waiting, done };
 enum class Order { ascending, descending, shuffled };
 
 struct Fiber {
   State state = State::done;
   bool started = false;
   Index thread{};
+  bool (*may_go)(const void*) = nullptr;  // while it waits
+  const void* what = nullptr;
   char* stack = nullptr;
 #ifdef FG_EMU_ASM
   void* top = nullptr;
@@ -97,6 +100,9 @@ struct Machine {
   unsigned char* dynamic_aligned = nullptr;
   std::vector<unsigned char> slots;  // warp, parity, lane
   std::vector<unsigned char> parity;
+  std::vector<std::function<void()>> to_come;
+  const char* trouble = nullptr;
+  uint32_t serial = 0;
   char error[256] = {};
   ~Machine() {
     for (Fiber& fiber : fibers)
@@ -220,18 +226,46 @@ bool release_barriers() {
   return released > 0;
 }
 
-bool schedule_block(Order order, uint32_t serial) {
+bool may_go(const Fiber& fiber) {
+  return fiber.state == State::ready || (fiber.state == State::waiting && fiber.may_go(fiber.what));
+}
+bool somebody_may_go() {
+  for (unsigned i = 0; i < machine.threads; ++i)
+    if (may_go(machine.fibers[i])) return true;
+  return false;
+}
+// Lets one of the things to come happen. False: there is none.
+bool let_happen(uint32_t which) {
+  auto& all = machine.to_come;
+  if (all.empty()) return false;
+  const auto one = all.begin() + which % all.size();
+  const std::function<void()> work = std::move(*one);
+  all.erase(one);
+  work();
+  return true;
+}
+
+// nullptr, or why it cannot go on.
+const char* schedule_block(Order order, uint32_t serial) {
   unsigned n = machine.threads;
   for (unsigned i = 0; i < n; ++i) machine.fibers[i].state = State::ready;
   for (uint32_t pass = 0;; ++pass) {
-    if (order == Order::shuffled) shuffle(machine.order, serial * 977 + pass);
-    unsigned done = 0;
-    for (unsigned i : machine.order) {
-      if (machine.fibers[i].state == State::ready) resume(i);
-      done += machine.fibers[i].state == State::done;
+    if (order == Order::shuffled) {
+      shuffle(machine.order, serial * 977 + pass);
+      if (const uint32_t any = mix(serial * 977 + pass); any % 2) let_happen(any / 2);
     }
-    if (done == n) return true;
-    if (!release_barriers()) return false;
+    unsigned done = 0, waiting = 0;
+    for (unsigned i : machine.order) {
+      Fiber& fiber = machine.fibers[i];
+      if (may_go(fiber)) fiber.state = State::ready, resume(i);
+      done += fiber.state == State::done;
+      waiting += fiber.state == State::waiting;
+      if (machine.trouble) return machine.trouble;
+    }
+    if (done == n) return machine.to_come.empty() ? nullptr : "a copy is under way after the last thread";
+    if (!release_barriers() && !somebody_may_go() && !let_happen(0))
+      return waiting ? "every thread waits, and nothing is to come" : "divergent barrier";
+    if (machine.trouble) return machine.trouble;
   }
 }
 
@@ -268,6 +302,50 @@ void poison(void* memory, size_t bytes) {
   std::memset(memory, 0xff, bytes);
 }
 void* dynamic_shared() { return machine.dynamic_aligned; }
+
+void wait_until(bool (*ready)(const void*), const void* what) {
+  if (!machine.barriers) {
+    machine.misuse = true;
+    return;
+  }
+  machine.current->may_go = ready, machine.current->what = what;
+  machine.current->state = State::waiting;
+  leave();
+}
+void pause() {
+  wait_until([](const void*) { return true; }, nullptr);
+}
+void later(std::function<void()> work) { machine.to_come.push_back(std::move(work)); }
+void complain(const char* what) {
+  if (!machine.trouble) machine.trouble = what;
+}
+uint32_t block_serial() { return machine.serial; }
+
+namespace {
+constexpr uint32_t kDynamicBegins = 1104;  // behind what the system and static shared memory have
+constexpr size_t kSharedOfAll = 48 << 10;  // dynamic, without having asked
+std::mutex shared_mutex;
+std::unordered_map<const void*, size_t> shared_allowed;
+size_t most_shared(const void* kernel) {
+  std::lock_guard<std::mutex> lock(shared_mutex);
+  const auto found = shared_allowed.find(kernel);
+  return found == shared_allowed.end() ? kSharedOfAll : found->second;
+}
+}  // namespace
+void allow_shared(const void* kernel, size_t bytes) {
+  std::lock_guard<std::mutex> lock(shared_mutex);
+  shared_allowed[kernel] = bytes;
+}
+uint32_t shared_address(const void* memory) {
+  return kDynamicBegins + static_cast<uint32_t>(static_cast<const unsigned char*>(memory) - machine.dynamic_aligned);
+}
+unsigned char* shared_memory(uint32_t address, size_t bytes) {
+  const size_t all = machine.dynamic.size() - 128;
+  if (address >= kDynamicBegins && address - kDynamicBegins + bytes <= all)
+    return machine.dynamic_aligned + (address - kDynamicBegins);
+  complain("an address outside of the shared memory that was asked for");
+  return nullptr;
+}
 
 // ---- device memory: behind a guard, pages that are closed unless somebody has them open
 namespace {
@@ -318,6 +396,12 @@ cudaError_t fault(const char* call) {
   }
   return cudaSuccess;
 }
+cudaError_t launch_fault(const char* name) {
+  if (const cudaError_t error = fault("cudaLaunchKernel")) return error;
+  if (!std::getenv("FASTGRAD_EMU_FAIL")) return cudaSuccess;
+  name += *name == '(';
+  return fault(std::string(name, std::strcspn(name, "<)")).c_str());
+}
 thread_local int device = 0;
 int device_count() {
   static const char* const wish = std::getenv("FASTGRAD_EMU_DEVICES");
@@ -361,8 +445,8 @@ void device_free(void* memory) {
   put_back(memory);
 }
 
-const char* run(const char* name, dim3 grid, dim3 block, size_t dynamic_bytes, bool barriers, Body body,
-                void* context) {
+const char* run(const char* name, const void* kernel, dim3 grid, dim3 block, size_t dynamic_bytes, bool barriers,
+                Body body, void* context) {
   const Opened opened;
   static thread_local Owner owner;
   static_cast<void>(&owner);
@@ -375,7 +459,7 @@ const char* run(const char* name, dim3 grid, dim3 block, size_t dynamic_bytes, b
   m.argument = context;
   uint64_t blocks = uint64_t(grid.x) * grid.y * grid.z;
   if (m.threads == 0 || m.threads > 1024 || blocks == 0 || grid.y > 65535 || grid.z > 65535 || grid.x > 0x7fffffffu ||
-      dynamic_bytes > (48 << 10)) {
+      (dynamic_bytes > kSharedOfAll && dynamic_bytes > most_shared(kernel))) {
     std::snprintf(m.error, sizeof m.error, "%s: invalid launch, grid (%u, %u, %u), block (%u, %u, %u)", name, grid.x,
                   grid.y, grid.z, block.x, block.y, block.z);
     return m.error;
@@ -423,9 +507,12 @@ const char* run(const char* name, dim3 grid, dim3 block, size_t dynamic_bytes, b
       continue;
     }
     m.parity.assign(warps, 0);
-    if (!schedule_block(order, static_cast<uint32_t>(serial))) {
+    m.to_come.clear();
+    m.trouble = nullptr;
+    ++m.serial;
+    if (const char* why = schedule_block(order, static_cast<uint32_t>(serial))) {
       for (Fiber& fiber : m.fibers) fiber.started = false;
-      std::snprintf(m.error, sizeof m.error, "%s: divergent barrier in block (%u, %u, %u)", name, position.block.x,
+      std::snprintf(m.error, sizeof m.error, "%s: %s in block (%u, %u, %u)", name, why, position.block.x,
                     position.block.y, position.block.z);
       return m.error;
     }

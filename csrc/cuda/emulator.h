@@ -9,7 +9,9 @@
 // memory-model races, bank conflicts or speed. The scheduler is in emulator.cpp.
 //
 // A device has FASTGRAD_EMU_MEMORY bytes, FASTGRAD_EMU_FAIL=cudaMalloc:700,cudaLaunchKernel:719 lets those calls fail
-// with these errors, in both cases from the moment on that the variable is set. There are FASTGRAD_EMU_DEVICES of them.
+// with these errors (a kernel's name: its launches), in both cases from the moment on that the variable is set. There
+// are FASTGRAD_EMU_DEVICES of them, of compute capability FASTGRAD_EMU_CAPABILITY, 80 if that is not set. What the
+// kernels for 90 need besides is in emulator_hopper.h.
 #pragma once
 #include <cmath>
 #include <cstdint>
@@ -32,6 +34,8 @@ struct dim3 {
   constexpr dim3(unsigned x = 1, unsigned y = 1, unsigned z = 1) : x(x), y(y), z(z) {}
 };
 
+enum cudaError_t : int;
+
 namespace emu {
 
 struct Index {
@@ -44,7 +48,9 @@ extern __thread Position position;
 
 using Body = void (*)(void* context);
 // Runs body once per thread of the grid. Returns nullptr, or what went wrong.
-const char* run(const char* name, dim3 grid, dim3 block, size_t dynamic_bytes, bool barriers, Body body, void* context);
+const char* run(const char* name, const void* kernel, dim3 grid, dim3 block, size_t dynamic_bytes, bool barriers,
+                Body body, void* context);
+cudaError_t launch_fault(const char* name);  // that the launch of this kernel is to fail with
 
 void sync_block();
 void sync_warp();
@@ -54,6 +60,19 @@ int lane();
 int lanes();                              // of the current warp; the last one may be partial
 void poison(void* memory, size_t bytes);  // once per block
 void* dynamic_shared();
+
+// ---- for what goes on beside the threads (emulator_hopper.h)
+// The thread goes on once ready(what) is true. That all threads wait and nothing is left to happen is an error.
+void wait_until(bool (*ready)(const void* what), const void* what);
+void pause();  // the other threads run first
+// Happens as late as it can, when no thread can go on; with threads in shuffled order, at any time.
+void later(std::function<void()> work);
+void complain(const char* what);  // ends the block with this error
+uint32_t block_serial();          // another one for every block
+// The dynamic shared memory of the block in its own address space, where it begins at no more than a multiple of 16.
+uint32_t shared_address(const void* memory);
+unsigned char* shared_memory(uint32_t address, size_t bytes);  // nullptr, with a complaint: not all of it is there
+void allow_shared(const void* kernel, size_t bytes);           // more than 48 KiB, to launches of this kernel
 
 void* device_malloc(size_t bytes);
 void device_free(void* memory);
@@ -122,8 +141,9 @@ template <class T> T atomicMin(T* p, T value) {
 inline void __threadfence() {}
 
 // ---- the part of the CUDA runtime that host code uses; device memory is host memory
-enum cudaError_t {
+enum cudaError_t : int {
   cudaSuccess = 0,
+  cudaErrorInvalidValue = 1,
   cudaErrorMemoryAllocation = 2,
   cudaErrorInitializationError = 3,
   cudaErrorInvalidResourceHandle = 400,
@@ -153,6 +173,7 @@ constexpr unsigned cudaStreamNonBlocking = 1, cudaEventBlockingSync = 1, cudaEve
 inline const char* cudaGetErrorString(cudaError_t error) {
   switch (error) {
     case cudaSuccess: return "no error";
+    case cudaErrorInvalidValue: return "invalid argument";
     case cudaErrorMemoryAllocation: return "out of memory";
     case cudaErrorInitializationError: return "initialization error";
     case cudaErrorInvalidResourceHandle: return "invalid resource handle";
@@ -167,6 +188,13 @@ inline const char* cudaGetErrorString(cudaError_t error) {
 }
 inline cudaError_t cudaGetLastError() { return cudaSuccess; }
 inline cudaError_t cudaGetDeviceCount(int* count) { return *count = emu::device_count(), cudaSuccess; }
+enum cudaDeviceAttr { cudaDevAttrComputeCapabilityMajor = 75, cudaDevAttrComputeCapabilityMinor = 76 };
+inline cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int) {
+  const char* wish = std::getenv("FASTGRAD_EMU_CAPABILITY");
+  const int capability = wish ? std::atoi(wish) : 80;
+  *value = attribute == cudaDevAttrComputeCapabilityMajor ? capability / 10 : capability % 10;
+  return cudaSuccess;
+}
 inline cudaError_t cudaGetDevice(int* device) { return *device = emu::device, cudaSuccess; }
 inline cudaError_t cudaSetDevice(int device) {
   if (cudaError_t fault = emu::fault("cudaSetDevice")) return fault;
@@ -216,6 +244,11 @@ inline cudaError_t cudaHostAlloc(void** p, size_t bytes, unsigned) {
 inline cudaError_t cudaFreeHost(void* p) {
   if (emu::unsafe_now()) return cudaErrorStreamCaptureUnsupported;
   return std::free(p), cudaSuccess;
+}
+enum cudaFuncAttribute { cudaFuncAttributeMaxDynamicSharedMemorySize = 8 };
+inline cudaError_t cudaFuncSetAttribute(const void* kernel, cudaFuncAttribute, int bytes) {
+  if (bytes < 0 || bytes > 227 << 10) return cudaErrorInvalidValue;
+  return emu::allow_shared(kernel, static_cast<size_t>(bytes)), cudaSuccess;
 }
 struct FgEmulatedStream {
   int device;
