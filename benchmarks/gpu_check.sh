@@ -87,6 +87,17 @@ for name, dtype in (("float32", fastgrad.float32), ("float64", fastgrad.float64)
     reference = a.to(dtype).to(fastgrad.float64) @ b.to(dtype).to(fastgrad.float64)
     worst[name] = float((y - reference).abs().max())
 assert worst["float32"] < 1e-3 and worst["float64"] < 1e-10 and worst["bfloat16"] < 0.5, worst
+# Large ones in every layout, with bias: our own are by warpgroups where there are any, with both widths of tiles.
+for m, n, k in ((2000, 2200, 136), (3120, 3648, 584)):
+    a, b, bias = (fastgrad.randint(-4, 5, shape).to(fastgrad.float64) for shape in ((m, k), (k, n), (n,)))
+    reference = a @ b + bias
+    for dtype in (fastgrad.float16, fastgrad.bfloat16):
+        left, right, added = (t.to("cuda").to(dtype) for t in (a, b, bias))
+        for x in (left, left.t().contiguous().t()):
+            for y in (right, right.t().contiguous().t()):
+                error = (fastgrad.addmm(added, x, y).cpu().to(fastgrad.float64) - reference).abs().max()
+                worst[f"{m}x{n}x{k} {dtype}"] = float(error / reference.abs().max())
+                assert worst[f"{m}x{n}x{k} {dtype}"] < 2 * fastgrad.finfo(dtype).eps, worst
 w = fastgrad.randn(50, 50, device="cuda", requires_grad=True)
 (w.exp() * w).softmax(1).log().sum().backward()
 assert bool(fastgrad.isfinite(w.grad).all())

@@ -1,5 +1,7 @@
 """Matrix products of small whole numbers in every layout: sums are exact in float32 in any order, so that results are
 the exact ones, rounded once. The shapes are such that every kernel has some of them (csrc/cuda/matmul.cu)."""
+import os
+
 import numpy as np
 import pytest
 
@@ -50,7 +52,23 @@ def steps(rows, columns, make):
     return make(rows, 2 * columns)[:, ::2]
 
 
+def padded_turned(rows, columns, make):
+    return padded(columns, rows, make).t()
+
+
 LAYOUTS = (plain, turned, padded, odd, odd_turned, shifted, steps)
+
+# Products for the warpgroups of compute capability 9.0, whose tiles are 128 x 128 or 128 x 256, and 64 along k. They
+# are this large for the emulator, which counts as four multiprocessors; a GPU gets eight times the rows and columns.
+LARGE_SHAPES = {
+    "tile": (128, 256, 64),
+    "edges": (136, 264, 136),
+    "odd": (133, 263, 100),
+    "ring": (136, 136, 904),  # around it more than twice
+    "wide": (264, 456, 136),
+    "wide_ring": (390, 236, 584),
+}
+EMULATED = fg.cuda.is_available() and fg.cuda.get_device_name() == "emulator"
 
 
 @pytest.fixture
@@ -58,6 +76,38 @@ def tf32():
     fg.backends.cuda.matmul.allow_tf32 = True
     yield
     fg.set_float32_matmul_precision("highest")
+
+
+@pytest.fixture
+def hopper(device, monkeypatch):
+    if device == "cpu":
+        pytest.skip("products of CUDA devices")
+    monkeypatch.setenv("FASTGRAD_EMU_CAPABILITY", "90")
+
+
+def sizes(shape):
+    m, n, k = LARGE_SHAPES[shape]
+    return (m, n, k) if EMULATED else (8 * m, 8 * n, k)
+
+
+def fails(what, call):
+    """Whether the call raises if this fails in the emulator: a function of the runtime or a kernel, and the error."""
+    before = os.environ.get("FASTGRAD_EMU_FAIL")
+    os.environ["FASTGRAD_EMU_FAIL"] = what
+    try:
+        call()
+    except RuntimeError:
+        return True
+    finally:
+        os.environ.pop("FASTGRAD_EMU_FAIL")
+        if before is not None:
+            os.environ["FASTGRAD_EMU_FAIL"] = before
+    return False
+
+
+def by_warpgroups(call):
+    """Which kernel a product has. Only the emulator tells."""
+    return fails("warpgroup_kernel:719", call)
 
 
 class Numbers:
@@ -107,8 +157,10 @@ def test_shapes_and_layouts(shape, dtype, device, request):
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("shape", ["edges", "flat", "upright", "deep", "large", "large_even"])
 def test_bias_and_accumulation(shape, dtype, device, request):
-    m, n, k = SHAPES[shape]
-    make = Numbers(dtype, device, request)
+    check_bias_and_accumulation(*SHAPES[shape], Numbers(dtype, device, request))
+
+
+def check_bias_and_accumulation(m, n, k, make):
     x, w, bias, start = make(m, k), make(n, k), make(n), make(m, n)
     product = exact(x) @ exact(w).T
     same(fg.nn.functional.linear(x, w, bias), product + exact(bias), make)
@@ -126,8 +178,11 @@ def test_bias_and_accumulation(shape, dtype, device, request):
 @pytest.mark.emulate
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_batches(dtype, device, request):
-    make = Numbers(dtype, device, request)
-    for batch, m, n, k in ((7, 20, 24, 40), (5, 7, 9, 33), (2, 70, 40, 72), (2, 24, 8, 600)):
+    check_batches(((7, 20, 24, 40), (5, 7, 9, 33), (2, 70, 40, 72), (2, 24, 8, 600)), Numbers(dtype, device, request))
+
+
+def check_batches(shapes, make):
+    for batch, m, n, k in shapes:
         a, b, start = make(batch, m, k), make(batch, k, n), make(batch, m, n)
         product = exact(a) @ exact(b)
         same(a @ b, product, make)
@@ -163,8 +218,10 @@ def test_nothing_to_add_up(dtype, device, request):
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("shape", ["edges", "flat", "deep", "large"])
 def test_what_is_not_finite_stays_in_its_row_and_column(shape, dtype, device, request):
-    m, n, k = SHAPES[shape]
-    make = Numbers(dtype, device, request)
+    check_what_is_not_finite(*SHAPES[shape], Numbers(dtype, device, request))
+
+
+def check_what_is_not_finite(m, n, k, make):
     a, b = make(m, k), make(k, n)
     a[1, k - 1], a[m - 1, 0], b[2, n - 1] = np.nan, np.inf, -np.inf
     b[0] = 1
@@ -173,6 +230,79 @@ def test_what_is_not_finite_stays_in_its_row_and_column(shape, dtype, device, re
         expected = exact(a) @ exact(b)
     assert np.isnan(expected[1]).all() and np.isnan(expected[m - 1, 3]) and np.isfinite(expected[0, : n - 1]).all()
     same(a @ b, expected, make)
+
+
+@pytest.mark.emulate
+@pytest.mark.parametrize("dtype", HALVES)
+@pytest.mark.parametrize("shape", LARGE_SHAPES)
+def test_warpgroups(shape, dtype, device, hopper, request):
+    m, n, k = sizes(shape)
+    make = Numbers(dtype, device, request)
+    for left in (padded, padded_turned):
+        for right in (padded, padded_turned):
+            a, b = left(m, k, make), right(k, n, make)
+            same(a @ b, exact(a) @ exact(b), make)
+            assert by_warpgroups(lambda: a @ b) == EMULATED
+
+
+@pytest.mark.emulate
+@pytest.mark.parametrize("dtype", HALVES)
+@pytest.mark.parametrize("shape", ["edges", "odd", "wide"])
+def test_bias_and_accumulation_of_warpgroups(shape, dtype, device, hopper, request):
+    m, n, k = sizes(shape)
+    check_bias_and_accumulation(m, n, k // 8 * 8, Numbers(dtype, device, request))
+
+
+@pytest.mark.emulate
+@pytest.mark.parametrize("dtype", HALVES)
+def test_batches_of_warpgroups(dtype, device, hopper, request):
+    make = Numbers(dtype, device, request)
+    check_batches(((3, 136, 264, 72), (2, 200, 130, 128)), make)
+    a, b = make(3, 136, 64), make(3, 64, 136)
+    across = make(136, 3, 64).transpose(0, 1)  # matrices between each other's lines
+    for x, y in ((a, b), (a, b[:1].expand(3, 64, 136)), (across, b), (a, make(64, 3, 136).transpose(0, 1))):
+        assert by_warpgroups(lambda: x @ y) == EMULATED  # noqa: B023
+
+
+@pytest.mark.emulate
+@pytest.mark.parametrize("shape", ["edges", "odd"])
+def test_what_is_not_finite_for_warpgroups(shape, device, hopper, request):
+    m, n, k = sizes(shape)
+    check_what_is_not_finite(m, n, k // 8 * 8, Numbers("bfloat16", device, request))
+
+
+@pytest.mark.emulate
+def test_warpgroups_in_a_graph(device, hopper, request):
+    make = Numbers("bfloat16", device, request)
+    a, b = make(136, 72), make(72, 264)
+    graph = fg.cuda.CUDAGraph()
+    with fg.cuda.graph(graph):
+        product = a @ b
+    for _ in range(2):
+        a.copy_(make(136, 72))
+        graph.replay()
+        same(product, exact(a) @ exact(b), make)
+
+
+@pytest.mark.emulate
+@pytest.mark.skipif(not EMULATED, reason="asks the emulator")
+def test_what_warpgroups_leave_to_others(device, hopper, request, monkeypatch):
+    """Lines that the copy engine cannot take, small products, other devices: all of them still right."""
+    make = Numbers("float16", device, request)
+    m, n, k = LARGE_SHAPES["edges"]
+    a, b = make(m, k), make(k, n)
+    overlapping = make(m * 8 + k).as_strided((m, k), (8, 1))
+    apart = make(2 * (m * k + 8)).as_strided((2, m, k), (m * k + 8, k, 1))  # not by a multiple of the lines
+    for x, y in ((odd(m, k, make), b), (a, odd_turned(k, n, make)), (shifted(m, k, make), b), (a, steps(k, n, make)),
+                 (overlapping, b), (apart, b.expand(2, k, n)), (a[:64], b), (a, b[:, :64]), (a[:, :56], b[:56]),
+                 (a[:128], b[:, :128])):
+        assert not by_warpgroups(lambda: x @ y)  # noqa: B023
+        same(x @ y, exact(x) @ exact(y), make)
+    assert by_warpgroups(lambda: a @ b)
+    assert not fails("cuTensorMapEncodeTiled:1,warpgroup_kernel:719", lambda: a @ b)
+    for other in ("80", "100"):
+        monkeypatch.setenv("FASTGRAD_EMU_CAPABILITY", other)
+        assert not by_warpgroups(lambda: a @ b)
 
 
 def test_sums_beyond_a_half(device, request):

@@ -7,6 +7,8 @@ namespace fg::cuda {
 
 // Products on tensor cores: half types, and float32 as tf32. False: not one for them.
 bool tensor_gemm(const GemmArgs& args);
+// Large ones of half types on sm_90a (gemm_hopper.cu).
+bool warpgroup_gemm(const GemmArgs& args);
 
 template <class S> struct Accumulator {
   using type = int32_t;
@@ -93,6 +95,28 @@ template <class S> struct Gemm {
     S* at = place(batch_index, i, j);
     *at = finish(at, i, j, sum);
   }
+
+  // Whether `count` elements of a row of C can be written at once, wherever they begin at a multiple of it.
+  bool neighbours(int count) const {
+    return c_cs == 1 && c_rs % count == 0 && c_bs % count == 0 &&
+           reinterpret_cast<uintptr_t>(c) % (count * sizeof(S)) == 0;
+  }
+};
+
+// Where tile `index` of C lies, in tiles. Bands of eight rows of tiles, column by column: what runs at the same time
+// shares operands in the L2.
+struct Place {
+  int i, j;
+};
+FG_DEVICE Place place_of_tile(int index, int tiles_m, int tiles_n) {
+  constexpr int kBand = 8;
+  const int band = index / (kBand * tiles_n), in_band = index % (kBand * tiles_n);
+  const int height = tiles_m - band * kBand < kBand ? tiles_m - band * kBand : kBand;
+  return {band * kBand + in_band % height, in_band / height};
+}
+
+template <class S> struct alignas(2 * sizeof(S)) Two {
+  S first, second;
 };
 
 }  // namespace fg::cuda

@@ -7,7 +7,7 @@
 // unit stride, or whose lines begin off 16 bytes, is copied number by number (Side::fast is false).
 //
 // Few tiles with a long k are cut along k: blocks write float sums, which are added up in a fixed order. Start reading
-// at tensor_kernel. wgmma and the copy engine of sm_90 would be faster for large products, which cuBLAS has first.
+// at tensor_kernel. Large products on sm_90a are in gemm_hopper.cu.
 #include "cuda/async_copy.cuh"
 #include "cuda/gemm.cuh"
 #include "cuda/mma.cuh"
@@ -149,10 +149,6 @@ struct Cut {
   float* parts;                      // sums of (part, batch, row, column), or null: there is one part
 };
 
-template <class S> struct alignas(2 * sizeof(S)) Two {
-  S first, second;
-};
-
 template <class S>
 FG_DEVICE void write_two(const Gemm<S>& g, const Cut& cut, int64_t batch, int row, int column, float first,
                          float second) {
@@ -199,14 +195,11 @@ __global__ void __launch_bounds__(T::kThreads, kResident<S, T, kAAlongK, kBAlong
   using LayA = Lay<S, T::kM, kAAlongK>;
   using LayB = Lay<S, T::kN, kBAlongK>;
   constexpr int kPiecesA = T::kM * kLineBytes / kPiece, kPiecesB = T::kN * kLineBytes / kPiece;
-  constexpr int kRows = T::kWarpM / 16, kColumns = T::kWarpN / 8, kBand = 8;
+  constexpr int kRows = T::kWarpM / 16, kColumns = T::kWarpN / 8;
   FG_SHARED(Sixteen, stages, T::kStages * (kPiecesA + kPiecesB));
   const int m = static_cast<int>(g.m), n = static_cast<int>(g.n), k = static_cast<int>(g.k);
-  // Bands of eight rows of tiles, column by column: what runs at the same time shares operands in the L2.
-  const int tiles_m = (m + T::kM - 1) / T::kM, tiles_n = (n + T::kN - 1) / T::kN;
-  const int band = blockIdx.x / (kBand * tiles_n), in_band = blockIdx.x % (kBand * tiles_n);
-  const int height = tiles_m - band * kBand < kBand ? tiles_m - band * kBand : kBand;
-  const int i0 = (band * kBand + in_band % height) * T::kM, j0 = in_band / height * T::kN;
+  const Place tile = place_of_tile(static_cast<int>(blockIdx.x), (m + T::kM - 1) / T::kM, (n + T::kN - 1) / T::kN);
+  const int i0 = tile.i * T::kM, j0 = tile.j * T::kN;
   const int k0 = blockIdx.z * cut.tiles_of_part * kDeep<S>;
   const int k_left = k - k0 < cut.tiles_of_part * kDeep<S> ? k - k0 : cut.tiles_of_part * kDeep<S>;
   const int tiles = (k_left + kDeep<S> - 1) / kDeep<S>;
@@ -329,12 +322,8 @@ template <class S, class T> void run_tiles(const Gemm<S>& g, Stream stream) {
   parts = ceil_div(deep, tiles_of_part);
   Scratch sums(parts > 1 ? static_cast<size_t>(parts * g.batch * g.m * g.n) * sizeof(float) : 0, stream);
   if (parts > 1 && !sums) return;
-  const auto neighbours = [&](int count) {
-    return g.c_cs == 1 && g.c_rs % count == 0 && g.c_bs % count == 0 &&
-           reinterpret_cast<uintptr_t>(g.c) % (count * sizeof(S)) == 0;
-  };
-  const bool fours = neighbours(4) && g.n % 4 == 0 && parts == 1;
-  const Cut cut{a.fast, b.fast, neighbours(2), fours, static_cast<int>(tiles_of_part), sums.as<float>()};
+  const bool fours = g.neighbours(4) && g.n % 4 == 0 && parts == 1;
+  const Cut cut{a.fast, b.fast, g.neighbours(2), fours, static_cast<int>(tiles_of_part), sums.as<float>()};
   const dim3 grid(static_cast<unsigned>(tiles),
                   static_cast<unsigned>(g.batch < kMostMatrices ? g.batch : kMostMatrices),
                   static_cast<unsigned>(parts));

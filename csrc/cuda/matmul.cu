@@ -2,7 +2,7 @@
 //   gemm_kernel  a tile of C per block, tiles of A and B through shared memory, a small square of C in registers
 //   dot_kernel   a group of threads per element of C, for matrix-vector, very skinny and long-k products
 // Large floating products go to cuBLAS when it is found at run time (cublas.h); it is never needed. Half types, and
-// float32 where tf32 is allowed, go to tensor cores otherwise (gemm_tensor.cu).
+// float32 where tf32 is allowed, go to tensor cores otherwise (gemm_tensor.cu, large ones on sm_90a gemm_hopper.cu).
 #include "core/cuda_table.h"
 #include "cuda/cublas.h"
 #include "cuda/gemm.cuh"
@@ -172,7 +172,7 @@ bool for_tensor_cores(const GemmArgs& args) {
 void gemm(const GemmArgs& args) {
   if (args.m == 0 || args.n == 0 || args.batch == 0) return;
   if (try_library(args)) return;
-  if (for_tensor_cores(args) && tensor_gemm(args)) return;
+  if (for_tensor_cores(args) && (warpgroup_gemm(args) || tensor_gemm(args))) return;
   switch (args.dtype) {
     case DType::UInt8: return gemm_as<uint8_t>(args);
     case DType::Int8: return gemm_as<int8_t>(args);
