@@ -87,6 +87,8 @@ template <class T> struct RuleOf {
                  int64_t step);
   void (*merge)(void* acc, const void* later, int64_t n);
   void (*finish)(const void* acc, const ReduceArgs& a, int64_t i, int64_t n);
+  // Results i, i + 1 ... of n columns whose rows one state has seen all; null where the rule has none.
+  void (*settle)(const void* state, const ReduceArgs& a, int64_t i, int64_t n);
 };
 
 // ---- rows -----------------------------------------------------------------------------------------------------------
@@ -271,6 +273,21 @@ template <class T> FG_NOINLINE void reduce_columns(const ReduceArgs& a, const Ru
   if (plan.parts == 1) {
     const int64_t results = plan.fold > 1 ? a.inner : plan.tile;
     const int64_t tasks = a.outer * plan.tiles, grain = larger(1, kSegment / (plan.tile * plan.rows));
+    // The passes over accumulators would take as long as a few rows.
+    const bool few = rule.settle && plan.fold == 1 && plan.rows <= smaller(32, rule.rows_limit);
+    if (few && a.in_dtype == kStored<T>) {
+      for_chunks(ceil_divide(tasks, grain), cost, [&](int64_t chunk) {
+        alignas(64) char state[kStateBytes];
+        for (int64_t task = chunk * grain; task < smaller(tasks, (chunk + 1) * grain); ++task) {
+          const int64_t i = task / plan.tiles, first = task % plan.tiles * plan.tile;
+          const int64_t columns = smaller(plan.tile, a.inner - first);
+          const T* x = static_cast<const T*>(a.in) + i * a.size * a.inner + first;
+          rule.rows(state, x, a.inner, a.size, columns, 0, a.params);
+          rule.settle(state, a, i * a.inner + first, columns);
+        }
+      });
+      return;
+    }
     for_chunks(ceil_divide(tasks, grain), cost, [&](int64_t chunk) {
       alignas(64) char acc[kTile<T> * kAccBytes];
       for (int64_t task = chunk * grain; task < smaller(tasks, (chunk + 1) * grain); ++task) {
@@ -368,10 +385,22 @@ template <class Rule> struct Erased {
     }
     for (int64_t j = 0; j < n; ++j) Rule::finish(static_cast<const Acc*>(acc)[j], a, i + j);
   }
-  static constexpr RuleOf<T> rule = {sizeof(Acc), Rule::kRows, Rule::kCost,
-                                     empty,       add,         requires { Rule::kNarrow; } ? add_narrow : nullptr,
-                                     short_rows,  rows,        requires { Rule::kNarrowRows; } ? rows_narrow : nullptr,
-                                     gather,      merge,       finish};
+  static void settle(const void* state, const ReduceArgs& a, int64_t i, int64_t n) {
+    if constexpr (requires { Rule::settle; }) Rule::settle(*static_cast<const typename Rule::State*>(state), a, i, n);
+  }
+  static constexpr RuleOf<T> rule = {sizeof(Acc),
+                                     Rule::kRows,
+                                     Rule::kCost,
+                                     empty,
+                                     add,
+                                     requires { Rule::kNarrow; } ? add_narrow : nullptr,
+                                     short_rows,
+                                     rows,
+                                     requires { Rule::kNarrowRows; } ? rows_narrow : nullptr,
+                                     gather,
+                                     merge,
+                                     finish,
+                                     requires { Rule::settle; } ? settle : nullptr};
 };
 template <class Rule> void reduce(const ReduceArgs& a) { reduce_any(a, Erased<Rule>::rule); }
 

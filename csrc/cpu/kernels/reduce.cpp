@@ -86,6 +86,18 @@ template <class Row, class T_> struct Simple {
   FG_INLINE static Acc get(const State& state, int64_t j, int64_t, int64_t, int64_t) {
     return static_cast<Acc>(state.sum[j]);
   }
+  // What get, merge and finish would give, without accumulators between.
+  static void settle(const State& state, const ReduceArgs& a, int64_t i, int64_t n) {
+    if constexpr (kIsFloat<T>) {
+      if (a.out_dtype == kStored<T>) {
+        T* out = static_cast<T*>(a.out) + i;
+        const Acc size = static_cast<Acc>(a.size);
+        for (int64_t j = 0; j < n; ++j) out[j] = static_cast<T>(Row::finish(static_cast<Acc>(state.sum[j]), size));
+        return;
+      }
+    }
+    for (int64_t j = 0; j < n; ++j) finish(static_cast<Acc>(state.sum[j]), a, i + j);
+  }
 };
 
 template <class Row> struct SimpleFloat : Simple<Row, float> {
