@@ -266,6 +266,34 @@ def test_what_is_not_supported():
         getattr(optim, name)(parameters, foreach=True).step()
 
 
+@pytest.mark.parametrize("name", ["Adam", "AdamW", "Adamax", "NAdam", "RAdam", "RMSprop", "Rprop", "Adadelta", "ASGD"])
+def test_capturable_is_of_devices(torch, name):
+    """On the CPU it is refused at the first step, whose state is there then."""
+    texts = []
+    for library in (fg, torch):
+        parameters = start(library)
+        set_gradients(library, parameters, 0)
+        optimizer = getattr(library.optim, name)(parameters, capturable=True)
+        assert optimizer.param_groups[0]["capturable"] is True
+        with pytest.raises(AssertionError) as error:
+            optimizer.step()
+        texts.append(str(error.value))
+        assert all("step" in optimizer.state[p] for p in parameters if p.grad is not None)
+    assert texts[0] == texts[1]
+
+
+@pytest.mark.parametrize("name", ["NAdam", "ASGD", "Adam"])
+def test_numbers_of_loaded_states_of_half_parameters(name):
+    w = fg.ones(3, dtype=fg.bfloat16, requires_grad=True)
+    w.grad = fg.ones(3, dtype=fg.bfloat16)
+    first, second = getattr(optim, name)([w]), getattr(optim, name)([w])
+    first.step()
+    second.load_state_dict(copy.deepcopy(first.state_dict()))
+    second.step()
+    assert second.state[w]["step"].item() == 2
+    assert all(second.state[w][n].dtype == fg.float32 for n in second._numbers)
+
+
 def test_import_paths():
     for name in ("asgd.ASGD", "adadelta.Adadelta", "adagrad.Adagrad", "adam.Adam", "adamax.Adamax", "adamw.AdamW",
                  "lbfgs.LBFGS", "nadam.NAdam", "radam.RAdam", "rmsprop.RMSprop", "rprop.Rprop", "sgd.SGD",

@@ -8,10 +8,18 @@
 
 namespace fg {
 
-constexpr uint32_t kCudaTableAbi = 3;
+constexpr uint32_t kCudaTableAbi = 4;
 
 // Which calls other threads may not make while a graph is recorded; numbers of cudaStreamCaptureMode.
 enum class CaptureMode : int32_t { global, own_thread, relaxed };
+
+// Numbers of optimizers' states on the device, one of each list for each parameter: what ops/optim_numbers.h moves on.
+struct OptimCounts {
+  void *const *steps, *const *kept1, *const *kept2;  // kept: null when unused
+  DType dtype;                                       // of all of them: Float32 or Float64
+  const void* lr;                                    // on the device, or null: OptimArgs::lr
+  DType lr_dtype;                                    // Float32 or Float64
+};
 
 // Functions that return int: 0, or an error is there to be taken (Backend::take_error).
 struct CudaTable {
@@ -32,9 +40,8 @@ struct CudaTable {
   int (*is_recording)(Stream stream);  // 1 or 0
   int (*capturing)();                  // whether any thread records a graph
 
-  // Adam with its counters on the device (float32, one for each parameter): they go up by one first. OptimArgs::numbers
-  // is not read. lr: float32 on the device, or null: OptimArgs::lr.
-  void (*adam_counted)(const OptimArgs& args, float* const* steps, const float* lr);
+  // An optimizer's step whose counts are on the device: they move on first. OptimArgs::numbers is not read.
+  void (*optim_counted)(const OptimArgs& args, const OptimCounts& counts);
 
   // Page-locked host memory, cached. A block is used again once the copies that copy_later made with it are done.
   void* (*pinned_allocate)(size_t bytes);  // nullptr: no more

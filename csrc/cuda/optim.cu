@@ -17,7 +17,7 @@ struct Entry {
   int64_t n;
   double numbers[3];
   DType dtype;
-  const float* step;  // the counter that the numbers follow from, when it is on the device
+  const double* counted;  // numbers that were made on the device, or null
 };
 struct Batch {
   Entry entries[kTensors];
@@ -28,7 +28,6 @@ struct Rule {
   Optim kind;
   double lr, momentum, dampening, weight_decay, beta1, beta2, eps, alpha, low, high;
   bool nesterov, maximize, decoupled, amsgrad, centered;
-  const float* lr_at;  // where lr is, when it is on the device
 };
 
 // What a rule sees: one element.
@@ -46,6 +45,7 @@ template <class T> struct Cell {
 };
 
 #define FG_RULE FG_DEVICE
+#include "ops/optim_numbers.h"
 #include "ops/optim_rules.h"
 #undef FG_RULE
 
@@ -88,54 +88,67 @@ __global__ void __launch_bounds__(kThreads)
   update_part(batch, rule, entry, batch.entries[entry].numbers);
 }
 
-// Adam, whose numbers follow from counters on the device as in ops/optim.cpp.
+// A number of a state, or a learning rate.
+struct Place {
+  void* at;
+  bool single;
+  FG_DEVICE double get() const {
+    return single ? static_cast<double>(*static_cast<float*>(at)) : *static_cast<double*>(at);
+  }
+  FG_DEVICE void set(double x) const {
+    if (single) *static_cast<float*>(at) = static_cast<float>(x);
+    else *static_cast<double*>(at) = x;
+  }
+};
+
+// The same with numbers that count_kernel made.
 __global__ void __launch_bounds__(kThreads)
-    counted_kernel(const __grid_constant__ Batch batch, const __grid_constant__ Rule given) {
-  FG_SHARED(double, numbers, 3);
+    counted_kernel(const __grid_constant__ Batch batch, const __grid_constant__ Rule given, const Place lr) {
   const int entry = entry_of(batch);
   Rule rule = given;
-  if (rule.lr_at) rule.lr = static_cast<double>(*rule.lr_at);
-  if (threadIdx.x == 0) {
-    const double t = static_cast<double>(*batch.entries[entry].step);
-    numbers[0] = -(rule.lr / (1 - ::pow(rule.beta1, t)));
-    numbers[1] = ::sqrt(1 - ::pow(rule.beta2, t));
-    numbers[2] = 0;
-  }
-  __syncthreads();
-  update_part(batch, rule, entry, numbers);
+  if (lr.at) rule.lr = lr.get();
+  update_part(batch, rule, entry, batch.entries[entry].counted);
 }
 
+// One thread moves the numbers of one parameter's state on and says what its rule needs to know.
+constexpr int kCounted = 128;  // per launch, as above
 struct Counters {
-  float* at[kThreads];
+  void *steps[kCounted], *kept1[kCounted], *kept2[kCounted];
 };
-__global__ void __launch_bounds__(kThreads) count_kernel(const __grid_constant__ Counters counters, int count) {
-  if (threadIdx.x < count) *counters.at[threadIdx.x] += 1;
+__global__ void __launch_bounds__(kCounted)
+    count_kernel(const __grid_constant__ Counters counters, const __grid_constant__ Rule rule, const Place lr,
+                 int count, bool single, double* numbers) {
+  const int k = threadIdx.x;
+  if (k >= count) return;
+  const Place step{counters.steps[k], single}, kept1{counters.kept1[k], single}, kept2{counters.kept2[k], single};
+  const double t = step.get() + 1;
+  double kept[2] = {kept1.at ? kept1.get() : 0, kept2.at ? kept2.get() : 0};
+  optim_numbers(rule, lr.at ? lr.get() : rule.lr, t, kept, single, numbers + 3 * k);
+  step.set(t);
+  if (kept1.at) kept1.set(kept[0]);
+  if (kept2.at) kept2.set(kept[1]);
 }
 
-// steps: counters on the device, or null.
-void step_all(const OptimArgs& args, float* const* steps, const float* lr) {
-  Rule rule{args.kind,
-            args.lr,
-            args.momentum,
-            args.dampening,
-            args.weight_decay,
-            args.beta1,
-            args.beta2,
-            args.eps,
-            args.alpha,
-            args.low,
-            args.high,
-            args.nesterov != 0,
-            args.maximize != 0,
-            args.decoupled != 0,
-            args.amsgrad != 0,
-            args.centered != 0,
-            lr};
-  static_assert(sizeof(Batch) + sizeof(Rule) <= 4096);
+Rule rule_of(const OptimArgs& args) {
+  return {args.kind,          args.lr,
+          args.momentum,      args.dampening,
+          args.weight_decay,  args.beta1,
+          args.beta2,         args.eps,
+          args.alpha,         args.low,
+          args.high,          args.nesterov != 0,
+          args.maximize != 0, args.decoupled != 0,
+          args.amsgrad != 0,  args.centered != 0};
+}
+
+// counted: numbers on the device, three for each parameter, or null.
+void step_all(const OptimArgs& args, const double* counted, Place lr) {
+  const Rule rule = rule_of(args);
+  static_assert(sizeof(Batch) + sizeof(Rule) + sizeof(Place) <= 4096);
+  static_assert(sizeof(Counters) + sizeof(Rule) + sizeof(Place) + 16 <= 4096);
   Batch batch{};
   auto flush = [&] {
     const unsigned blocks = batch.starts[batch.count];
-    if (batch.count && steps) FG_LAUNCH(counted_kernel, blocks, kThreads, 0, args.stream, batch, rule);
+    if (batch.count && counted) FG_LAUNCH_FREE(counted_kernel, blocks, kThreads, 0, args.stream, batch, rule, lr);
     else if (batch.count) FG_LAUNCH_FREE(optim_kernel, blocks, kThreads, 0, args.stream, batch, rule);
     batch.count = 0;
   };
@@ -143,7 +156,7 @@ void step_all(const OptimArgs& args, float* const* steps, const float* lr) {
     if (args.numels[k] == 0) continue;
     Entry& e = batch.entries[batch.count];
     auto state = [&](void* const* states) { return states ? states[k] : nullptr; };
-    const double none[3] = {}, *numbers = steps ? none : args.numbers + 3 * k;
+    const double none[3] = {}, *numbers = counted ? none : args.numbers + 3 * k;
     e = {args.params[k],
          state(args.state1),
          state(args.state2),
@@ -152,7 +165,7 @@ void step_all(const OptimArgs& args, float* const* steps, const float* lr) {
          args.numels[k],
          {numbers[0], numbers[1], numbers[2]},
          args.dtypes[k],
-         steps ? steps[k] : nullptr};
+         counted ? counted + 3 * k : nullptr};
     uint32_t blocks = static_cast<uint32_t>(ceil_div(e.n, kChunk));
     batch.starts[batch.count + 1] = batch.starts[batch.count] + blocks;
     if (++batch.count == kTensors) flush();
@@ -160,20 +173,29 @@ void step_all(const OptimArgs& args, float* const* steps, const float* lr) {
   flush();
 }
 
-void optim_step(const OptimArgs& args) { step_all(args, nullptr, nullptr); }
+void optim_step(const OptimArgs& args) { step_all(args, nullptr, {}); }
 
-void adam_counted(const OptimArgs& args, float* const* steps, const float* lr) {
-  for (int64_t k = 0; k < args.count; k += kThreads) {
-    Counters counters;
-    const int count = static_cast<int>(args.count - k < kThreads ? args.count - k : kThreads);
-    for (int i = 0; i < count; ++i) counters.at[i] = steps[k + i];
-    FG_LAUNCH_FREE(count_kernel, 1, kThreads, 0, args.stream, counters, count);
+void optim_counted(const OptimArgs& args, const OptimCounts& counts) {
+  const Scratch numbers(3 * sizeof(double) * static_cast<size_t>(args.count), args.stream);
+  if (!numbers) return;
+  const Rule rule = rule_of(args);
+  const Place lr{const_cast<void*>(counts.lr), counts.lr_dtype == DType::Float32};
+  for (int64_t k = 0; k < args.count; k += kCounted) {
+    Counters counters{};
+    const int count = static_cast<int>(args.count - k < kCounted ? args.count - k : kCounted);
+    for (int i = 0; i < count; ++i) {
+      counters.steps[i] = counts.steps[k + i];
+      if (counts.kept1) counters.kept1[i] = counts.kept1[k + i];
+      if (counts.kept2) counters.kept2[i] = counts.kept2[k + i];
+    }
+    FG_LAUNCH_FREE(count_kernel, 1, kCounted, 0, args.stream, counters, rule, lr, count, counts.dtype == DType::Float32,
+                   numbers.as<double>() + 3 * k);
   }
-  step_all(args, steps, lr);
+  step_all(args, numbers.as<double>(), lr);
 }
 
 }  // namespace
 
 void fill_optim(Backend& table) { table.optim_step = optim_step; }
-void fill_optim_counted(CudaTable& table) { table.adam_counted = adam_counted; }
+void fill_optim_counted(CudaTable& table) { table.optim_counted = optim_counted; }
 }  // namespace fg::cuda

@@ -21,43 +21,89 @@ void check_list(const OptimStep& step, Tensors list, const char* what) {
   }
 }
 
-// The three numbers of each parameter that its step count decides.
-std::vector<double> numbers_of(const OptimStep& s) {
-  std::vector<double> out;
-  for (size_t i = 0; i < s.params.size(); ++i) {
-    double t = s.steps.empty() ? 1 : static_cast<double>(s.steps[i]), n[3] = {};
-    double correction1 = 1 - std::pow(s.beta1, t), power2 = std::pow(s.beta2, t), correction2 = 1 - power2;
-    switch (s.kind) {
-      case Optim::sgd: n[0] = t == 0; break;
-      case Optim::adam: n[0] = -(s.lr / correction1), n[1] = std::sqrt(correction2); break;
-      case Optim::adagrad: n[0] = -(s.lr / (1 + (t - 1) * s.lr_decay)); break;
-      case Optim::adamax: n[0] = -(s.lr / correction1); break;
-      case Optim::radam: {
-        double longest = 2 / (1 - s.beta2) - 1, length = longest - 2 * t * power2 / correction2;
-        n[0] = correction1, n[1] = std::sqrt(correction2);
-        if (length > 5)
-          n[2] = std::sqrt((length - 4) * (length - 2) * longest / ((longest - 4) * (longest - 2) * length));
-        break;
-      }
-      default: break;
-    }
-    out.insert(out.end(), n, n + 3);
+#define FG_RULE inline
+#include "ops/optim_numbers.h"
+#undef FG_RULE
+
+const char* name_of(const OptimStep& s, int which) {
+  if (which == 0) return "step counter";
+  return s.kind == Optim::nadam ? "mu_product" : which == 1 ? "eta" : "mu";
+}
+bool counts_on_device(const OptimStep& s) { return !s.steps.empty() && !s.steps[0].device().is_cpu(); }
+
+// Numbers of states are all on the CPU or all where the parameters are, and there of one dtype.
+void check_numbers(const OptimStep& s) {
+  if (s.steps.empty()) {
+    FG_CHECK(s.numbers.size() == 3 * s.params.size(), Runtime, "optimizer step: ", s.numbers.size(), " numbers for ",
+             s.params.size(), " parameters");
+    return;
   }
-  return out;
+  const bool on_device = counts_on_device(s);
+  FG_CHECK(on_device || !s.lr_on_device.defined(), Runtime,
+           "optimizer step: a learning rate on the device needs step counters there");
+  auto is_one = [](const Tensor& t) {
+    return t.defined() && t.numel() == 1 && (t.dtype() == DType::Float32 || t.dtype() == DType::Float64);
+  };
+  int which = 0;
+  for (Tensors list : {s.steps, s.kept1, s.kept2}) {
+    const char* what = name_of(s, which++);
+    if (which > 1 && list.empty()) continue;
+    FG_CHECK(list.size() == s.params.size(), Runtime, "optimizer step: ", list.size(), " ", what, "s for ",
+             s.params.size(), " parameters");
+    for (const Tensor& t : list) {
+      if (on_device)
+        FG_CHECK(is_one(t) && t.dtype() == s.steps[0].dtype() && t.device() == s.params[0].device(), Runtime,
+                 "optimizer step: with capturable=True the ", what,
+                 "s must be numbers on the device of the parameters, ", "all float32 or all float64");
+      else
+        FG_CHECK(is_one(t) && t.device().is_cpu(), Runtime, "optimizer step: a ", what,
+                 " must be a 0-d float32 or float64 CPU tensor");
+    }
+  }
+  if (on_device && s.lr_on_device.defined())
+    FG_CHECK(is_one(s.lr_on_device) && s.lr_on_device.device() == s.params[0].device(), Runtime,
+             "optimizer step: with capturable=True the learning rate must be a float32 or float64 number on the device "
+             "of the parameters, or on the CPU");
 }
 
-void check_counter(const Tensor& t, const Tensor& param, const char* what) {
-  FG_CHECK(t.numel() == 1 && t.dtype() == DType::Float32 && !t.device().is_cpu() && t.device() == param.device(),
-           Runtime, "optimizer step: with capturable=True the ", what,
-           " must be a float32 number on the device of the ", "parameters");
+double value_of(const Tensor& t) { return t.dtype() == DType::Float32 ? *t.data<float>() : *t.data<double>(); }
+void set_value(const Tensor& t, double value) {
+  if (t.dtype() == DType::Float32) *t.mutable_data<float>() = static_cast<float>(value);
+  else *t.mutable_data<double>() = value;
+  t.bump_version();
 }
-void count_on_device(const OptimStep& step, const OptimArgs& args) {
-  std::vector<float*> counters;
-  for (const Tensor& t : step.counters) counters.push_back(t.mutable_data<float>());
-  const bool has_lr = step.lr_on_device.defined();
-  cuda_table().adam_counted(args, counters.data(), has_lr ? step.lr_on_device.data<float>() : nullptr);
-  check_device(step.params[0].device(), "optimizer step");
-  for (const Tensor& t : step.counters) t.bump_version();
+
+// What a step on the host will write to the states' numbers once it is made.
+struct Later {
+  double t, kept[2];
+};
+// The options as `args`; the numbers go to `numbers`.
+std::vector<Later> count_on_host(const OptimStep& s, const OptimArgs& args, std::vector<double>& numbers) {
+  std::vector<Later> later;
+  for (size_t i = 0; i < s.steps.size(); ++i) {
+    const bool single = !s.kept1.empty() && s.kept1[i].dtype() == DType::Float32;
+    Later next{std::trunc(value_of(s.steps[i])) + 1,
+               {s.kept1.empty() ? 0 : value_of(s.kept1[i]), s.kept2.empty() ? 0 : value_of(s.kept2[i])}};
+    double n[3];
+    optim_numbers(args, args.lr, next.t, next.kept, single, n);
+    numbers.insert(numbers.end(), n, n + 3);
+    later.push_back(next);
+  }
+  return later;
+}
+
+void step_on_device(const OptimStep& s, const OptimArgs& args) {
+  std::vector<void*> at[3];
+  Tensors lists[] = {s.steps, s.kept1, s.kept2};
+  for (int k = 0; k < 3; ++k)
+    for (const Tensor& t : lists[k]) at[k].push_back(t.mutable_data());
+  auto start = [&](int k) { return at[k].empty() ? nullptr : at[k].data(); };
+  OptimCounts counts{start(0), start(1), start(2), s.steps[0].dtype(), nullptr, DType::Float32};
+  if (s.lr_on_device.defined()) counts.lr = s.lr_on_device.data(), counts.lr_dtype = s.lr_on_device.dtype();
+  cuda_table().optim_counted(args, counts);
+  check_device(s.params[0].device(), "optimizer step");
+  for (Tensors list : lists)
+    for (const Tensor& t : list) t.bump_version();
 }
 
 }  // namespace
@@ -76,14 +122,7 @@ void optim_step(const OptimStep& step) {
   check_list(step, step.state1, "buffers");
   check_list(step, step.state2, "buffers");
   check_list(step, step.state3, "buffers");
-  if (!step.counters.empty()) {
-    FG_CHECK(step.kind == Optim::adam && step.counters.size() == n, Runtime, "optimizer step: ", step.counters.size(),
-             " step counters for ", n, " parameters");
-    for (const Tensor& t : step.counters) check_counter(t, step.params[0], "step counter");
-    if (step.lr_on_device.defined()) check_counter(step.lr_on_device, step.params[0], "learning rate");
-  }
-  std::vector<double> numbers = step.numbers.empty() ? numbers_of(step) : step.numbers;
-  FG_CHECK(numbers.size() == 3 * n, Runtime, "optimizer step: ", numbers.size(), " numbers for ", n, " parameters");
+  check_numbers(step);
 
   // Kernels want runs. A tensor that is dense and whose companions lie alike is one; others go through contiguous
   // copies.
@@ -133,7 +172,6 @@ void optim_step(const OptimStep& step) {
   args.state1 = pointers[1].empty() ? nullptr : pointers[1].data();
   args.state2 = pointers[2].empty() ? nullptr : pointers[2].data();
   args.state3 = pointers[3].empty() ? nullptr : pointers[3].data();
-  args.numbers = numbers.data();
   args.lr = step.lr, args.momentum = step.momentum, args.dampening = step.dampening,
   args.weight_decay = step.weight_decay;
   args.beta1 = step.beta1, args.beta2 = step.beta2, args.eps = step.eps, args.alpha = step.alpha;
@@ -141,12 +179,22 @@ void optim_step(const OptimStep& step) {
   args.nesterov = step.nesterov, args.maximize = step.maximize, args.decoupled = step.decoupled;
   args.amsgrad = step.amsgrad, args.centered = step.centered;
   args.stream = Storage::current_stream(step.params[0].device());
+  std::vector<double> numbers = step.numbers;
+  std::vector<Later> later;
+  const bool on_device = counts_on_device(step);
+  if (!on_device) later = count_on_host(step, args, numbers);
+  args.numbers = numbers.data();
   int64_t total = 0;
   for (int64_t m : numels) total += m;
   {
     GilRelease release(total);
-    if (step.counters.empty()) backend(step.params[0].device()).optim_step(args);
-    else count_on_device(step, args);
+    if (on_device) step_on_device(step, args);
+    else backend(step.params[0].device()).optim_step(args);
+  }
+  for (size_t i = 0; i < later.size(); ++i) {
+    set_value(step.steps[i], later[i].t);
+    if (!step.kept1.empty()) set_value(step.kept1[i], later[i].kept[0]);
+    if (!step.kept2.empty()) set_value(step.kept2[i], later[i].kept[1]);
   }
   for (Put& put : back) raw_copy(put.target, put.copy);
   for (const Tensor& p : step.params) p.bump_version();

@@ -5,14 +5,7 @@
 // V is Vec<T> (cpu/vec.h) or Num<T> (cuda/num.cuh). Cell gives the place: param(), grad(), state(k) and the setters.
 // Included inside a namespace of the includer's own, who defines FG_RULE (how a rule is inlined).
 //
-// OptimArgs::numbers holds three numbers for each parameter (ops/optim.cpp computes them from the step):
-//   sgd      1 at the first step (the buffer becomes the gradient)
-//   adam     -lr / (1 - beta1^t), sqrt(1 - beta2^t)
-//   adagrad  -lr / (1 + (t - 1) lr_decay)
-//   adamax   -lr / (1 - beta1^t)
-//   nadam    1 - beta2^t, factor of the gradient, factor of its mean
-//   radam    1 - beta1^t, sqrt(1 - beta2^t), rectification (0: none yet, plain momentum)
-//   asgd     1 - lambd eta, -eta, mu (1: the average is the parameter itself)
+// The three numbers of a parameter that a rule reads (n0, n1, n2) are made in ops/optim_numbers.h.
 
 template <class V> struct OptimRule {
   V lr, momentum, undamped, weight_decay, beta1, beta2, rest1, rest2, eps, alpha, rest_alpha, low, high, kept, n0, n1,

@@ -1,7 +1,4 @@
 // What fastgrad.optim calls: one step for all parameters of a group, which come with their companions as Python lists.
-#include <algorithm>
-#include <cmath>
-
 #include "ops/optim.h"
 #include "ops/words.h"
 #include "python/functions.h"
@@ -14,34 +11,15 @@ using List = std::vector<Tensor>;
 
 List list_or_empty(const Call& c, int i) { return c.has(i) ? c.tensors(i) : List(); }
 
-// Counters and other numbers of a state are tensors of one element, as in torch's state, float32 or float64.
-double value_of(const Tensor& t, const char* what) {
-  bool single = t.dtype() == DType::Float32;
-  FG_CHECK(t.numel() == 1 && (single || t.dtype() == DType::Float64) && t.device().is_cpu(), Runtime,
-           "optimizer step: a ", what, " must be a 0-d float32 or float64 CPU tensor");
-  return single ? *t.data<float>() : *t.data<double>();
-}
-void set_value(const Tensor& t, double value) {
-  if (t.dtype() == DType::Float32) *t.mutable_data<float>() = static_cast<float>(value);
-  else *t.mutable_data<double>() = value;
-  t.bump_version();
-}
-
-// The numbers of the coming step; `commit` writes them to the counters once it has been made.
-std::vector<int64_t> next_steps(const List& steps, size_t count) {
-  FG_CHECK(steps.size() == count, Runtime, "optimizer step: ", steps.size(), " step counters for ", count,
-           " parameters");
-  std::vector<int64_t> out;
-  for (const Tensor& s : steps) out.push_back(static_cast<int64_t>(value_of(s, "step counter")) + 1);
-  return out;
-}
-void commit(const List& steps, const std::vector<int64_t>& values) {
-  for (size_t i = 0; i < steps.size(); ++i) set_value(steps[i], static_cast<double>(values[i]));
-}
-
 void check_grads(const OptimStep& s) {
   FG_CHECK(s.grads.size() == s.params.size(), Runtime, "optimizer step: ", s.grads.size(), " gradients for ",
            s.params.size(), " parameters");
+}
+
+// A learning rate that is on the device stays there: with capturable=True, which puts it into a CUDA graph.
+void rate(const Call& c, int i, OptimStep& step) {
+  if (c.is_tensor(i) && !c.tensor(i).device().is_cpu()) step.lr_on_device = c.tensor(i);
+  else step.lr = c.scalar(i).f;
 }
 
 PyObject* sgd_step(Call& c) {
@@ -65,14 +43,14 @@ PyObject* sgd_step(Call& c) {
       if (!missing && !is_tensor(o)) c.type_error(2, "a list of Tensors or None");
       if (missing) fresh.push_back(i);
       buffers.push_back(missing ? empty_like(params[i]) : unwrap(o));
-      step.steps.push_back(missing ? 0 : 1);
+      step.numbers.insert(step.numbers.end(), {missing ? 1.0 : 0.0, 0, 0});  // ops/optim_numbers.h
     }
     step.state1 = buffers;
     optim_step(step);
     for (size_t i : fresh) PyList_SetItem(list, i, wrap(buffers[i]));
     Py_RETURN_NONE;
   }
-  step.steps.assign(params.size(), 1);
+  step.numbers.assign(3 * params.size(), 0);
   optim_step(step);
   Py_RETURN_NONE;
 }
@@ -82,23 +60,15 @@ PyObject* adam_step(Call& c) {
        steps = c.tensors(5);
   OptimStep step{.kind = Optim::adam};
   step.params = params, step.grads = grads, step.state1 = m, step.state2 = v;
-  const bool counted = !steps.empty() && !steps[0].device().is_cpu();
-  if (counted) step.counters = steps;
-  if (counted && c.is_tensor(6) && !c.tensor(6).device().is_cpu()) step.lr_on_device = c.tensor(6);
-  else step.lr = c.scalar(6).f;
+  step.steps = steps;
+  rate(c, 6, step);
   step.beta1 = c.scalar(7).f, step.beta2 = c.scalar(8).f, step.eps = c.scalar(9).f;
   step.weight_decay = c.number(10, 0);
   step.amsgrad = c.boolean(11, false), step.maximize = c.boolean(12, false), step.decoupled = c.boolean(13, false);
   if (step.amsgrad) step.state3 = high;
   FG_CHECK(grads.size() == params.size() && (!step.amsgrad || high.size() == params.size()), Runtime,
            "optimizer step: the lists have different lengths");
-  if (counted) {
-    optim_step(step);
-    Py_RETURN_NONE;
-  }
-  step.steps = next_steps(steps, params.size());
   optim_step(step);
-  commit(steps, step.steps);
   Py_RETURN_NONE;
 }
 
@@ -107,16 +77,16 @@ PyObject* rmsprop_step(Call& c) {
        means = list_or_empty(c, 4), steps = c.tensors(5);
   OptimStep step{.kind = Optim::rmsprop};
   step.params = params, step.grads = grads, step.state1 = square;
-  step.lr = c.scalar(6).f, step.alpha = c.scalar(7).f, step.eps = c.scalar(8).f, step.weight_decay = c.number(9, 0);
+  step.steps = steps;
+  rate(c, 6, step);
+  step.alpha = c.scalar(7).f, step.eps = c.scalar(8).f, step.weight_decay = c.number(9, 0);
   step.momentum = c.number(10, 0), step.centered = c.boolean(11, false), step.maximize = c.boolean(12, false);
   if (step.momentum != 0) step.state2 = momenta;
   if (step.centered) step.state3 = means;
   FG_CHECK(grads.size() == params.size() && (step.momentum == 0 || momenta.size() == params.size()) &&
                (!step.centered || means.size() == params.size()),
            Runtime, "optimizer step: the lists have different lengths");
-  step.steps = next_steps(steps, params.size());
   optim_step(step);
-  commit(steps, step.steps);
   Py_RETURN_NONE;
 }
 
@@ -126,17 +96,15 @@ PyObject* run(OptimStep& step, const List& steps) {
   for (Tensors list : {step.state1, step.state2})
     FG_CHECK(list.empty() || list.size() == step.params.size(), Runtime,
              "optimizer step: the lists have different lengths");
-  step.steps = next_steps(steps, step.params.size());
+  step.steps = steps;
   optim_step(step);
-  commit(steps, step.steps);
   Py_RETURN_NONE;
 }
 
 PyObject* adagrad_step(Call& c) {
   List params = c.tensors(0), grads = c.tensors(1), sums = c.tensors(2);
   OptimStep step{.kind = Optim::adagrad, .params = params, .grads = grads, .state1 = sums};
-  step.lr = c.number(4, 0), step.lr_decay = c.number(5, 0), step.weight_decay = c.number(6, 0),
-  step.eps = c.number(7, 0);
+  step.lr = c.number(4, 0), step.alpha = c.number(5, 0), step.weight_decay = c.number(6, 0), step.eps = c.number(7, 0);
   step.maximize = c.boolean(8, false);
   return run(step, c.tensors(3));
 }
@@ -144,7 +112,8 @@ PyObject* adagrad_step(Call& c) {
 PyObject* adadelta_step(Call& c) {
   List params = c.tensors(0), grads = c.tensors(1), squares = c.tensors(2), deltas = c.tensors(3);
   OptimStep step{.kind = Optim::adadelta, .params = params, .grads = grads, .state1 = squares, .state2 = deltas};
-  step.lr = c.number(5, 0), step.alpha = c.number(6, 0), step.eps = c.number(7, 0), step.weight_decay = c.number(8, 0);
+  rate(c, 5, step);
+  step.alpha = c.number(6, 0), step.eps = c.number(7, 0), step.weight_decay = c.number(8, 0);
   step.maximize = c.boolean(9, false);
   return run(step, c.tensors(4));
 }
@@ -152,37 +121,22 @@ PyObject* adadelta_step(Call& c) {
 template <Optim kind> PyObject* two_means_step(Call& c) {  // adamax, radam
   List params = c.tensors(0), grads = c.tensors(1), first = c.tensors(2), second = c.tensors(3);
   OptimStep step{.kind = kind, .params = params, .grads = grads, .state1 = first, .state2 = second};
-  step.lr = c.number(5, 0), step.beta1 = c.number(6, 0), step.beta2 = c.number(7, 0), step.eps = c.number(8, 0);
+  rate(c, 5, step);
+  step.beta1 = c.number(6, 0), step.beta2 = c.number(7, 0), step.eps = c.number(8, 0);
   step.weight_decay = c.number(9, 0), step.maximize = c.boolean(10, false), step.decoupled = c.boolean(11, false);
   return run(step, c.tensors(4));
 }
 
 PyObject* nadam_step(Call& c) {
-  List params = c.tensors(0), grads = c.tensors(1), m = c.tensors(2), v = c.tensors(3), products = c.tensors(4),
-       steps = c.tensors(5);
+  List params = c.tensors(0), grads = c.tensors(1), m = c.tensors(2), v = c.tensors(3), products = c.tensors(4);
   OptimStep step{.kind = Optim::nadam, .params = params, .grads = grads, .state1 = m, .state2 = v};
-  step.lr = c.number(6, 0), step.beta1 = c.number(7, 0), step.beta2 = c.number(8, 0), step.eps = c.number(9, 0);
-  step.weight_decay = c.number(10, 0);
-  double momentum_decay = c.number(11, 0);
+  step.kept1 = products;
+  rate(c, 6, step);
+  step.beta1 = c.number(7, 0), step.beta2 = c.number(8, 0), step.eps = c.number(9, 0);
+  step.weight_decay = c.number(10, 0), step.alpha = c.number(11, 0);
   step.maximize = c.boolean(12, false), step.decoupled = c.boolean(13, false);
-  check_grads(step);
-  FG_CHECK(m.size() == params.size() && v.size() == params.size() && products.size() == params.size(), Runtime,
-           "optimizer step: the lists have different lengths");
-  step.steps = next_steps(steps, params.size());
-  std::vector<double> next;  // the products of all momenta so far, rounded as they are kept
-  for (size_t i = 0; i < params.size(); ++i) {
-    double t = static_cast<double>(step.steps[i]);
-    auto momentum = [&](double at) { return step.beta1 * (1 - 0.5 * std::pow(0.96, at * momentum_decay)); };
-    double mu = momentum(t), mu_next = momentum(t + 1), product = value_of(products[i], "mu_product") * mu;
-    if (products[i].dtype() == DType::Float32) product = static_cast<float>(product);
-    next.push_back(product);
-    step.numbers.insert(step.numbers.end(), {1 - std::pow(step.beta2, t), -step.lr * (1 - mu) / (1 - product),
-                                             -step.lr * mu_next / (1 - product * mu_next)});
-  }
-  optim_step(step);
-  commit(steps, step.steps);
-  for (size_t i = 0; i < products.size(); ++i) set_value(products[i], next[i]);
-  Py_RETURN_NONE;
+  FG_CHECK(!products.empty(), Runtime, "optimizer step: the lists have different lengths");
+  return run(step, c.tensors(5));
 }
 
 PyObject* rprop_step(Call& c) {
@@ -194,28 +148,14 @@ PyObject* rprop_step(Call& c) {
 }
 
 PyObject* asgd_step(Call& c) {
-  List params = c.tensors(0), grads = c.tensors(1), averages = c.tensors(2), mus = c.tensors(3), etas = c.tensors(4),
-       steps = c.tensors(5);
+  List params = c.tensors(0), grads = c.tensors(1), averages = c.tensors(2), mus = c.tensors(3), etas = c.tensors(4);
   OptimStep step{.kind = Optim::asgd, .params = params, .grads = grads, .state1 = averages};
-  step.lr = c.number(6, 0);
-  double lambd = c.number(7, 0), alpha = c.number(8, 0), t0 = c.number(9, 0);
+  step.kept1 = etas, step.kept2 = mus;
+  rate(c, 6, step);
+  step.low = c.number(7, 0), step.alpha = c.number(8, 0), step.high = c.number(9, 0);
   step.weight_decay = c.number(10, 0), step.maximize = c.boolean(11, false);
-  check_grads(step);
-  FG_CHECK(averages.size() == params.size() && mus.size() == params.size() && etas.size() == params.size(), Runtime,
-           "optimizer step: the lists have different lengths");
-  step.steps = next_steps(steps, params.size());
-  for (size_t i = 0; i < params.size(); ++i) {
-    double eta = value_of(etas[i], "eta"), mu = value_of(mus[i], "mu");
-    step.numbers.insert(step.numbers.end(), {1 - lambd * eta, -eta, mu});
-  }
-  optim_step(step);
-  commit(steps, step.steps);
-  for (size_t i = 0; i < params.size(); ++i) {
-    double t = static_cast<double>(step.steps[i]);
-    set_value(etas[i], step.lr / std::pow(1 + lambd * step.lr * t, alpha));
-    set_value(mus[i], 1 / std::max(1.0, t - t0));
-  }
-  Py_RETURN_NONE;
+  FG_CHECK(!mus.empty() && !etas.empty(), Runtime, "optimizer step: the lists have different lengths");
+  return run(step, c.tensors(5));
 }
 
 PyObject* zero_grad(Call& c) {

@@ -10,6 +10,7 @@ from .optimizer import (
     check_not_negative,
     column,
     number_tensor,
+    rate,
 )
 
 __all__ = ["Adadelta"]
@@ -17,6 +18,8 @@ __all__ = ["Adadelta"]
 
 class Adadelta(FusedOptimizer):
     """Steps by the gradient times the ratio of the running means of past steps and of gradients."""
+
+    _capturable_on = "['cuda', 'xpu', 'hpu', 'privateuseone']"
 
     def __init__(self, params, lr=1.0, rho=0.9, eps=1e-6, weight_decay=0, foreach=None, *, capturable=False,
                  maximize=False, differentiable=False):
@@ -31,10 +34,10 @@ class Adadelta(FusedOptimizer):
             "capturable": capturable, "foreach": foreach, "differentiable": differentiable})
 
     def _start(self, param, group):
-        return {"step": number_tensor(0.0), "square_avg": fastgrad.zeros_like(param),
+        return {"step": number_tensor(0.0, param, group), "square_avg": fastgrad.zeros_like(param),
                 "acc_delta": fastgrad.zeros_like(param)}
 
     def _update(self, group, params, grads, states):
         _C._adadelta_step(params, grads, column(states, "square_avg"), column(states, "acc_delta"),
-                          column(states, "step"), float(group["lr"]), group["rho"], group["eps"],
+                          column(states, "step"), rate(group), group["rho"], group["eps"],
                           group["weight_decay"], group["maximize"])

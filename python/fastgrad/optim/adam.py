@@ -11,6 +11,7 @@ from .optimizer import (
     check_not_negative,
     column,
     number_tensor,
+    rate,
 )
 
 __all__ = ["Adam"]
@@ -21,8 +22,6 @@ class Adam(FusedOptimizer):
 
     With `capturable=True` the step counters are on the device, and a learning rate may be: so can a CUDA graph hold it.
     """
-
-    _counts_on_device = True
 
     def __init__(self, params, lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0, amsgrad=False, *, foreach=None,
                  maximize=False, capturable=False, differentiable=False, fused=None, decoupled_weight_decay=False):
@@ -39,8 +38,7 @@ class Adam(FusedOptimizer):
             "fused": fused, "decoupled_weight_decay": decoupled_weight_decay})
 
     def _start(self, param, group):
-        step = fastgrad.zeros((), device=param.device) if group["capturable"] else number_tensor(0.0)
-        state = {"step": step, "exp_avg": fastgrad.zeros_like(param),
+        state = {"step": number_tensor(0.0, param, group), "exp_avg": fastgrad.zeros_like(param),
                  "exp_avg_sq": fastgrad.zeros_like(param)}
         if group["amsgrad"]:
             state["max_exp_avg_sq"] = fastgrad.zeros_like(param)
@@ -48,8 +46,8 @@ class Adam(FusedOptimizer):
 
     def _update(self, group, params, grads, states):
         beta1, beta2 = group["betas"]
-        amsgrad, lr = group["amsgrad"], group["lr"]
+        amsgrad = group["amsgrad"]
         _C._adam_step(params, grads, column(states, "exp_avg"), column(states, "exp_avg_sq"),
                       column(states, "max_exp_avg_sq") if amsgrad else [], column(states, "step"),
-                      lr if group["capturable"] else float(lr), beta1, beta2, group["eps"], group["weight_decay"],
+                      rate(group), beta1, beta2, group["eps"], group["weight_decay"],
                       amsgrad, group["maximize"], group["decoupled_weight_decay"])

@@ -11,6 +11,7 @@ from .optimizer import (
     check_not_negative,
     column,
     number_tensor,
+    rate,
 )
 
 __all__ = ["Adamax"]
@@ -31,9 +32,9 @@ class Adamax(FusedOptimizer):
             "maximize": maximize, "differentiable": differentiable, "capturable": capturable})
 
     def _start(self, param, group):
-        return {"step": number_tensor(0.0), "exp_avg": fastgrad.zeros_like(param),
+        return {"step": number_tensor(0.0, param, group), "exp_avg": fastgrad.zeros_like(param),
                 "exp_inf": fastgrad.zeros_like(param)}
 
     def _update(self, group, params, grads, states):
         _C._adamax_step(params, grads, column(states, "exp_avg"), column(states, "exp_inf"), column(states, "step"),
-                        float(group["lr"]), *group["betas"], group["eps"], group["weight_decay"], group["maximize"])
+                        rate(group), *group["betas"], group["eps"], group["weight_decay"], group["maximize"])

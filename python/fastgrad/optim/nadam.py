@@ -11,6 +11,7 @@ from .optimizer import (
     check_not_negative,
     column,
     number_tensor,
+    rate,
 )
 
 __all__ = ["NAdam"]
@@ -20,6 +21,7 @@ class NAdam(FusedOptimizer):
     """Adam with Nesterov's momentum, whose strength grows with the steps."""
 
     _numbers = ("step", "mu_product")
+    _must_be_on_device = "params, mu_products and state_steps"
 
     def __init__(self, params, lr=2e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0, momentum_decay=4e-3,
                  decoupled_weight_decay=False, *, foreach=None, maximize=False, capturable=False,
@@ -36,11 +38,11 @@ class NAdam(FusedOptimizer):
             "capturable": capturable, "differentiable": differentiable})
 
     def _start(self, param, group):
-        return {"step": number_tensor(0.0), "mu_product": number_tensor(1.0), "exp_avg": fastgrad.zeros_like(param),
-                "exp_avg_sq": fastgrad.zeros_like(param)}
+        return {"step": number_tensor(0.0, param, group), "mu_product": number_tensor(1.0, param, group),
+                "exp_avg": fastgrad.zeros_like(param), "exp_avg_sq": fastgrad.zeros_like(param)}
 
     def _update(self, group, params, grads, states):
         _C._nadam_step(params, grads, column(states, "exp_avg"), column(states, "exp_avg_sq"),
-                       column(states, "mu_product"), column(states, "step"), float(group["lr"]), *group["betas"],
+                       column(states, "mu_product"), column(states, "step"), rate(group), *group["betas"],
                        group["eps"], group["weight_decay"], group["momentum_decay"], group["maximize"],
                        group["decoupled_weight_decay"])

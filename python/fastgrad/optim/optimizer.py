@@ -33,6 +33,8 @@ _HOOKS = ("_optimizer_step_pre_hooks", "_optimizer_step_post_hooks", "_optimizer
 class Optimizer(Spelled):
     """Base class of all optimizers; a subclass defines `step`."""
 
+    _numbers = ("step",)  # entries of a state that are tensors of one element
+
     def __init__(self, params, defaults):
         self.defaults = defaults
         for name in _HOOKS:
@@ -189,7 +191,7 @@ class Optimizer(Spelled):
         state = defaultdict(dict)
         for key, value in state_dict["state"].items():
             if key in params:
-                state[params[key]] = _cast(params[key], value)
+                state[params[key]] = _cast(params[key], value, self._numbers)
             else:
                 state[key] = value
         for group, other in zip(groups, saved):
@@ -220,18 +222,21 @@ class Optimizer(Spelled):
         return text + ")"
 
 
-def _cast(param, value, key=None):
-    """A value of a loaded state, tensors in the parameter's dtype and on its device; step counts stay as they are."""
+def _cast(param, value, numbers, key=None):
+    """A value of a loaded state, tensors in the parameter's dtype and on its device.
+
+    Step counts stay as they are, and the other numbers do not become half ones.
+    """
     if isinstance(value, Tensor):
-        if key == "step":
+        if key == "step" or key in numbers and param.dtype.itemsize < 4:
             return value
         if param.is_floating_point():
             return value.to(device=param.device, dtype=param.dtype)
         return value.to(device=param.device)
     if isinstance(value, dict):
-        return {name: _cast(param, entry, name) for name, entry in value.items()}
+        return {name: _cast(param, entry, numbers, name) for name, entry in value.items()}
     if isinstance(value, (list, tuple, set)):
-        return type(value)(_cast(param, entry) for entry in value)
+        return type(value)(_cast(param, entry, numbers) for entry in value)
     return value
 
 
@@ -285,8 +290,8 @@ def with_grads(params):
 class FusedOptimizer(Optimizer):
     """An optimizer whose step is one native call for each group; a subclass defines `_start` and `_update`."""
 
-    _numbers = ("step",)  # entries of a state that are tensors of one element
-    _counts_on_device = False  # whether it has capturable=True
+    _must_be_on_device = "params and state_steps"  # with capturable=True, as the error names them
+    _capturable_on = "['cuda', 'xpu', 'hpu', 'privateuseone', 'xla']"
 
     def _start(self, param, group):
         """The state of a parameter before its first step, a dictionary."""
@@ -304,8 +309,6 @@ class FusedOptimizer(Optimizer):
             params, grads = with_grads(group["params"])
             if not params:
                 continue
-            if group.get("capturable"):
-                check_capturable(self, params[0])
             states = [self.state[param] for param in params]
             if not all(states):
                 if capturing:
@@ -313,25 +316,46 @@ class FusedOptimizer(Optimizer):
                 for param, state in zip(params, states):
                     if not state:
                         state.update(self._start(param, group))
+            if group.get("capturable"):
+                self._check_capturable(params, states)
             self._update(group, params, grads, states)
         return loss
 
+    def _check_capturable(self, params, states):
+        """Raises for capturable=True where it cannot be had."""
+        for param, state in zip(params, states):
+            if not param.is_cuda or not all(state[name].is_cuda for name in self._numbers):
+                raise AssertionError(f"If capturable=True, {self._must_be_on_device} must be on supported devices: "
+                                     f"{self._capturable_on}.")
+
     def __setstate__(self, state):
         super().__setstate__(state)
-        for state in self.state.values():
-            for name in self._numbers:  # numbers in states of old versions
-                if name in state and not isinstance(state[name], Tensor):
-                    state[name] = number_tensor(float(state[name]))
         for group in self.param_groups:
-            for param in group["params"] if group.get("capturable") and self._counts_on_device else ():
-                if "step" in self.state.get(param, ()):
-                    self.state[param]["step"] = self.state[param]["step"].to(param.device, fastgrad.float32)
+            on_device = group.get("capturable")
+            for param in group["params"]:
+                state = self.state.get(param, ())
+                for name in self._numbers:
+                    if name in state:
+                        value = state[name]
+                        if not isinstance(value, Tensor):  # in states of old versions
+                            value = number_tensor(float(value))
+                        state[name] = value.to(param.device, fastgrad.float32) if on_device else value.cpu()
 
 
-def number_tensor(value):
-    """A number of a state, such as a step counter: a tensor, float64 where that is the default dtype."""
+def number_tensor(value, param=None, group=None):
+    """A number of a state, such as a step counter: a tensor, float64 where that is the default dtype.
+
+    It is on the parameter's device in a group with `capturable=True`.
+    """
     double = fastgrad.get_default_dtype() is fastgrad.float64
-    return fastgrad.tensor(value, dtype=fastgrad.float64 if double else fastgrad.float32)
+    device = param.device if group and group["capturable"] else "cpu"
+    return fastgrad.tensor(value, dtype=fastgrad.float64 if double else fastgrad.float32, device=device)
+
+
+def rate(group):
+    """The learning rate of a group for its native call: a tensor stays on the device with `capturable=True`."""
+    lr = group["lr"]
+    return lr if group["capturable"] and isinstance(lr, Tensor) and lr.is_cuda else float(lr)
 
 
 def column(states, name):
@@ -359,15 +383,6 @@ def refuse_fresh_state(optimizer):
     """Raises for the first step of a parameter in a CUDA graph, whose replays would all be a first step."""
     raise RuntimeError(f"{type(optimizer).__name__}.step: the state of the parameters must exist before a CUDA graph "
                        "is captured: make some steps as a warm-up")
-
-
-def check_capturable(optimizer, param):
-    """Raises for capturable=True where it cannot be had."""
-    if not param.is_cuda:
-        raise AssertionError("If capturable=True, params and state_steps must be on supported devices: ['cuda', 'xpu', "
-                             "'hpu', 'privateuseone', 'xla'].")
-    if not optimizer._counts_on_device:
-        raise NotImplementedError(f"{type(optimizer).__name__} with capturable=True (CUDA graphs) is not supported")
 
 
 def check_not_negative(what, value):

@@ -10,6 +10,7 @@ from .optimizer import (
     check_not_negative,
     column,
     number_tensor,
+    rate,
 )
 
 __all__ = ["RMSprop"]
@@ -32,7 +33,7 @@ class RMSprop(FusedOptimizer):
             "differentiable": differentiable})
 
     def _start(self, param, group):
-        state = {"step": number_tensor(0.0), "square_avg": fastgrad.zeros_like(param)}
+        state = {"step": number_tensor(0.0, param, group), "square_avg": fastgrad.zeros_like(param)}
         if group["momentum"] > 0:
             state["momentum_buffer"] = fastgrad.zeros_like(param)
         if group["centered"]:
@@ -43,5 +44,5 @@ class RMSprop(FusedOptimizer):
         momentum, centered = group["momentum"], group["centered"]
         _C._rmsprop_step(params, grads, column(states, "square_avg"),
                          column(states, "momentum_buffer") if momentum > 0 else [],
-                         column(states, "grad_avg") if centered else [], column(states, "step"), float(group["lr"]),
+                         column(states, "grad_avg") if centered else [], column(states, "step"), rate(group),
                          group["alpha"], group["eps"], group["weight_decay"], momentum, centered, group["maximize"])

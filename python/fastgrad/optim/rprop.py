@@ -22,7 +22,7 @@ class Rprop(FusedOptimizer):
 
     def _start(self, param, group):
         lr = float(group["lr"])
-        return {"step": number_tensor(0.0), "prev": fastgrad.zeros_like(param),
+        return {"step": number_tensor(0.0, param, group), "prev": fastgrad.zeros_like(param),
                 "step_size": fastgrad.full_like(param, complex(lr, lr) if param.is_complex() else lr)}
 
     def _update(self, group, params, grads, states):
