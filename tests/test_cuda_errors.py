@@ -48,6 +48,11 @@ SCRATCH = {
 }
 
 
+# Whoever gets no memory, the error tells how much was wanted, what is in use, the largest blocks, and what is cached.
+TELLS = (r"([\w.]+: )?out of memory: [\d.]+ ([KM]iB|bytes)( of [a-z' ]+)? wanted on cuda:0\. "
+         r"In use: [\d.]+ [KMG]iB(, the largest blocks: [\d.]+ MiB(, [\d.]+ [MG]iB)*)?(; cached: [\d.]+ [KMG]iB)?$")
+
+
 @pytest.mark.parametrize("name", SCRATCH)
 def test_little_memory(name, monkeypatch):
     """However little there is: the right result, or an error that says so, and nothing is left over."""
@@ -60,7 +65,7 @@ def test_little_memory(name, monkeypatch):
         try:
             found = SCRATCH[name](x)
         except fg.cuda.OutOfMemoryError as error:
-            assert re.match(r"(\w+: )?out of memory: .* wanted on cuda:0($|\. In use)", str(error))
+            assert re.match(TELLS, str(error)), error
             in_kernels += "scratch memory" in str(error)
             results.append(False)
         else:
@@ -72,6 +77,58 @@ def test_little_memory(name, monkeypatch):
         assert (x[:3] + 1).tolist() == [1, 8, 15]
     assert results[-1] and (len(results) > 1 or name == "sum")
     assert in_kernels or name not in ("sort", "topk")
+
+
+LIBRARIES = {
+    "fft": lambda x: fg.fft.fft(x[:8]),
+    "svd": lambda x: fg.linalg.svdvals(x[:6].view(3, 2)),
+    "qr": lambda x: fg.linalg.qr(x[:6].view(3, 2)).R,
+}
+
+
+@pytest.mark.parametrize("name", LIBRARIES)
+def test_little_memory_for_libraries(name, monkeypatch):
+    """What they work in is ours, and asked for like a tensor."""
+    x = fg.arange(float(N), device=device)
+    LIBRARIES[name](x)
+    fg.cuda.empty_cache()
+    monkeypatch.setenv("FASTGRAD_EMU_MEMORY", str(fg.cuda.memory_reserved() + (2 << 20)))
+    taken, texts = [], []
+    with pytest.raises(fg.cuda.OutOfMemoryError):
+        while True:
+            taken.append(fg.empty(1, device=device))
+    for _ in range(30):
+        try:
+            LIBRARIES[name](x)
+            break
+        except fg.cuda.OutOfMemoryError as error:
+            assert re.match(TELLS, str(error)), error
+            texts.append(str(error))
+        taken.pop()
+    else:
+        raise AssertionError("nothing was enough")
+    assert any("of a library's workspace wanted on cuda:0. In use: " in t and "the largest blocks: 2 MiB" in t
+               for t in texts), texts
+
+
+@pytest.mark.parametrize("fault, call, text", [
+    ("cufftMakePlanMany64:2", lambda x: fg.fft.fft(x[:11]), "cufftMakePlanMany64 failed with CUFFT_ALLOC_FAILED"),
+    ("cusolverDnCreate:2", lambda x: LIBRARIES["qr"](x), "cusolverDnCreate failed with CUSOLVER_STATUS_ALLOC_FAIL"),
+    ("cudaLaunchKernel:2", lambda x: x * 2, "CUDA error: out of memory")])
+def test_memory_that_others_take(fault, call, text, broken):
+    """A library, or the driver, found none: what is cached went back before that was said, and the error tells more."""
+    x = fg.arange(float(N), device=device)
+    with fg.cuda.stream(fg.cuda.Stream()):  # which has no handles yet
+        fg.empty(5 << 20, device=device)  # cached now
+        reserved = fg.cuda.memory_reserved()
+        broken(fault)
+        with pytest.raises(fg.cuda.OutOfMemoryError) as found:
+            call(x)
+        broken(None)
+        assert text in str(found.value)
+        assert re.search(r"\. In use: [\d.]+ [KMG]iB, the largest blocks: 2 MiB", str(found.value))
+        assert fg.cuda.memory_reserved() <= reserved - (16 << 20) or fault == "cudaLaunchKernel:2"
+        call(x)
 
 
 OPS = {

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "core/cuda_table.h"
+#include "core/memory_text.h"
 #include "core/mode.h"
 #include "core/pool.h"
 #include "core/streams.h"
@@ -19,29 +20,12 @@ std::vector<Storage*>* retired = nullptr;  // never destroyed
 
 constexpr size_t kHeader = 48;  // keeps inline bytes 16-byte aligned
 
-std::string human(size_t bytes) {
-  std::ostringstream out;
-  out.precision(4);
-  const char* units[] = {"bytes", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};
-  double value = static_cast<double>(bytes);
-  int unit = 0;
-  while (value >= 1024 && unit < 6) value /= 1024, ++unit;
-  out << value << ' ' << units[unit];
-  return out.str();
-}
-
-// What the memory of a device is used for, for whoever got no more of it.
 std::string memory_report(Device device) {
   MemoryStats stats{};
   backend(device).memory_stats(device.index, &stats);
-  const auto text = [](int64_t bytes) { return human(static_cast<size_t>(bytes)); };
-  std::string report = concat(". In use: ", text(stats.allocated));
-  constexpr int kMost = 5;
-  int64_t largest[kMost];
-  const int n = device.is_cpu() ? 0 : cuda_table().largest_blocks(device.index, largest, kMost);
-  for (int i = 0; i < n; ++i) report += concat(i == 0 ? ", the largest blocks: " : ", ", text(largest[i]));
-  if (stats.reserved > stats.allocated) report += concat("; cached: ", text(stats.reserved - stats.allocated));
-  return report;
+  int64_t largest[MemoryReport::kMost];
+  const int n = device.is_cpu() ? 0 : cuda_table().largest_blocks(device.index, largest, MemoryReport::kMost);
+  return MemoryReport(stats, largest, n).text;
 }
 }  // namespace
 
@@ -70,7 +54,7 @@ Ptr<Storage> Storage::make(size_t bytes, Device device) {
   if (!data) [[unlikely]] {
     release_object(object, sizeof(Storage));
     check_device(device, "");  // it need not be for want of memory
-    fail(ErrorKind::OutOfMemory, "out of memory: ", human(bytes), " wanted on ", device_name(device),
+    fail(ErrorKind::OutOfMemory, "out of memory: ", ByteCount(bytes).text, " wanted on ", device_name(device),
          memory_report(device));
   }
   auto* storage = new (object) Storage;

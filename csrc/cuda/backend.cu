@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include "core/cuda_table.h"
+#include "core/memory_text.h"
 #include "cuda/allocator.h"
 #include "cuda/device.cuh"
 #include "cuda/graph.h"
@@ -14,9 +15,10 @@ namespace {
 constexpr int kMaxDevices = 64;
 
 struct Error {
-  char text[320];
+  char text[640];
   DeviceError kind;
   bool set;
+  int full;  // a device that had no memory, of which the text does not tell yet; -1: none
 };
 thread_local Error error;
 
@@ -94,8 +96,6 @@ Allocator* allocator(int device) {
   return found;
 }
 
-namespace {
-
 // A device without memory of ours is left alone: being used, it would get a context.
 void empty_cache(int device) {
   if (capturing()) return;  // freeing would spoil the recording
@@ -108,6 +108,9 @@ void empty_cache(int device) {
   if (check(cudaDeviceSynchronize(), "empty_cache")) a->empty_cache();
   if (before >= 0) use_device(before);
 }
+
+namespace {
+
 void memory_stats(int device, MemoryStats* out) {
   Allocator* a = allocator(device);
   *out = a ? a->stats() : MemoryStats{};
@@ -136,9 +139,20 @@ void synchronize(Stream stream) {
   if (check(cudaStreamSynchronize(handle(stream)), "synchronize")) raise_found(stream);
 }
 
+// What the memory of a device is used for, after the rest of the text.
+void tell_memory(int device) {
+  Allocator* a = allocator(device);
+  if (!a) return;
+  int64_t largest[MemoryReport::kMost];
+  const int n = a->largest_live(largest, MemoryReport::kMost);
+  const size_t length = std::strlen(error.text);
+  std::snprintf(error.text + length, sizeof error.text - length, "%s", MemoryReport(a->stats(), largest, n).text);
+}
+
 const char* take_error(DeviceError* kind) {
   if (!error.set) return nullptr;
   error.set = false;
+  if (error.full >= 0) tell_memory(error.full);
   if (kind) *kind = error.kind;
   return error.text;
 }
@@ -175,11 +189,18 @@ void refuse(const char* where, const char* what, DeviceError kind) {
   std::snprintf(error.text, sizeof error.text, "%s: %s", where, what);
   error.kind = kind;
   error.set = true;
+  error.full = -1;
+  // Told when the error is taken: here the allocator may be locked, whose call of the driver it was.
+  if (kind == DeviceError::out_of_memory && cudaGetDevice(&error.full) != cudaSuccess) error.full = -1;
 }
 void set_out_of_memory(const char* what, size_t bytes, Stream stream) {
+  if (failed()) return;  // it need not be for want of memory
   char text[200];
-  std::snprintf(text, sizeof text, "%zu bytes of %s wanted on cuda:%d", bytes, what, static_cast<int>(stream.device));
+  std::snprintf(text, sizeof text, "%s of %s wanted on cuda:%d", ByteCount(bytes).text, what,
+                static_cast<int>(stream.device));
   set_error("out of memory", text, DeviceError::out_of_memory);
+  error.full = -1;
+  tell_memory(stream.device);  // now, while the memory that led here is still held
 }
 bool failed() { return error.set; }
 

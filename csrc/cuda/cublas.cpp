@@ -62,11 +62,12 @@ const char* text_of(int status) {
     default: return "unknown status";
   }
 }
+constexpr int kNoMemory = 3;
 bool good(int status, const char* function) {
   if (!status) return true;
   char text[120];
   std::snprintf(text, sizeof text, "%s failed with %s (%d)", function, text_of(status), status);
-  set_error("cuBLAS", text, status == 3 ? DeviceError::out_of_memory : DeviceError::runtime);
+  set_error("cuBLAS", text, status == kNoMemory ? DeviceError::out_of_memory : DeviceError::runtime);
   return false;
 }
 #define FG_CUBLAS(function, ...) good(library().function(__VA_ARGS__), #function)
@@ -84,7 +85,11 @@ Handle& handle_of(Stream stream) {
   std::lock_guard<std::mutex> lock(mutex);
   return (*all)[{stream.device, stream.handle}];
 }
-bool ready(Handle& handle) { return handle.made || FG_CUBLAS(cublasCreate, &handle.made); }
+bool ready(Handle& handle, Stream stream) {
+  if (handle.made) return true;
+  return good(with_memory(stream.device, kNoMemory, [&] { return library().cublasCreate(&handle.made); }),
+              "cublasCreate");
+}
 
 // Of a recorded product, which may run beside others in the stream where it was recorded; as large as the handle's own
 // on the devices that have most.
@@ -138,7 +143,7 @@ void cublas_prepare(Stream stream) {
   Handle& handle = handle_of(stream);
   std::lock_guard<std::mutex> lock(handle.mutex);
   const LibraryCall call;
-  ready(handle);
+  ready(handle, stream);
 }
 
 bool cublas_gemm(const GemmArgs& args) {
@@ -158,7 +163,7 @@ bool cublas_gemm(const GemmArgs& args) {
   const LibraryCall call;
   const int compute = wide ? kCompute64 : type == kReal32 && tf32_allowed() ? kComputeTf32 : kCompute32;
   // From here on true: there is a result, or an error is set.
-  if (!ready(handle) || !FG_CUBLAS(cublasSetStream, handle.made, args.stream.handle)) return true;
+  if (!ready(handle, args.stream) || !FG_CUBLAS(cublasSetStream, handle.made, args.stream.handle)) return true;
   Workspace recorded(recording() ? kRecordedWorkspace : 0, args.stream);
   if (!recorded.ok()) return true;
   if (recorded.data() && !FG_CUBLAS(cublasSetWorkspace, handle.made, recorded.data(), kRecordedWorkspace)) return true;

@@ -57,11 +57,12 @@ const char* text_of(int status) {
     default: return "unknown status";
   }
 }
+constexpr int kNoMemory = 2;
 bool good(int status, const char* function) {
   if (!status) return true;
   char text[120];
   std::snprintf(text, sizeof text, "%s failed with %s (%d)", function, text_of(status), status);
-  set_error("cuFFT", text);
+  set_error("cuFFT", text, status == kNoMemory ? DeviceError::out_of_memory : DeviceError::runtime);
   return false;
 }
 #define FG_CUFFT(function, ...) good(functions().function(__VA_ARGS__), #function)
@@ -132,13 +133,19 @@ bool make(const FftSeveralArgs& a, Plan& plan) {
     real_points *= real[d], half_points *= half[d];
   }
   const bool halves_in = a.kind == Fft::to_real, halves_out = a.kind == Fft::from_real;
-  if (!FG_CUFFT(cufftCreate, &plan.handle)) return false;
-  const bool made = FG_CUFFT(cufftSetAutoAllocation, plan.handle, 0) &&
-                    FG_CUFFT(cufftMakePlanMany64, plan.handle, a.rank, real, halves_in ? half : real, 1,
-                             halves_in ? half_points : real_points, halves_out ? half : real, 1,
-                             halves_out ? half_points : real_points, type_of(a), a.batch, &plan.work);
-  if (!made) functions().cufftDestroy(plan.handle);
-  return made;
+  // A plan has tables of its own. One that could not be made is of no more use.
+  auto make_one = [&] {
+    int status = functions().cufftCreate(&plan.handle);
+    if (status) return status;
+    status = functions().cufftSetAutoAllocation(plan.handle, 0);
+    if (!status)
+      status = functions().cufftMakePlanMany64(plan.handle, a.rank, real, halves_in ? half : real, 1,
+                                               halves_in ? half_points : real_points, halves_out ? half : real, 1,
+                                               halves_out ? half_points : real_points, type_of(a), a.batch, &plan.work);
+    if (status) functions().cufftDestroy(plan.handle);
+    return status;
+  };
+  return good(with_memory(a.stream.device, kNoMemory, make_one), "cufftMakePlanMany64");
 }
 
 bool execute(const FftSeveralArgs& a, int plan) {

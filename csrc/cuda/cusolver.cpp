@@ -61,11 +61,12 @@ const char* text_of(int status) {
     default: return "unknown status";
   }
 }
+constexpr int kNoMemory = 2;
 bool good(int status, const char* function) {
   if (!status) return true;
   char text[120];
   std::snprintf(text, sizeof text, "%s failed with %s (%d)", function, text_of(status), status);
-  set_error("cuSOLVER", text);
+  set_error("cuSOLVER", text, status == kNoMemory ? DeviceError::out_of_memory : DeviceError::runtime);
   return false;
 }
 #define FG_CUSOLVER(function, ...) good(functions().function(__VA_ARGS__), #function)
@@ -255,7 +256,8 @@ bool run(const LinalgArgs& g, Handle& handle, int64_t* pivots) {
   std::lock_guard lock(handle.mutex);
   const LibraryCall library;
   if (!handle.params && !FG_CUSOLVER(cusolverDnCreateParams, &handle.params)) return false;
-  if (!handle.solver && !FG_CUSOLVER(cusolverDnCreate, &handle.solver)) return false;
+  auto create = [&] { return functions().cusolverDnCreate(&handle.solver); };
+  if (!handle.solver && !good(with_memory(g.stream.device, kNoMemory, create), "cusolverDnCreate")) return false;
   if (!FG_CUSOLVER(cusolverDnSetStream, handle.solver, g.stream.handle)) return false;
   const Call call(g, handle, pivots);
   const Functions& f = functions();

@@ -14,6 +14,8 @@
 #include <unordered_map>
 #include <vector>
 
+#include "cuda/standin_fault.h"
+
 #ifdef __SANITIZE_ADDRESS__
 #include <sanitizer/common_interface_defs.h>
 #endif
@@ -386,15 +388,7 @@ size_t given_bytes = 0;
 
 cudaError_t fault(const char* call) {
   if (getpid() != first_process) return cudaErrorInitializationError;
-  const char* wish = std::getenv("FASTGRAD_EMU_FAIL");
-  const size_t length = std::strlen(call);
-  while (wish && *wish) {
-    if (!std::strncmp(wish, call, length) && wish[length] == ':')
-      return static_cast<cudaError_t>(std::atoi(wish + length + 1));
-    const char* comma = std::strchr(wish, ',');
-    wish = comma ? comma + 1 : nullptr;
-  }
-  return cudaSuccess;
+  return static_cast<cudaError_t>(wanted_fault(call));
 }
 cudaError_t launch_fault(const char* name) {
   if (const cudaError_t error = fault("cudaLaunchKernel")) return error;

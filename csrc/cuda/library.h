@@ -41,6 +41,7 @@ constexpr int kRelaxed = 2;
 void use_device(int device);
 void* allocate(size_t bytes, Stream stream);
 void release(void* block, size_t bytes, Stream stream);
+void empty_cache(int device);  // gives back what it can; nothing while a graph is recorded
 
 // Memory for one call of a library. It may be given back right after the call: the stream keeps the order.
 class Workspace {
@@ -75,6 +76,14 @@ class LibraryCall {
  private:
   int before_;
 };
+
+// The status of a call that takes memory of the library's own. When there is none (status `full`), what we have cached
+// goes back and the library tries again.
+template <class Make> int with_memory(int device, int full, Make make) {
+  int status = make();
+  if (status == full) empty_cache(device), status = make();
+  return status;
+}
 
 // A call that gives work to a stream. The libraries see themselves that the stream is recorded; stand-ins do not.
 template <class Call> bool enqueue(Stream stream, Call call) {

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "cuda/cufft_api.h"
+#include "cuda/standin_fault.h"
 
 namespace {
 
@@ -158,6 +159,7 @@ FG_EXPORT cufftSetWorkArea(int plan, void* memory) {
 FG_EXPORT cufftMakePlanMany64(int plan, int rank, long long* n, long long* in_embed, long long in_stride,
                               long long in_distance, long long* out_embed, long long out_stride, long long out_distance,
                               int type, long long batch, size_t* work) {
+  if (const int status = wanted_fault("cufftMakePlanMany64")) return status;
   std::lock_guard guard(lock);
   Plan* p = find(plan);
   if (!p || p->made) return kInvalidPlan;

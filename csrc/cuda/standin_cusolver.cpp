@@ -4,6 +4,7 @@
 #include <cstring>
 #include <type_traits>
 
+#include "cuda/standin_fault.h"
 #include "cuda/standin_matrix.h"
 
 namespace {
@@ -61,7 +62,10 @@ int orgqr(void* handle, int m, int n, int k, T* a, int lda, const T* tau, T* mem
 
 #define FG_EXPORT extern "C" __attribute__((visibility("default"))) int
 
-FG_EXPORT cusolverDnCreate(void** handle) { return *handle = new Solver, 0; }
+FG_EXPORT cusolverDnCreate(void** handle) {
+  if (const int status = wanted_fault("cusolverDnCreate")) return status;
+  return *handle = new Solver, 0;
+}
 FG_EXPORT cusolverDnCreateParams(void** params) { return *params = new int(0), 0; }
 FG_EXPORT cusolverDnSetStream(void* handle, void*) {
   if (!handle) return kNotInitialized;
