@@ -150,3 +150,87 @@ def test_other_threads_work_meanwhile():
         y = x + 1
     g.replay()
     assert found == [[4, 4, 4]] and y.tolist() == [2] * 5
+
+
+def test_a_thread_that_ends_while_it_captures():
+    """Its capture ends with it: memory goes back again, others capture, and nobody can replay what it left."""
+    x, graphs = fg.ones(5, device=device), []
+
+    def begin(dropped):
+        with fg.cuda.stream(fg.cuda.Stream()):
+            g = fg.cuda.CUDAGraph()
+            g.capture_begin()
+            kept.append(x + 1)
+            if not dropped:
+                graphs.append(g)
+
+    kept = []
+    for dropped in (False, True):
+        in_a_thread(lambda: begin(dropped))  # noqa: B023
+        kept.clear()
+        gc.collect()
+        fg.empty(2_000_000, device=device)
+        reserved = fg.cuda.memory_reserved()
+        fg.cuda.empty_cache()  # does nothing while somebody captures
+        assert fg.cuda.memory_reserved() <= reserved - (4 << 20)
+    with pytest.raises(RuntimeError, match="without a preceding successful capture"):
+        graphs[0].replay()
+    with pytest.raises(RuntimeError, match="not capturing this graph"):
+        graphs[0].capture_end()
+    side = fg.cuda.Stream()
+    g = fg.cuda.CUDAGraph()
+    with fg.cuda.graph(g):
+        y = x * 3
+        graphs.clear()  # does not touch the capture of this thread
+        with fg.cuda.stream(side):
+            pass
+        assert fg.cuda.is_current_stream_capturing()
+        z = y + 1
+    g.replay()
+    assert z.tolist() == [4] * 5
+
+
+def test_a_graph_dropped_by_another_thread():
+    x, kept, dropped, done = fg.ones(5, device=device), [], threading.Event(), []
+
+    def work():
+        with fg.cuda.stream(fg.cuda.Stream()):
+            kept.append(fg.cuda.CUDAGraph())
+            kept[0].capture_begin()
+            done.append("begun")
+            assert dropped.wait(60)
+            y = x + 1  # runs
+            fg.cuda.current_stream().synchronize()
+            assert y.tolist() == [2] * 5 and not fg.cuda.is_current_stream_capturing()
+            g = fg.cuda.CUDAGraph()
+            with fg.cuda.graph(g):
+                z = x + 2
+            g.replay()
+            assert z.tolist() == [3] * 5
+            done.append("ended")
+
+    thread = threading.Thread(target=lambda: in_a_thread(work))
+    thread.start()
+    while not done:
+        thread.join(0.01)
+    kept.clear()
+    gc.collect()
+    dropped.set()
+    thread.join()
+    assert done == ["begun", "ended"]
+
+
+def test_libraries_work_in_memory_of_the_graph():
+    """What a call found on the host when it was recorded is there in replays, and goes with the graph."""
+    rng = fg.Generator().manual_seed(3)
+    a = fg.randn(3, 6, 4, generator=rng).to(device)
+    square = fg.randn(2, 5, 5, generator=rng, dtype=fg.complex64).to(device)
+    g = fg.cuda.CUDAGraph()
+    with fg.cuda.graph(g):
+        r, inverse = fg.linalg.qr(a).R.abs(), fg.linalg.inv_ex(square).inverse
+    for factor in (1, 2, 3):
+        a.mul_(factor)
+        gc.collect()
+        g.replay()
+        assert r.cpu().allclose(fg.linalg.qr(a.cpu()).R.abs(), atol=1e-3)
+        assert inverse.cpu().allclose(fg.linalg.inv(square.cpu()), rtol=1e-3, atol=1e-4)

@@ -21,8 +21,14 @@ std::vector<void*> pools[kMaxIndex];
 size_t next_in_pool[kMaxIndex];
 std::unordered_map<const void*, std::vector<void*>> recorded;
 thread_local std::unique_ptr<void*[]> current;
-thread_local void* recorded_here = nullptr;  // the stream whose work this thread records
 std::vector<void*> recorded_anywhere;
+struct Recording {  // the stream whose work this thread records
+  void* stream = nullptr;
+  ~Recording() {
+    if (stream) forget_recording(stream);  // the thread ends, and with it the recording
+  }
+};
+thread_local Recording recording;
 
 bool is_recorded(void* stream) {
   return std::find(recorded_anywhere.begin(), recorded_anywhere.end(), stream) != recorded_anywhere.end();
@@ -40,12 +46,21 @@ void set_current_stream(Device device, void* stream) {
   current[device.index] = stream;
 }
 
-bool recording_graph() { return recorded_here != nullptr; }
+bool recording_graph() {
+  if (!recording.stream) return false;
+  std::lock_guard guard(lock);
+  if (!is_recorded(recording.stream)) recording.stream = nullptr;  // another thread dropped the graph
+  return recording.stream;
+}
 void set_recording_graph(void* stream) {
   std::lock_guard guard(lock);
-  if (recorded_here) std::erase(recorded_anywhere, recorded_here);
-  recorded_here = stream;
+  if (recording.stream) std::erase(recorded_anywhere, recording.stream);
+  recording.stream = stream;
   if (stream) recorded_anywhere.push_back(stream);
+}
+void forget_recording(void* stream) {
+  std::lock_guard guard(lock);
+  std::erase(recorded_anywhere, stream);
 }
 
 void* new_stream(Device device) {
@@ -85,7 +100,7 @@ void synchronize_device(Device device) {
   {
     std::lock_guard guard(lock);
     for (void* stream : pools[device.index])
-      if (!is_recorded(stream) || stream == recorded_here) streams.push_back(stream);
+      if (!is_recorded(stream) || stream == recording.stream) streams.push_back(stream);
   }
   synchronize_stream(device, nullptr);
   for (void* stream : streams) synchronize_stream(device, stream);

@@ -28,6 +28,7 @@ void wait_for_recorded(const void* storage, Device device, void* own);
 // Whether this thread records a graph, of work in `stream`; others leave that stream alone meanwhile.
 bool recording_graph();
 void set_recording_graph(void* stream);  // nullptr: not any more
+void forget_recording(void* stream);     // of whichever thread: its graph is gone
 
 class JoinedStreams {
  public:

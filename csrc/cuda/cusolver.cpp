@@ -4,7 +4,6 @@
 
 #include <climits>
 #include <cstdio>
-#include <cstdlib>
 #include <map>
 #include <mutex>
 #include <utility>
@@ -96,7 +95,7 @@ int type_of(DType dtype) {
 
 // What all kinds share: the matrices one after another and memory to work in.
 struct Call {
-  const LinalgArgs& g;
+  const LinalgArgs g;  // calls that a graph holds outlive the one that gave them (in the emulator)
   Handle& handle;
   int64_t* pivots;
   int64_t m, n, depth;
@@ -121,19 +120,21 @@ struct Call {
   void* a(int64_t i) const { return at(g.a, i, m * n, item); }
   int* info(int64_t i) const { return g.info + i; }
 
-  // size(&device, &host), then run(index of the matrix, device, its bytes, host, its bytes) for each
+  // size(&device, &host), then run(*this, index of the matrix, device, its bytes, host, its bytes) for each
   template <class Size, class Run> bool each(const Size& size, const Run& run) const {
     return calls(g.batch, size, run);
   }
   template <class Size, class Run> bool calls(int64_t count, const Size& size, const Run& run) const {
     size_t device_bytes = 0, host_bytes = 0;
     if (!size(&device_bytes, &host_bytes)) return false;
-    Workspace device(device_bytes, g.stream);
-    void* host = host_bytes ? std::malloc(host_bytes) : nullptr;
-    bool fine = device.ok() && (host || !host_bytes);
-    if (host_bytes && !host) set_error("cuSOLVER", "out of memory");
-    for (int64_t i = 0; fine && i < count; ++i) fine = run(i, device.data(), device_bytes, host, host_bytes);
-    std::free(host);
+    const Workspace device(device_bytes, g.stream);
+    bool fine = device.ok();
+    for (int64_t i = 0; fine && i < count; ++i) {
+      const HostWorkspace host(host_bytes);  // of each: a recorded call finds there what it left
+      fine = host.ok() && enqueue(g.stream, [=, call = *this, d = device.data(), h = host.data()] {
+               return run(call, i, d, device_bytes, h, host_bytes);
+             });
+    }
     return fine;
   }
 
@@ -142,9 +143,9 @@ struct Call {
         [&](size_t* d, size_t* h) {
           return FG_CUSOLVER(cusolverDnXgetrf_bufferSize, handle.solver, handle.params, m, n, type, g.a, m, type, d, h);
         },
-        [&](int64_t i, void* d, size_t d_bytes, void* h, size_t h_bytes) {
-          return FG_CUSOLVER(cusolverDnXgetrf, handle.solver, handle.params, m, n, type, a(i), m, pivots + i * depth,
-                             type, d, d_bytes, h, h_bytes, info(i));
+        [](const Call& c, int64_t i, void* d, size_t d_bytes, void* h, size_t h_bytes) {
+          return FG_CUSOLVER(cusolverDnXgetrf, c.handle.solver, c.handle.params, c.m, c.n, c.type, c.a(i), c.m,
+                             c.pivots + i * c.depth, c.type, d, d_bytes, h, h_bytes, c.info(i));
         });
   }
   bool solve() const {
@@ -152,12 +153,13 @@ struct Call {
     if (g.k == 0) return true;
     Workspace unused(sizeof(int), g.stream);  // the second info says what the first one did not: a wrong argument
     if (!unused.ok()) return false;
-    for (int64_t i = 0; i < g.batch; ++i) {
-      if (!FG_CUSOLVER(cusolverDnXgetrs, handle.solver, handle.params, kPlain, n, g.k, type, a(i), n,
-                       pivots + i * depth, type, at(g.b, i, n * g.k, item), n, static_cast<int*>(unused.data())))
-        return false;
-    }
-    return true;
+    return enqueue(g.stream, [c = *this, unused = static_cast<int*>(unused.data())] {
+      bool fine = true;
+      for (int64_t i = 0; fine && i < c.g.batch; ++i)
+        fine = FG_CUSOLVER(cusolverDnXgetrs, c.handle.solver, c.handle.params, kPlain, c.n, c.g.k, c.type, c.a(i), c.n,
+                           c.pivots + i * c.depth, c.type, at(c.g.b, i, c.n * c.g.k, c.item), c.n, unused);
+      return fine;
+    });
   }
   bool cholesky() const {
     return each(
@@ -165,9 +167,9 @@ struct Call {
           return FG_CUSOLVER(cusolverDnXpotrf_bufferSize, handle.solver, handle.params, kLower, n, type, g.a, n, type,
                              d, h);
         },
-        [&](int64_t i, void* d, size_t d_bytes, void* h, size_t h_bytes) {
-          return FG_CUSOLVER(cusolverDnXpotrf, handle.solver, handle.params, kLower, n, type, a(i), n, type, d, d_bytes,
-                             h, h_bytes, info(i));
+        [](const Call& c, int64_t i, void* d, size_t d_bytes, void* h, size_t h_bytes) {
+          return FG_CUSOLVER(cusolverDnXpotrf, c.handle.solver, c.handle.params, kLower, c.n, c.type, c.a(i), c.n,
+                             c.type, d, d_bytes, h, h_bytes, c.info(i));
         });
   }
   bool qr() const {
@@ -176,9 +178,9 @@ struct Call {
           return FG_CUSOLVER(cusolverDnXgeqrf_bufferSize, handle.solver, handle.params, m, n, type, g.a, m, type, g.b,
                              type, d, h);
         },
-        [&](int64_t i, void* d, size_t d_bytes, void* h, size_t h_bytes) {
-          return FG_CUSOLVER(cusolverDnXgeqrf, handle.solver, handle.params, m, n, type, a(i), m, type,
-                             at(g.b, i, depth, item), type, d, d_bytes, h, h_bytes, info(i));
+        [](const Call& c, int64_t i, void* d, size_t d_bytes, void* h, size_t h_bytes) {
+          return FG_CUSOLVER(cusolverDnXgeqrf, c.handle.solver, c.handle.params, c.m, c.n, c.type, c.a(i), c.m, c.type,
+                             at(c.g.b, i, c.depth, c.item), c.type, d, d_bytes, h, h_bytes, c.info(i));
         });
   }
   template <class T, class Size, class Run> bool reflected(const Size& size, const Run& run) const {
@@ -193,9 +195,10 @@ struct Call {
           *d = static_cast<size_t>(length) * item;
           return fine;
         },
-        [&](int64_t i, void* d, size_t, void*, size_t) {
-          return good(run(handle.solver, rows, columns, k, static_cast<T*>(a(i)), rows,
-                          static_cast<const T*>(at(g.b, i, g.k, item)), static_cast<T*>(d), length, info(i)),
+        [run, rows, columns, k](const Call& c, int64_t i, void* d, size_t bytes, void*, size_t) {
+          return good(run(c.handle.solver, rows, columns, k, static_cast<T*>(c.a(i)), rows,
+                          static_cast<const T*>(at(c.g.b, i, c.g.k, c.item)), static_cast<T*>(d),
+                          static_cast<int>(bytes / c.item), c.info(i)),
                       "cusolverDnXorgqr");
         });
   }
@@ -208,9 +211,9 @@ struct Call {
             return FG_CUSOLVER(cusolverDnXsyevBatched_bufferSize, handle.solver, handle.params, vectors, triangle, n,
                                type, g.a, n, real, g.b, type, d, h, g.batch);
           },
-          [&](int64_t, void* d, size_t d_bytes, void* h, size_t h_bytes) {
-            return FG_CUSOLVER(cusolverDnXsyevBatched, handle.solver, handle.params, vectors, triangle, n, type, g.a, n,
-                               real, g.b, type, d, d_bytes, h, h_bytes, g.info, g.batch);
+          [vectors, triangle](const Call& c, int64_t, void* d, size_t d_bytes, void* h, size_t h_bytes) {
+            return FG_CUSOLVER(cusolverDnXsyevBatched, c.handle.solver, c.handle.params, vectors, triangle, c.n, c.type,
+                               c.g.a, c.n, c.real, c.g.b, c.type, d, d_bytes, h, h_bytes, c.g.info, c.g.batch);
           });
     }
     return each(
@@ -218,9 +221,9 @@ struct Call {
           return FG_CUSOLVER(cusolverDnXsyevd_bufferSize, handle.solver, handle.params, vectors, triangle, n, type, g.a,
                              n, real, g.b, type, d, h);
         },
-        [&](int64_t i, void* d, size_t d_bytes, void* h, size_t h_bytes) {
-          return FG_CUSOLVER(cusolverDnXsyevd, handle.solver, handle.params, vectors, triangle, n, type, a(i), n, real,
-                             at(g.b, i, n, part), type, d, d_bytes, h, h_bytes, info(i));
+        [vectors, triangle](const Call& c, int64_t i, void* d, size_t d_bytes, void* h, size_t h_bytes) {
+          return FG_CUSOLVER(cusolverDnXsyevd, c.handle.solver, c.handle.params, vectors, triangle, c.n, c.type, c.a(i),
+                             c.n, c.real, at(c.g.b, i, c.n, c.part), c.type, d, d_bytes, h, h_bytes, c.info(i));
         });
   }
   bool svd() const {
@@ -230,10 +233,10 @@ struct Call {
           return FG_CUSOLVER(cusolverDnXgesvd_bufferSize, handle.solver, handle.params, job, job, m, n, type, g.a, m,
                              real, g.b, type, g.c, m, type, g.d, n, type, d, h);
         },
-        [&](int64_t i, void* d, size_t d_bytes, void* h, size_t h_bytes) {
-          return FG_CUSOLVER(cusolverDnXgesvd, handle.solver, handle.params, job, job, m, n, type, a(i), m, real,
-                             at(g.b, i, n, part), type, at(g.c, i, m * g.k, item), m, type, at(g.d, i, n * n, item), n,
-                             type, d, d_bytes, h, h_bytes, info(i));
+        [job](const Call& c, int64_t i, void* d, size_t d_bytes, void* h, size_t h_bytes) {
+          return FG_CUSOLVER(cusolverDnXgesvd, c.handle.solver, c.handle.params, job, job, c.m, c.n, c.type, c.a(i),
+                             c.m, c.real, at(c.g.b, i, c.n, c.part), c.type, at(c.g.c, i, c.m * c.g.k, c.item), c.m,
+                             c.type, at(c.g.d, i, c.n * c.n, c.item), c.n, c.type, d, d_bytes, h, h_bytes, c.info(i));
         });
   }
   bool eig() const {
@@ -244,10 +247,10 @@ struct Call {
           return FG_CUSOLVER(cusolverDnXgeev_bufferSize, handle.solver, handle.params, kNoVectors, vectors, n, type,
                              g.a, n, type, g.b, type, nullptr, n, type, g.c, n, type, d, h);
         },
-        [&](int64_t i, void* d, size_t d_bytes, void* h, size_t h_bytes) {
-          return FG_CUSOLVER(cusolverDnXgeev, handle.solver, handle.params, kNoVectors, vectors, n, type, a(i), n, type,
-                             at(g.b, i, n, item), type, nullptr, n, type, at(g.c, i, n * n, item), n, type, d, d_bytes,
-                             h, h_bytes, info(i));
+        [vectors](const Call& c, int64_t i, void* d, size_t d_bytes, void* h, size_t h_bytes) {
+          return FG_CUSOLVER(cusolverDnXgeev, c.handle.solver, c.handle.params, kNoVectors, vectors, c.n, c.type,
+                             c.a(i), c.n, c.type, at(c.g.b, i, c.n, c.item), c.type, nullptr, c.n, c.type,
+                             at(c.g.c, i, c.n * c.n, c.item), c.n, c.type, d, d_bytes, h, h_bytes, c.info(i));
         });
   }
 };
@@ -289,7 +292,7 @@ bool cusolver_run(const LinalgArgs& g, int64_t* pivots) {
     return false;
   }
   use_device(g.stream.device);
-  return enqueue(g.stream, [g, pivots] { return run(g, handle_of(g.stream), pivots); });
+  return run(g, handle_of(g.stream), pivots);
 }
 
 }  // namespace fg::cuda

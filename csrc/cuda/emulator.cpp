@@ -396,6 +396,17 @@ cudaError_t launch_fault(const char* name) {
   name += *name == '(';
   return fault(std::string(name, std::strcspn(name, "<)")).c_str());
 }
+constexpr size_t kPage = 4096;  // the first one keeps the size
+void* host_malloc(size_t bytes) {
+  void* memory = mmap(nullptr, kPage + bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (memory == MAP_FAILED) return nullptr;
+  *static_cast<size_t*>(memory) = kPage + bytes;
+  return static_cast<char*>(memory) + kPage;
+}
+void host_free(void* memory) {
+  void* all = static_cast<char*>(memory) - kPage;
+  munmap(all, *static_cast<size_t*>(all));
+}
 thread_local int device = 0;
 int device_count() {
   static const char* const wish = std::getenv("FASTGRAD_EMU_DEVICES");

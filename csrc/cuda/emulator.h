@@ -157,8 +157,10 @@ enum cudaError_t : int {
   cudaErrorCapturedEvent = 907
 };
 namespace emu {
+void* host_malloc(size_t bytes);  // pages of its own: who touches them after host_free() ends the process
+void host_free(void* memory);
 cudaError_t fault(const char* call);  // that it is to fail with; in a forked process every call does
-}
+}  // namespace emu
 enum cudaMemcpyKind {
   cudaMemcpyHostToHost,
   cudaMemcpyHostToDevice,

@@ -5,6 +5,8 @@
 // have drawn, and moves the generator as far.
 #include "cuda/graph.h"
 
+#include <unistd.h>
+
 #include <atomic>
 #include <mutex>
 #include <vector>
@@ -36,6 +38,7 @@ struct Graph {
   Stream stream{};
   cudaGraphExec_t exec = nullptr;
   std::vector<Source> sources;
+  std::vector<void*> host;  // memory that recorded calls of libraries work in
   // The last replay of a graph that draws: the next one, in another stream, may not change what it reads.
   cudaEvent_t replayed = nullptr;
   void* replayed_in = nullptr;
@@ -45,21 +48,33 @@ thread_local Graph* current = nullptr;
 std::atomic<int> captures{0}, alive{0};  // being recorded; recorded and not destroyed
 
 // Graphs that were dropped while some thread recorded: destroying one then could spoil the recording.
+struct Dropped {
+  int device;
+  cudaGraphExec_t exec;
+  std::vector<void*> host;
+};
 std::mutex dropped_mutex;
-std::vector<std::pair<int, cudaGraphExec_t>> dropped;
+std::vector<Dropped> dropped;
+
+void give_back_host(std::vector<void*>& list) {
+  for (void* memory : list) fg::cuda::give_back_host(memory);
+  list.clear();
+}
 
 // The driver frees one that still runs when it is done.
 void destroy_dropped() {
   if (captures) return;
-  std::vector<std::pair<int, cudaGraphExec_t>> list;
+  std::vector<Dropped> list;
   {
     std::lock_guard<std::mutex> lock(dropped_mutex);
     list.swap(dropped);
   }
   const RelaxedCapture relaxed;
-  for (auto [device, exec] : list) {
-    use_device(device);
-    check(cudaGraphExecDestroy(exec), "CUDAGraph.reset");
+  for (Dropped& graph : list) {
+    use_device(graph.device);
+    if (!graph.host.empty()) check(cudaDeviceSynchronize(), "CUDAGraph.reset");
+    check(cudaGraphExecDestroy(graph.exec), "CUDAGraph.reset");
+    give_back_host(graph.host);
     --alive;
   }
 }
@@ -78,17 +93,18 @@ int fail(const char* where, const char* what) {
 
 void* graph_new(int device) { return new Graph(device); }
 
-void graph_reset(void* graph) {
-  Graph* g = static_cast<Graph*>(graph);
-  if (g->recording) return refuse("CUDAGraph.reset", "the graph is being captured");
+// What it holds goes back.
+void clear(Graph* g) {
   if (g->exec) {
     {
       std::lock_guard<std::mutex> lock(dropped_mutex);
-      dropped.emplace_back(g->device, g->exec);
+      dropped.push_back({g->device, g->exec, std::move(g->host)});
     }
     g->exec = nullptr;
+    g->host.clear();
     destroy_dropped();
   }
+  give_back_host(g->host);
   if (g->replayed) cudaEventDestroy(g->replayed);
   g->replayed = nullptr;
   for (Source& source : g->sources) {
@@ -99,29 +115,55 @@ void graph_reset(void* graph) {
   if (g->pool) allocator(g->device)->release_pool(g->pool);
   g->pool = 0;
 }
+void graph_reset(void* graph) {
+  Graph* g = static_cast<Graph*>(graph);
+  if (g->recording) return refuse("CUDAGraph.reset", "the graph is being captured");
+  clear(g);
+}
+
+// Only the thread that records can end that. Whoever else drops the graph leaves it to that thread, which finds out
+// (own) or ends.
+std::mutex ending;
 void end_unfinished(Graph* g) {
   cudaGraph_t unused = nullptr;
   if (cudaStreamEndCapture(handle(g->stream), &unused) == cudaSuccess && unused) cudaGraphDestroy(unused);
   cudaGetLastError();
-  g->recording = false;
+  current = nullptr;
   --captures;
+  clear(g);
+  bool nobodys;
+  {
+    std::lock_guard<std::mutex> lock(ending);
+    g->recording = false;
+    nobodys = g->abandoned;
+  }
+  if (nobodys) delete g;
 }
 void graph_free(void* graph) {
   Graph* g = static_cast<Graph*>(graph);
-  if (g->recording && current != g) {  // only the thread that records can end that: it finds out, see own()
-    g->abandoned = true;
-    return;
+  {
+    std::lock_guard<std::mutex> lock(ending);
+    if (g->recording) {
+      g->abandoned = true;
+      if (current != g) return;
+    }
   }
-  if (g->recording) {
-    end_unfinished(g);
-    current = nullptr;
-  }
+  if (g->recording) return end_unfinished(g);
   graph_reset(graph);
   delete g;
 }
+
+// A thread that ends while it records. A forked process has no part in what its parent records.
+struct EndOfThread {
+  pid_t process = getpid();
+  ~EndOfThread() {
+    if (current && process == getpid()) end_unfinished(current);
+  }
+};
+
 // The graph that this thread records.
 Graph* own() {
-  if (current && current->abandoned) graph_free(current);
+  if (current && current->abandoned) end_unfinished(current);
   return current;
 }
 void graph_register(void* graph, void* generator) {
@@ -131,6 +173,8 @@ void graph_register(void* graph, void* generator) {
 int graph_begin(void* graph, Stream stream, uint64_t pool, CaptureMode mode) {
   constexpr const char* kWhere = "CUDAGraph.capture_begin";
   Graph* g = static_cast<Graph*>(graph);
+  static thread_local const EndOfThread end;
+  static_cast<void>(end);
   if (own()) return fail(kWhere, "this thread is already capturing a graph");
   if (g->exec || g->recording)
     return fail(
@@ -244,6 +288,9 @@ void spoil_recording() {
   if (current) current->spoilt = true;
 }
 bool recording() { return own() != nullptr; }
+void keep_with_graph(void* memory) {
+  if (own()) current->host.push_back(memory);
+}
 bool capturing() { return captures != 0; }
 bool graphs_alive() { return captures != 0 || alive != 0; }
 int capture_mode(int mode) {

@@ -11,8 +11,9 @@ uint64_t recording_pool();  // of this thread's graph; 0: it records none
 // Whether any thread records. Then nothing may wait for a device or give memory back to the driver: that would spoil a
 // recording in the global mode.
 bool capturing();
-bool graphs_alive();      // recorded ones, that can be replayed, or in the making
-void pinned_give_back();  // all page-locked blocks that nobody uses
+bool graphs_alive();                // recorded ones, that can be replayed, or in the making
+void give_back_host(void* memory);  // library.cpp: what was given to keep_with_graph(void*)
+void pinned_give_back();            // all page-locked blocks that nobody uses
 
 // What this thread records will lack something: no graph comes of it. set_error() says so.
 void spoil_recording();

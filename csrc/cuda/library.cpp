@@ -91,6 +91,25 @@ void* resolve(OpenLibrary& opened, const LibraryName& name, const char* function
   return found;
 }
 
+#ifdef FG_CUDA_EMULATE
+static void* take_host(size_t bytes) { return emu::host_malloc(bytes); }
+void give_back_host(void* memory) { emu::host_free(memory); }
+#else
+static void* take_host(size_t bytes) { return std::malloc(bytes); }
+void give_back_host(void* memory) { std::free(memory); }
+#endif
+HostWorkspace::HostWorkspace(size_t bytes) : bytes_(bytes), data_(bytes ? take_host(bytes) : nullptr) {
+  if (!bytes || data_) return;
+  char text[100];
+  std::snprintf(text, sizeof text, "out of memory: %zu bytes of host memory wanted for a library's workspace", bytes);
+  set_error("linalg", text);
+}
+HostWorkspace::~HostWorkspace() {
+  if (!data_) return;
+  if (recording()) keep_with_graph(data_);
+  else give_back_host(data_);
+}
+
 namespace {
 const char* missing_library(const char* name) {
   if (!std::strcmp(name, "cublas")) return cublas_missing();

@@ -64,6 +64,23 @@ class Workspace {
   void* data_;
 };
 
+// The same on the host. What a recorded call found there it may read again in each replay: that memory is the graph's.
+class HostWorkspace {
+ public:
+  explicit HostWorkspace(size_t bytes);
+  ~HostWorkspace();
+  HostWorkspace(const HostWorkspace&) = delete;
+  HostWorkspace& operator=(const HostWorkspace&) = delete;
+  bool ok() const { return data_ || !bytes_; }
+  void* data() const { return data_; }
+
+ private:
+  size_t bytes_;
+  void* data_;
+};
+void give_back_host(void* memory);
+void keep_with_graph(void* memory);  // of the host, until the graph that is recorded is destroyed; graph.cu
+
 // While one exists, a library may make what it needs: tables of a plan, a handle's memory. Even while a graph is
 // recorded: they last.
 class LibraryCall {

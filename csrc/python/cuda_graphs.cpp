@@ -28,6 +28,7 @@ struct Graph {
   Device device;
   void* handle;
   bool recording = false;
+  void* recorded = nullptr;      // the stream
   std::vector<pb::object> kept;  // the generators' objects
   std::vector<Generator*> generators;
 
@@ -35,7 +36,7 @@ struct Graph {
   Graph(const Graph&) = delete;
   ~Graph() {
     if (cuda_unavailable_reason()) return;  // in a forked process
-    if (recording) set_recording_graph(nullptr);
+    if (recording && cuda_table().graph_recording(handle)) forget_recording(recorded);
     cuda_table().graph_free(handle);
     backend(device).take_error(nullptr);  // nothing can be raised here
   }
@@ -57,7 +58,7 @@ struct Graph {
     cuda_table().graph_begin(handle, where, pool, static_cast<CaptureMode>(mode));
     check();
     set_recording_graph(where.handle);
-    recording = true;
+    recording = true, recorded = where.handle;
   }
   void end() {
     const bool ended = cuda_table().graph_end(handle) == 0;
