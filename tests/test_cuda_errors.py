@@ -250,7 +250,14 @@ if child == 0:
             assert text in str(error), error
         else:
             os._exit(3)
-    assert not fg.cuda.is_available()
+    assert fg.cuda.is_available() and fg.cuda.device_count() == 1 and fg.accelerator.is_available()
+    assert not fg.cuda.is_initialized() and text in fg.cuda.unavailable_reason()
+    fg.cuda.empty_cache()
+    fg.cuda.manual_seed_all(3)
+    assert fg.cuda.memory_allocated() == 0
+    with fg.random.fork_rng():
+        fg.rand(2)
+    assert len(list(fg.utils.data.DataLoader(fg.arange(4), pin_memory=True))) == 4
     fg.manual_seed(2)
     w = fg.ones(2, requires_grad=True)
     (w * 3).sum().backward()

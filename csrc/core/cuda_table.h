@@ -69,6 +69,7 @@ struct CudaTable {
 };
 
 const CudaTable& cuda_table();  // an error without CUDA
+int cuda_devices();             // how many there are; also in a forked process, which cannot use them
 void allow_tf32(bool allowed);  // kept for the library when it is not open yet
 
 }  // namespace fg

@@ -24,6 +24,7 @@ const CudaTable* cuda_rest = nullptr;
 std::string cuda_reason;
 bool cuda_tried = false;
 bool forked = false;
+int devices = 0;  // known in forked processes too
 constexpr const char* kForked =
     "Cannot re-initialize CUDA in forked subprocess. To use CUDA with multiprocessing, you must use the 'spawn' start "
     "method";
@@ -58,7 +59,8 @@ void open_cuda() {
     cuda_reason = "the CUDA backend belongs to another version of fastgrad";
     return;
   }
-  if (table->device_count() == 0) {
+  devices = table->device_count();
+  if (devices == 0) {
     const char* error = table->take_error(nullptr);
     cuda_reason = concat("no CUDA device is available", error ? ": " : "", error ? error : "");
     return;
@@ -103,6 +105,11 @@ void allow_tf32(bool allowed) {
 const char* cuda_unavailable_reason() {
   if (!cuda_tried) open_cuda();
   return cuda_backend ? nullptr : forked ? kForked : cuda_reason.c_str();
+}
+
+int cuda_devices() {
+  if (!cuda_tried) open_cuda();
+  return cuda_backend || forked ? devices : 0;
 }
 
 void set_cuda_library(const std::string& path) {

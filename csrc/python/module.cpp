@@ -4,6 +4,7 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
+#include "core/cuda_table.h"
 #include "core/pool.h"
 #include "core/streams.h"
 #include "cpu/backend_cpu.h"
@@ -245,10 +246,7 @@ PYBIND11_MODULE(_C, m) {
     const char* r = cuda_unavailable_reason();
     return r ? pb::object(pb::str(r)) : pb::object(pb::none());
   });
-  m.def("cuda_device_count", [] {
-    if (cuda_unavailable_reason()) return 0;
-    return backend({DeviceType::CUDA, 0}).device_count();
-  });
+  m.def("cuda_device_count", cuda_devices);
   m.def("cuda_device_name", [](int index) { return std::string(backend({DeviceType::CUDA, 0}).device_name(index)); });
   m.def("_cuda_missing_library", [](const std::string& name) {
     const char* reason = backend({DeviceType::CUDA, 0}).missing_library(name.c_str());

@@ -17,7 +17,7 @@ def manual_seed(seed):
     """
     seed = int(seed)
     from . import cuda
-    if cuda.is_available():
+    if cuda.is_initialized():
         cuda.manual_seed_all(seed)
     return default_generator.manual_seed(seed)
 
@@ -26,7 +26,7 @@ def seed():
     """Seed with a number from the system, and return it."""
     value = default_generator.seed()
     from . import cuda
-    if cuda.is_available():
+    if cuda.is_initialized():
         cuda.manual_seed_all(value)
     return value
 
@@ -59,7 +59,7 @@ class fork_rng:
         from . import cuda
         devices = self._devices
         if devices is None:
-            devices = range(cuda.device_count()) if cuda.is_available() else ()
+            devices = range(cuda.device_count()) if cuda.is_initialized() else ()
         self._cuda_states = [(d, cuda.get_rng_state(d)) for d in devices]
         self._state = get_rng_state()
 

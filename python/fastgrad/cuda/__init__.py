@@ -23,12 +23,12 @@ def unavailable_reason():
 
 
 def is_available():
-    """Whether a CUDA device can be used.
+    """Whether there is a CUDA device. A process forked from one that uses it has it, and cannot use it: see `init`.
 
     >>> is_available() == (device_count() > 0)
     True
     """
-    return _C.cuda_reason() is None
+    return _C.cuda_device_count() > 0
 
 
 def device_count():
@@ -37,8 +37,8 @@ def device_count():
 
 
 def is_initialized():
-    """Whether CUDA is in use."""
-    return is_available()
+    """Whether CUDA is in use, and in this process."""
+    return _C.cuda_reason() is None
 
 
 def init():
@@ -136,13 +136,13 @@ def synchronize(device=None):
 
 def empty_cache():
     """Give memory that is cached but not in use back to the device; nothing without one."""
-    if is_available():
+    if is_initialized():
         for index in range(device_count()):
             _C.empty_cache(f"cuda:{index}")
 
 
 def _memory(device):
-    if not is_available():
+    if not is_initialized():
         return {"allocated": 0, "reserved": 0, "peak_allocated": 0, "peak_reserved": 0, "blocks": 0}
     return _C.memory_stats(f"cuda:{_index(device)}")
 
@@ -169,7 +169,7 @@ def max_memory_reserved(device=None):
 
 def reset_peak_memory_stats(device=None):
     """Start the peaks again from the present use."""
-    if is_available():
+    if is_initialized():
         _C.reset_peak_memory(f"cuda:{_index(device)}")
 
 
@@ -203,13 +203,13 @@ def _generator(device):
 
 def manual_seed(seed):
     """Seed the generator of the current device; nothing without one."""
-    if is_available():
+    if is_initialized():
         _generator(None).manual_seed(int(seed))
 
 
 def manual_seed_all(seed):
     """Seed the generators of all devices; nothing without one."""
-    if is_available():
+    if is_initialized():
         for index in range(device_count()):
             _generator(index).manual_seed(int(seed))
 
@@ -242,13 +242,13 @@ def initial_seed():
 
 def seed():
     """Seed the generator of the current device with a number from the system; nothing without one."""
-    if is_available():
+    if is_initialized():
         _generator(None).seed()
 
 
 def seed_all():
     """Seed the generators of all devices with one number from the system; nothing without one."""
-    if is_available():
+    if is_initialized():
         manual_seed_all(_generator(None).seed())
 
 

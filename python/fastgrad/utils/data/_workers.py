@@ -107,7 +107,7 @@ class WorkerIterator:
             context = multiprocessing.get_context(context)
         self._indices = iter(loader._index_sampler)
         self._base_seed = random_seed(loader.generator)
-        self._pin = loader.pin_memory and fastgrad.cuda.is_available()
+        self._pin = loader.pin_memory and fastgrad.cuda.is_initialized()
         self._answers = context.Queue()
         self._requests = [context.Queue() for _ in range(loader.num_workers)]
         self._workers = []

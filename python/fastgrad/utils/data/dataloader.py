@@ -146,7 +146,7 @@ class _Iterator:
         # Drawn always, as torch does: it moves the generator.
         self._base_seed = random_seed(loader.generator)
         self._fetch = make_fetch(loader)
-        self._pin = loader.pin_memory and fastgrad.cuda.is_available()
+        self._pin = loader.pin_memory and fastgrad.cuda.is_initialized()
         self._yielded = 0
 
     def __iter__(self):
