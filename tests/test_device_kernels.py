@@ -171,6 +171,37 @@ def test_places_of_the_largest_in_windows(dtype, device):
             assert place == (window[nan][-1] if nan.any() else window[content.argmax()])
 
 
+WINDOWS = {
+    "adaptive 1d": ((2, 3, 17), lambda x, s: F.adaptive_max_pool1d(x, 5), None),
+    "adaptive more": ((2, 3, 4, 7), lambda x, s: F.adaptive_max_pool2d(x, (9, 11)), None),
+    "adaptive 2d": ((2, 2, 13, 37), lambda x, s: F.adaptive_max_pool2d(x, (6, 29)), None),
+    "adaptive one": ((2, 2, 13, 9), lambda x, s: F.adaptive_max_pool2d(x, 1), None),
+    "adaptive none": ((2, 2, 5, 4), lambda x, s: F.adaptive_max_pool2d(x, (0, 3)), None),
+    "adaptive 3d": ((2, 2, 5, 6, 7), lambda x, s: F.adaptive_max_pool3d(x, (2, 4, 7)), None),
+    "fractional": ((2, 3, 19, 23), lambda x, s: F.fractional_max_pool2d(x, (3, 2), (9, 21), _random_samples=s), 2),
+    "fractional wide": ((2, 2, 17, 30), lambda x, s: F.fractional_max_pool2d(x, 9, (9, 20), _random_samples=s), 2),
+    "fractional one": ((1, 2, 8, 8), lambda x, s: F.fractional_max_pool2d(x, 3, (1, 6), _random_samples=s), 2),
+    "fractional 3d": ((2, 2, 9, 8, 7), lambda x, s: F.fractional_max_pool3d(x, 2, (5, 6, 3), _random_samples=s), 3),
+}
+
+
+@pytest.mark.parametrize("name", WINDOWS)
+def test_gradients_of_windows_in_odd_places(name, device):
+    """Windows share elements: what several of them found gets the sum, in their order, so it is that of the CPU."""
+    shape, call, dims = WINDOWS[name]
+    rng = np.random.default_rng(len(name))
+    for levels in (3, 1000):  # with equal elements, the first of them is taken
+        values = fg.tensor(rng.integers(0, levels, shape), dtype=fg.float32)
+        samples = fg.tensor(rng.random((*shape[:2], dims)), dtype=fg.float32) if dims else None
+        found = []
+        for where in ("cpu", device):
+            x = values.clone().to(where).requires_grad_()
+            y = call(x, samples.to(where) if dims else None)
+            y.backward(fg.arange(float(y.numel())).view(y.shape).sin().to(where))
+            found.append(x.grad.cpu())
+        assert found[0].equal(found[1])
+
+
 @both
 def test_pooling(device, dtype):
     x = given(2, 3, 40, 37, dtype=dtype)

@@ -120,7 +120,7 @@ struct ConvArgs {
 // Regular windows: element k along a dimension is out * stride - padding + k * dilation where that lies inside. Or,
 // when begin[0] is set, window o is [begin[d][o], end[d][o]), with per_plane [begin[d][plane * out_size[d] + o], ...).
 // The gradient adds element i of g (planes, count of out) to gx (planes, count of in), zeroed by the kernel, at
-// indices[i].
+// indices[i], knowing of windows: regular ones; kernel 0: [o in / out, (o + 1) in / out); stride 0: only their size.
 struct MaxPoolArgs {
   void* out;
   int64_t* indices;

@@ -1,6 +1,6 @@
 // Max pooling, and linear maps of single dimensions (averages over windows, interpolation): one thread for each element
-// of the result. So is the gradient of max pooling over regular windows: an input looks into the windows that have it.
-// For other windows it takes the outputs of a plane in their order, a tile at a time.
+// of the result. So is the gradient of max pooling: an input looks into the windows that have it. Only where it cannot
+// tell which ones those are (fractional) does an output look at its neighbours instead.
 #include "cuda/convert.cuh"
 #include "cuda/tables.h"
 
@@ -95,8 +95,8 @@ void max_pool(const MaxPoolArgs& a) {
   }
 }
 
-// Regular windows: the outputs whose windows contain an element, in their order.
-template <class T>
+// Regular windows, or even ones (adaptive): an input looks into the outputs whose windows contain it, in their order.
+template <class T, bool even>
 __global__ void __launch_bounds__(kThreads) max_pool_gather_kernel(const __grid_constant__ MaxPoolArgs a, int64_t n) {
   const int64_t in_plane = a.in_size[0] * a.in_size[1] * a.in_size[2];
   const int64_t out_plane = a.out_size[0] * a.out_size[1] * a.out_size[2];
@@ -105,10 +105,17 @@ __global__ void __launch_bounds__(kThreads) max_pool_gather_kernel(const __grid_
     int64_t rest = own, low[3], high[3];
     FG_UNROLL
     for (int d = 2; d >= 0; --d) {
-      const int64_t next = rest / a.in_size[d], place = rest - next * a.in_size[d] + a.padding[d];
-      const int64_t reach = (a.kernel[d] - 1) * a.dilation[d];
-      low[d] = place > reach ? (place - reach + a.stride[d] - 1) / a.stride[d] : 0;
-      high[d] = place / a.stride[d] + 1;
+      const int64_t next = rest / a.in_size[d];
+      if constexpr (even) {  // window o is [o in / out, (o + 1) in / out), rounded outwards
+        const int64_t before = (rest - next * a.in_size[d]) * a.out_size[d];
+        low[d] = before / a.in_size[d];
+        high[d] = (before + a.out_size[d] + a.in_size[d] - 1) / a.in_size[d];
+      } else {
+        const int64_t place = rest - next * a.in_size[d] + a.padding[d];
+        const int64_t reach = (a.kernel[d] - 1) * a.dilation[d];
+        low[d] = place > reach ? (place - reach + a.stride[d] - 1) / a.stride[d] : 0;
+        high[d] = place / a.stride[d] + 1;
+      }
       if (high[d] > a.out_size[d]) high[d] = a.out_size[d];
       rest = next;
     }
@@ -127,54 +134,64 @@ __global__ void __launch_bounds__(kThreads) max_pool_gather_kernel(const __grid_
   }
 }
 
-// A block takes planes, one after the other. Of the outputs of a tile that go to the same place, the first adds up all
-// of them and writes: a fixed order without atomics.
+// Windows of a known size at unknown places that ascend (fractional): outputs that found the same element are less than
+// a window apart, or by one more where two windows begin at one place. The first of them adds them all up, in their
+// order, and writes.
 template <class T>
-__global__ void __launch_bounds__(kThreads) max_pool_grad_kernel(T* gx, const T* g, const int64_t* indices,
-                                                                 int64_t planes, int64_t in_plane, int64_t out_plane) {
-  FG_SHARED(int64_t, places, kThreads);
-  FG_SHARED(T, values, kThreads);
-  for (int64_t plane = blockIdx.x; plane < planes; plane += gridDim.x) {
-    T* to = gx + plane * in_plane;
-    for (int64_t tile = 0; tile < out_plane; tile += kThreads) {
-      const int64_t i = tile + threadIdx.x, left = out_plane - tile;
-      const int count = left < kThreads ? static_cast<int>(left) : kThreads, own = threadIdx.x;
-      if (own < count) {
-        places[own] = indices[plane * out_plane + i];
-        values[own] = g[plane * out_plane + i];
-      }
-      __syncthreads();
-      bool first = own < count;
-      for (int k = 0; k < own && first; ++k) first = places[k] != places[own];
-      if (first) {
-        T sum = values[own];
-        for (int k = own + 1; k < count; ++k) {
-          if (places[k] == places[own]) sum += values[k];
-        }
-        to[places[own]] += sum;
-      }
-      __syncthreads();
+__global__ void __launch_bounds__(kThreads) max_pool_near_kernel(const __grid_constant__ MaxPoolArgs a, int64_t n) {
+  const int64_t in_plane = a.in_size[0] * a.in_size[1] * a.in_size[2];
+  const int64_t out_plane = a.out_size[0] * a.out_size[1] * a.out_size[2];
+  for (int64_t at = global_thread(); at < n; at += global_threads()) {
+    const int64_t plane = at / out_plane, own = at - plane * out_plane;
+    int64_t rest = own, low[3], high[3];
+    FG_UNROLL
+    for (int d = 2; d >= 0; --d) {
+      const int64_t next = rest / a.out_size[d], o = rest - next * a.out_size[d];
+      low[d] = o > a.kernel[d] ? o - a.kernel[d] : 0;
+      high[d] = a.out_size[d] - o > a.kernel[d] ? o + a.kernel[d] + 1 : a.out_size[d];
+      rest = next;
     }
+    const int64_t* indices = a.indices + plane * out_plane;
+    const T* g = static_cast<const T*>(a.grad) + plane * out_plane;
+    const int64_t place = indices[own];
+    T sum = 0;
+    bool first = true;
+    for (int64_t z = low[0]; z < high[0] && first; ++z) {
+      for (int64_t y = low[1]; y < high[1] && first; ++y) {
+        for (int64_t x = low[2]; x < high[2]; ++x) {
+          const int64_t o = (z * a.out_size[1] + y) * a.out_size[2] + x;
+          if (indices[o] != place) continue;
+          if (o < own) {
+            first = false;
+            break;
+          }
+          sum += g[o];
+        }
+      }
+    }
+    if (first) static_cast<T*>(a.out)[plane * in_plane + place] = sum;
   }
 }
 
+// The windows: kernel 0: even ones; stride 0: unknown ones of a known size; regular ones.
 template <class T> void max_pool_grad_as(const MaxPoolArgs& a) {
   const int64_t in_plane = a.in_size[0] * a.in_size[1] * a.in_size[2];
   const int64_t out_plane = a.out_size[0] * a.out_size[1] * a.out_size[2];
-  if (a.kernel[0] && out_plane) {
-    const int64_t n = a.planes * in_plane;
-    if (n) FG_LAUNCH_FREE(max_pool_gather_kernel<T>, grid_for(n, a.stream), kThreads, 0, a.stream, a, n);
+  const int64_t n = a.planes * in_plane;
+  if (out_plane && !a.kernel[0]) {
+    FG_LAUNCH_FREE((max_pool_gather_kernel<T, true>), grid_for(n, a.stream), kThreads, 0, a.stream, a, n);
+    return;
+  }
+  if (out_plane && a.stride[0]) {
+    FG_LAUNCH_FREE((max_pool_gather_kernel<T, false>), grid_for(n, a.stream), kThreads, 0, a.stream, a, n);
     return;
   }
   use_device(a.stream.device);
-  if (!check(cudaMemsetAsync(a.out, 0, static_cast<size_t>(a.planes * in_plane) * sizeof(T), handle(a.stream)),
-             "max_pool_grad") ||
+  if (!check(cudaMemsetAsync(a.out, 0, static_cast<size_t>(n) * sizeof(T), handle(a.stream)), "max_pool_grad") ||
       out_plane == 0)
     return;
-  const int64_t most = int64_t{multiprocessors(a.stream.device)} * 32;
-  const unsigned blocks = static_cast<unsigned>(a.planes < most ? a.planes : most);
-  FG_LAUNCH(max_pool_grad_kernel<T>, blocks, kThreads, 0, a.stream, static_cast<T*>(a.out),
-            static_cast<const T*>(a.grad), a.indices, a.planes, in_plane, out_plane);
+  const int64_t outputs = a.planes * out_plane;
+  FG_LAUNCH_FREE(max_pool_near_kernel<T>, grid_for(outputs, a.stream), kThreads, 0, a.stream, a, outputs);
 }
 void max_pool_grad(const MaxPoolArgs& a) {
   return a.dtype == DType::Float64 ? max_pool_grad_as<double>(a) : max_pool_grad_as<float>(a);

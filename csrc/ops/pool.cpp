@@ -92,8 +92,8 @@ struct PutBackNode final : Node {
   }
 };
 
-// window: that of regular windows, or null.
-Tensor put_back(const Tensor& g, const Tensor& indices, Dims in_sizes, int dims, const Window* window) {
+// window: what the kernel is told of the windows (MaxPoolArgs).
+Tensor put_back(const Tensor& g, const Tensor& indices, Dims in_sizes, int dims, const Window& window) {
   DType compute = kernel_dtype(g.dtype());
   Tensor out;
   {
@@ -111,9 +111,8 @@ Tensor put_back(const Tensor& g, const Tensor& indices, Dims in_sizes, int dims,
         const int k = g.dim() - 3 + d;
         args.in_size[d] = d < 3 - dims ? 1 : in_sizes[static_cast<size_t>(k)];
         args.out_size[d] = d < 3 - dims ? 1 : g.size(k);
-        if (!window) continue;
-        args.kernel[d] = window->kernel[d], args.stride[d] = window->stride[d];
-        args.padding[d] = window->padding[d], args.dilation[d] = window->dilation[d];
+        args.kernel[d] = window.kernel[d], args.stride[d] = window.stride[d];
+        args.padding[d] = window.padding[d], args.dilation[d] = window.dilation[d];
       }
       args.stream = Storage::current_stream(g.device());
       auto kernel = backend(g.device()).max_pool_grad;
@@ -141,9 +140,7 @@ struct MaxPoolNode final : Node {
   Window window;
   const char* name() const override { return name_; }
   void release_saved() override { indices.clear(); }
-  void apply(Tensor* g, Tensor* gx) override {
-    gx[0] = put_back(g[0], indices.unpack(this), in_sizes, dims, window.kernel[0] ? &window : nullptr);
-  }
+  void apply(Tensor* g, Tensor* gx) override { gx[0] = put_back(g[0], indices.unpack(this), in_sizes, dims, window); }
 };
 
 // Without `places` the indices are made only where the gradient needs them.
@@ -278,6 +275,7 @@ ValueIndex fractional_max_pool(const Tensor& x, Dims kernel, Dims output, const 
     args.in_size[d] = k < 0 ? 1 : x.size(x.dim() - dims + k);
     args.out_size[d] = k < 0 ? 1 : output[static_cast<size_t>(k)];
     const int64_t size = k < 0 ? 1 : kernel[static_cast<size_t>(k)];
+    args.kernel[d] = size;  // for the gradient, which knows no more of the windows
     FG_CHECK(size > 0 && args.out_size[d] > 0, Runtime, name,
              ": kernel_size and output_size must be greater than zero");
     FG_CHECK(k < 0 || Wide{args.out_size[d]} + size - (dims == 2) <= args.in_size[d], Runtime, name, ": pool size (",
