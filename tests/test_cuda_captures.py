@@ -223,14 +223,17 @@ def test_a_graph_dropped_by_another_thread():
 def test_libraries_work_in_memory_of_the_graph():
     """What a call found on the host when it was recorded is there in replays, and goes with the graph."""
     rng = fg.Generator().manual_seed(3)
-    a = fg.randn(3, 6, 4, generator=rng).to(device)
+    a = fg.randn(6, 4, generator=rng).to(device)
+    batch = fg.randn(3, 6, 4, generator=rng).to(device)
     square = fg.randn(2, 5, 5, generator=rng, dtype=fg.complex64).to(device)
     g = fg.cuda.CUDAGraph()
     with fg.cuda.graph(g):
-        r, inverse = fg.linalg.qr(a).R.abs(), fg.linalg.inv_ex(square).inverse
+        r, several = fg.linalg.qr(a).R.abs(), fg.linalg.qr(batch).R.abs()
+        inverse = fg.linalg.inv_ex(square).inverse
     for factor in (1, 2, 3):
-        a.mul_(factor)
+        a.mul_(factor), batch.mul_(factor)
         gc.collect()
         g.replay()
         assert r.cpu().allclose(fg.linalg.qr(a.cpu()).R.abs(), atol=1e-3)
+        assert several.cpu().allclose(fg.linalg.qr(batch.cpu()).R.abs(), atol=1e-3)
         assert inverse.cpu().allclose(fg.linalg.inv(square.cpu()), rtol=1e-3, atol=1e-4)

@@ -212,6 +212,50 @@ def test_orthogonal_factors(shape, device):
         close(fg.linalg.pinv(a), np.linalg.pinv(A), "float64")
 
 
+@pytest.mark.emulate
+@both
+@pytest.mark.parametrize("shape", [(1, 1), (5, 3), (3, 5), (20, 7), (32, 32), (33, 2), (2, 70), (70, 70)])
+def test_batches_of_small_matrices(shape, dtype, device):
+    """Each of them is what it is alone, up to the order of sums, whatever the others are; so is what LAPACK packs."""
+    m, n = shape
+    A = RANDOM.standard_normal((4, *shape))
+    A[1, :, 0] = 0  # nothing to reflect
+    A[2] *= 1e30 if dtype == "float32" else 1e200
+    A[3, -1] = A[3, 0]
+    a = given(A, dtype, device)
+    packed, tau = fg.geqrf(a)
+    scale = np.abs(A).max((1, 2), keepdims=True)
+    for i in range(4):
+        alone, factors = (t.numpy() for t in fg.geqrf(given(A[i], dtype, "cpu")))
+        close(packed[i] / scale[i].item(), alone / scale[i], dtype)
+        if i != 3:  # two equal rows leave a last column of roundings only
+            close(tau[i], factors, dtype)
+    for mode in ("reduced", "complete"):
+        Q, R = fg.linalg.qr(a, mode)
+        close(Q @ R / fg.tensor(scale, dtype=Q.dtype, device=device), A / scale, dtype)
+        close(Q.mT @ Q, np.broadcast_to(np.eye(Q.shape[-1]), (4, Q.shape[-1], Q.shape[-1])), dtype)
+    A[2:] = RANDOM.standard_normal((2, *shape))
+    a = given(A, dtype, device)
+    for full in (False, True):
+        U, S, Vh = fg.linalg.svd(a, full_matrices=full)
+        k = min(m, n)
+        close(S, np.linalg.svd(A, compute_uv=False), dtype)
+        close(fg.linalg.svdvals(a), np.linalg.svd(A, compute_uv=False), dtype)
+        close(U[..., :k] * S.unsqueeze(-2) @ Vh[..., :k, :], A, dtype)
+        for part in (U.mT @ U, Vh @ Vh.mT):
+            close(part, np.broadcast_to(np.eye(part.shape[-1]), part.shape), dtype)
+
+
+@pytest.mark.emulate
+def test_batches_with_values_that_are_no_numbers(device):
+    A = RANDOM.standard_normal((3, 6, 4))
+    A[1, 5, 0] = np.nan
+    Q, R = fg.linalg.qr(given(A, "float64", device))
+    assert R[1, 0].isnan().all() and Q[1].isnan().any() and not R[[0, 2]].isnan().any()
+    with pytest.raises(fg.linalg.LinAlgError):
+        fg.linalg.svdvals(given(A, "float64", device))
+
+
 @pytest.mark.parametrize("dtype", ["float64", "complex128"])
 def test_spectra(dtype, device):
     for batch in BATCHES:

@@ -1,4 +1,5 @@
-// Factorisations by cuSOLVER, one matrix of a batch after another but for eigenvalues of symmetric ones. A handle for
+// Factorisations by cuSOLVER, one matrix of a batch after another but for eigenvalues of symmetric ones and singular
+// values of small ones. A handle for
 // each stream: it keeps memory to work in between calls; what a call asks for beside that is ours.
 #include "cuda/cusolver.h"
 
@@ -72,7 +73,7 @@ bool good(int status, const char* function) {
 
 struct Handle {
   std::mutex mutex;
-  void *solver = nullptr, *params = nullptr;
+  void *solver = nullptr, *params = nullptr, *jacobi = nullptr;
 };
 Handle& handle_of(Stream stream) {
   static auto* const all =
@@ -239,6 +240,27 @@ struct Call {
                              c.type, at(c.g.d, i, c.n * c.n, c.item), c.n, c.type, d, d_bytes, h, h_bytes, c.info(i));
         });
   }
+  template <class T, class Size, class Run> bool jacobi(const Size& size, const Run& run) const {
+    const int rows = static_cast<int>(m), columns = static_cast<int>(n), count = static_cast<int>(g.batch);
+    const int vectors = g.vectors ? kVectors : kNoVectors;
+    int length = 0;
+    auto as = [](void* data) { return static_cast<T*>(data); };
+    return calls(
+        1,
+        [&](size_t* d, size_t*) {
+          const bool fine = good(size(handle.solver, vectors, rows, columns, as(g.a), rows, as(g.b), as(g.c), rows,
+                                      as(g.d), columns, &length, handle.jacobi, count),
+                                 "cusolverDnXgesvdjBatched_bufferSize");
+          *d = static_cast<size_t>(length) * item;
+          return fine;
+        },
+        [=](const Call& c, int64_t, void* d, size_t bytes, void*, size_t) {
+          return good(
+              run(c.handle.solver, vectors, rows, columns, as(c.g.a), rows, as(c.g.b), as(c.g.c), rows, as(c.g.d),
+                  columns, as(d), static_cast<int>(bytes / c.item), c.g.info, c.handle.jacobi, count),
+              "cusolverDnXgesvdjBatched");
+        });
+  }
   bool eig() const {
     if (!functions().newer.handle) return set_error("eig", functions().newer.why), false;
     const int vectors = g.vectors ? kVectors : kNoVectors;
@@ -255,15 +277,20 @@ struct Call {
   }
 };
 
-bool run(const LinalgArgs& g, Handle& handle, int64_t* pivots) {
+bool run(const LinalgArgs& g, Handle& handle, int64_t* pivots, bool jacobi) {
   std::lock_guard lock(handle.mutex);
   const LibraryCall library;
   if (!handle.params && !FG_CUSOLVER(cusolverDnCreateParams, &handle.params)) return false;
   auto create = [&] { return functions().cusolverDnCreate(&handle.solver); };
   if (!handle.solver && !good(with_memory(g.stream.device, kNoMemory, create), "cusolverDnCreate")) return false;
   if (!FG_CUSOLVER(cusolverDnSetStream, handle.solver, g.stream.handle)) return false;
+  if (jacobi && !handle.jacobi && !FG_CUSOLVER(cusolverDnCreateGesvdjInfo, &handle.jacobi)) return false;
   const Call call(g, handle, pivots);
   const Functions& f = functions();
+  if (jacobi)
+    return g.dtype == DType::Float64
+               ? call.jacobi<double>(f.cusolverDnDgesvdjBatched_bufferSize, f.cusolverDnDgesvdjBatched)
+               : call.jacobi<float>(f.cusolverDnSgesvdjBatched_bufferSize, f.cusolverDnSgesvdjBatched);
   switch (g.kind) {
     case Linalg::lu: return call.lu();
     case Linalg::solve: return call.solve();
@@ -292,7 +319,15 @@ bool cusolver_run(const LinalgArgs& g, int64_t* pivots) {
     return false;
   }
   use_device(g.stream.device);
-  return run(g, handle_of(g.stream), pivots);
+  return run(g, handle_of(g.stream), pivots, false);
+}
+
+bool cusolver_has_jacobi(const LinalgArgs& g) {
+  return g.m <= kMostOfJacobi && g.n <= kMostOfJacobi && g.batch * g.m * g.m <= INT_MAX && !cusolver_missing();
+}
+bool cusolver_jacobi(const LinalgArgs& g) {
+  use_device(g.stream.device);
+  return run(g, handle_of(g.stream), nullptr, true);
 }
 
 }  // namespace fg::cuda

@@ -8,4 +8,7 @@ const char* cusolver_missing();  // nullptr: it can be used
 // All kinds but triangular and order, with columns contiguous; cholesky: the lower triangle becomes L. `pivots`, of lu
 // and solve, for all matrices. False: an error is set.
 bool cusolver_run(const LinalgArgs& args, int64_t* pivots);
+// svd of a batch in one call, whatever k is: c (m, m) becomes U, d (n, n) V, not turned. Of small matrices only.
+bool cusolver_has_jacobi(const LinalgArgs& args);
+bool cusolver_jacobi(const LinalgArgs& args);
 }  // namespace fg::cuda

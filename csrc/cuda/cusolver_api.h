@@ -10,6 +10,13 @@
   X(cusolverDn##letter##orgqr,                                                         \
     (void* handle, int m, int n, int k, T* a, int lda, const T* tau, T* work_area, int work, int* info))
 
+#define FG_CUSOLVER_JACOBI(X, letter, T)                                                                             \
+  X(cusolverDn##letter##gesvdjBatched_bufferSize,                                                                    \
+    (void* handle, int vectors, int m, int n, const T* a, int lda, const T* s, const T* u, int ldu, const T* v,      \
+     int ldv, int* work, void* params, int batch))                                                                   \
+  X(cusolverDn##letter##gesvdjBatched, (void* handle, int vectors, int m, int n, T* a, int lda, T* s, T* u, int ldu, \
+                                        T* v, int ldv, T* work_area, int work, int* info, void* params, int batch))
+
 #define FG_CUSOLVER_FUNCTIONS(X)                                                                                       \
   X(cusolverDnCreate, (void** handle))                                                                                 \
   X(cusolverDnSetStream, (void* handle, void* stream))                                                                 \
@@ -33,6 +40,9 @@
      int compute, void* device, size_t device_bytes, void* host, size_t host_bytes, int* info))                        \
   FG_CUSOLVER_ORGQR(X, S, float)                                                                                       \
   FG_CUSOLVER_ORGQR(X, D, double)                                                                                      \
+  X(cusolverDnCreateGesvdjInfo, (void** params))                                                                       \
+  FG_CUSOLVER_JACOBI(X, S, float)                                                                                      \
+  FG_CUSOLVER_JACOBI(X, D, double)                                                                                     \
   X(cusolverDnXsyevd_bufferSize,                                                                                       \
     (void* handle, void* params, int vectors, int triangle, int64_t n, int type, const void* a, int64_t lda,           \
      int w_type, const void* w, int compute, size_t* device, size_t* host))                                            \
@@ -74,6 +84,7 @@ FG_CUSOLVER_NEWER(X)
 enum : int { kReal32 = 0, kReal64 = 1, kComplex32 = 4, kComplex64 = 5 };  // cudaDataType
 enum : int { kLower = 0, kUpper = 1 };                                    // cublasFillMode_t
 enum : int { kNoVectors = 0, kVectors = 1 };                              // cusolverEigMode_t
+enum : int { kMostOfJacobi = 32 };                                        // rows and columns
 enum : int { kPlain = 0 };                                                // cublasOperation_t
 
 }  // namespace fg::cuda::cusolver

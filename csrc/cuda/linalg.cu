@@ -2,10 +2,12 @@
 //
 // The scheme is that of cpu/kernels/linalg.cpp: halves of the columns (or of the triangle) until kEdge of them are
 // left, which a block for each matrix does; everything between the halves is a matrix product (gemm). Complex matrices,
-// large ones, and the other factorisations are cuSOLVER's (cusolver.cpp). Start at linalg().
+// large ones, and the other factorisations are cuSOLVER's (cusolver.cpp); batches of small matrices: small_linalg.cu.
+// Start at linalg().
 #include "cuda/cublas.h"
 #include "cuda/cusolver.h"
 #include "cuda/device.cuh"
+#include "cuda/small_linalg.h"
 #include "cuda/tables.h"
 
 namespace fg::cuda {
@@ -391,7 +393,7 @@ void linalg(const LinalgArgs& g) {
       if (cusolver_run(g, nullptr)) keep_triangle(g.a, g.a, item_size(g.dtype), g.batch, g.n, g.n, 0, 1, g.stream);
       return;
     case Linalg::triangular: break;
-    default: cusolver_run(g, nullptr); return;
+    default: is_small_batch(g) ? small_batch(g) : static_cast<void>(cusolver_run(g, nullptr)); return;
   }
   if (wide) run<double>(g);
   else run<float>(g);

@@ -58,6 +58,42 @@ int orgqr(void* handle, int m, int n, int k, T* a, int lda, const T* tau, T* mem
   return *info = 0;
 }
 
+template <class T>
+int jacobi_size(void* handle, int vectors, int m, int n, const T* a, int lda, const T* s, const T* u, int ldu,
+                const T* v, int ldv, int* length, void* params, int batch) {
+  if (!handle || !params) return kNotInitialized;
+  if ((vectors != kNoVectors && vectors != kVectors) || m < 1 || n < 1 || m > kMostOfJacobi || n > kMostOfJacobi ||
+      batch < 1 || !a || !s || lda < m || !length || (vectors == kVectors && (!u || !v || ldu < m || ldv < n)))
+    return kInvalid;
+  *length = 128;
+  return 0;
+}
+// V is not turned, and U is whole.
+template <class T>
+int jacobi_batch(void* handle, int vectors, int m, int n, T* a, int lda, T* s, T* u, int ldu, T* v, int ldv, T* memory,
+                 int length, int* info, void* params, int batch) {
+  int wanted = 0;
+  if (!handle || !static_cast<Solver*>(handle)->streamed) return kNotInitialized;
+  if (const int status = jacobi_size(handle, vectors, m, n, a, lda, s, u, ldu, v, ldv, &wanted, params, batch))
+    return status;
+  if (!memory || length < wanted || !info || m < n) return kInvalid;  // m < n: not written here
+  std::fill_n(memory, length, static_cast<T>(kNan));
+  const int type = sizeof(T) == 4 ? kReal32 : kReal64;
+  for (int64_t i = 0; i < batch; ++i) {
+    Matrix left(m, m), right(n, n);
+    std::vector<double> values(static_cast<size_t>(n), kNan);
+    const View at = view(a + i * lda * n, type, lda);
+    info[i] = one_sided(Matrix(at, m, n), left, values, right) ? 0 : n + 1;
+    for (int64_t j = 0; j < n; ++j) s[i * n + j] = static_cast<T>(values[static_cast<size_t>(j)]);
+    if (vectors == kVectors) {
+      left.write(view(u + i * ldu * m, type, ldu));
+      right.write(view(v + i * ldv * n, type, ldv));
+    }
+    spoil(at, m, n);
+  }
+  return 0;
+}
+
 }  // namespace
 
 #define FG_EXPORT extern "C" __attribute__((visibility("default"))) int
@@ -195,6 +231,22 @@ FG_EXPORT cusolverDnDorgqr(void* handle, int m, int n, int k, double* a, int lda
                            int length, int* info) {
   return orgqr(handle, m, n, k, a, lda, tau, memory, length, info);
 }
+
+FG_EXPORT cusolverDnCreateGesvdjInfo(void** params) { return *params = new int(0), 0; }
+#define FG_JACOBI(letter, T)                                                                                           \
+  FG_EXPORT cusolverDn##letter##gesvdjBatched_bufferSize(void* handle, int vectors, int m, int n, const T* a, int lda, \
+                                                         const T* s, const T* u, int ldu, const T* v, int ldv,         \
+                                                         int* length, void* params, int batch) {                       \
+    return jacobi_size(handle, vectors, m, n, a, lda, s, u, ldu, v, ldv, length, params, batch);                       \
+  }                                                                                                                    \
+  FG_EXPORT cusolverDn##letter##gesvdjBatched(void* handle, int vectors, int m, int n, T* a, int lda, T* s, T* u,      \
+                                              int ldu, T* v, int ldv, T* memory, int length, int* info, void* params,  \
+                                              int batch) {                                                             \
+    return jacobi_batch(handle, vectors, m, n, a, lda, s, u, ldu, v, ldv, memory, length, info, params, batch);        \
+  }
+FG_JACOBI(S, float)
+FG_JACOBI(D, double)
+#undef FG_JACOBI
 
 FG_EXPORT cusolverDnXsyevd_bufferSize(void* handle, void* params, int vectors, int triangle, int64_t n, int type,
                                       const void* a, int64_t lda, int w_type, const void* w, int compute,
