@@ -215,9 +215,11 @@ def test_a_graph_dropped_by_another_thread():
         thread.join(0.01)
     kept.clear()
     gc.collect()
+    fg.cuda.synchronize()  # does not wait for what the thread still records
     dropped.set()
     thread.join()
     assert done == ["begun", "ended"]
+    fg.cuda.synchronize()
 
 
 def test_libraries_work_in_memory_of_the_graph():

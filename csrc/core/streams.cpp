@@ -34,6 +34,11 @@ bool is_recorded(void* stream) {
   return std::find(recorded_anywhere.begin(), recorded_anywhere.end(), stream) != recorded_anywhere.end();
 }
 
+// The stream's own word: a graph that another thread dropped is recorded until its thread finds out.
+bool is_captured(void* stream, int index) {
+  return cuda_table().capturing() && cuda_table().is_recording({stream, index});
+}
+
 }  // namespace
 
 void* current_stream_handle(int index) {
@@ -100,7 +105,7 @@ void synchronize_device(Device device) {
   {
     std::lock_guard guard(lock);
     for (void* stream : pools[device.index])
-      if (!is_recorded(stream) || stream == recording.stream) streams.push_back(stream);
+      if (stream == recording.stream || !is_captured(stream, device.index)) streams.push_back(stream);
   }
   synchronize_stream(device, nullptr);
   for (void* stream : streams) synchronize_stream(device, stream);
@@ -139,7 +144,7 @@ void JoinedStreams::join(bool current_waits) {
     };
     meet(nullptr);
     for (void* stream : pools[i])
-      if (!is_recorded(stream)) meet(stream);
+      if (!is_captured(stream, i)) meet(stream);
     if (current_waits) check_device({DeviceType::CUDA, static_cast<int8_t>(i)}, "backward");
     else table.take_error(nullptr);  // in a destructor
   }

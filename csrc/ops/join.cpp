@@ -61,7 +61,7 @@ struct RepeatBackward0 final : Node {
   const char* name() const override { return "RepeatBackward0"; }
   void apply(Tensor* g, Tensor* gx) override {
     if (!wants(0)) return;
-    // One dimension after the other, from the outermost: each is a sum over memory in order, and the first is the largest.
+    // One dimension after the other, from the outermost: each is a sum over memory in order, the first is the largest.
     int n = repeats.size(), skip = n - sizes.size();
     Tensor total = g[0];
     for (int i = 0; i < n; ++i) {
