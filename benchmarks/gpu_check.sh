@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Everything to be known from a machine with a GPU, in one command of at most 9 minutes and without a network:
 #   benchmarks/gpu_check.sh [quick] [result.json]
-# Steps: record, build, smoke, tests, sanitizer, timings (device time against torch and CuPy when they are there), training.
+# Steps: record, build, smoke, tests (smoke and matrix products again without cuBLAS), sanitizer, timings (device time
+# against torch and CuPy when they are there), training.
 # Every step has its own timeout; a failed one is recorded and the next one runs, except that nothing runs without a build
 # and a working device. The JSON file is written after each step, so a run that is stopped still tells. Clocks, power
 # and driver settings are left alone.
@@ -87,8 +88,9 @@ for name, dtype in (("float32", fastgrad.float32), ("float64", fastgrad.float64)
     reference = a.to(dtype).to(fastgrad.float64) @ b.to(dtype).to(fastgrad.float64)
     worst[name] = float((y - reference).abs().max())
 assert worst["float32"] < 1e-3 and worst["float64"] < 1e-10 and worst["bfloat16"] < 0.5, worst
-# Large ones in every layout, with bias: our own are by warpgroups where there are any, with both widths of tiles.
-for m, n, k in ((2000, 2200, 136), (3120, 3648, 584)):
+# Large ones in every layout, with bias: our own are by warpgroups where there are any, with both widths of tiles (the
+# first is narrow from 82 multiprocessors on, the others are wide up to 144).
+for m, n, k in ((1088, 2112, 136), (2000, 2200, 136), (3120, 3648, 584)):
     a, b, bias = (fastgrad.randint(-4, 5, shape).to(fastgrad.float64) for shape in ((m, k), (k, n), (n,)))
     reference = a @ b + bias
     for dtype in (fastgrad.float16, fastgrad.bfloat16):
@@ -255,17 +257,21 @@ step build 180 env CMAKE_BUILD_PARALLEL_LEVEL="$(nproc)" "$PYTHON" -m pip instal
 cd "$WORK" # so that the installed package is imported
 ROOT=$OLDPWD
 step smoke 60 "$PYTHON" smoke.py || exit 1
-step smoke_own 60 env FASTGRAD_CUBLAS=0 "$PYTHON" smoke.py
+# Products of our own; where the device has wgmma, one that should use it and cannot is an error.
+own=(env FASTGRAD_CUBLAS=0 FASTGRAD_REQUIRE_WGMMA=1)
+step smoke_own 60 "${own[@]}" "$PYTHON" smoke.py
 
 workers=()
 have xdist && workers=(-n 8)
-tests=("$PYTHON" -m pytest -q --maxfail=20 -p no:cacheprovider "${workers[@]}" "$ROOT/tests")
+pytest=("$PYTHON" -m pytest -q --maxfail=20 -p no:cacheprovider "${workers[@]}")
+tests=("${pytest[@]}" "$ROOT/tests")
 if [ "$QUICK" = 1 ]; then
   tests+=(-k "cuda and (add or exp or sum or softmax or matmul or gather)")
 else
   tests+=(-k cuda)
 fi
 step tests 200 env FASTGRAD_DEVICE=cuda "${tests[@]}"
+step tests_own 60 "${own[@]}" FASTGRAD_DEVICE=cuda "${pytest[@]}" -k cuda "$ROOT/tests/test_device_matmul.py"
 
 if [ "$QUICK" = 0 ]; then
   if command -v compute-sanitizer >/dev/null; then

@@ -300,6 +300,10 @@ def test_what_warpgroups_leave_to_others(device, hopper, request, monkeypatch):
         same(x @ y, exact(x) @ exact(y), make)
     assert by_warpgroups(lambda: a @ b)
     assert not fails("cuTensorMapEncodeTiled:1,warpgroup_kernel:719", lambda: a @ b)
+    monkeypatch.setenv("FASTGRAD_REQUIRE_WGMMA", "1")
+    assert fails("cuTensorMapEncodeTiled:1", lambda: a @ b)
+    same(a @ b, exact(a) @ exact(b), make)
+    same(a[:64] @ b, exact(a[:64]) @ exact(b), make)  # not refused: it is none of theirs
     for other in ("80", "100"):
         monkeypatch.setenv("FASTGRAD_EMU_CAPABILITY", other)
         assert not by_warpgroups(lambda: a @ b)

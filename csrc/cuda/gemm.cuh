@@ -7,7 +7,7 @@ namespace fg::cuda {
 
 // Products on tensor cores: half types, and float32 as tf32. False: not one for them.
 bool tensor_gemm(const GemmArgs& args);
-// Large ones of half types on sm_90a (gemm_hopper.cu).
+// Large ones of half types on sm_90a (gemm_hopper.cu). FASTGRAD_REQUIRE_WGMMA=1: an error if it should, but cannot.
 bool warpgroup_gemm(const GemmArgs& args);
 
 template <class S> struct Accumulator {

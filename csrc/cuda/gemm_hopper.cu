@@ -16,6 +16,7 @@
 
 #include <atomic>
 #include <climits>
+#include <cstdlib>
 
 namespace fg::cuda {
 namespace {
@@ -27,6 +28,12 @@ template <int kN> constexpr int kStageBytes = (kM + kN) * kDeep * 2;
 template <int kN> constexpr int kStages = (192 << 10) / kStageBytes<kN>;
 // A pattern more, because the first stage begins at a multiple of it.
 template <int kN> constexpr int kSharedBytes = kStages<kN> * kStageBytes<kN> + kPattern;
+
+// A thread's registers: as many as it is launched with, then what it needs. What the first warpgroup gives back must be
+// enough for the others, which wait until it is there: without end if it was launched with fewer.
+constexpr int kOfCopies = 40, kOfProducts = 232;
+constexpr int kRegisters = (kOfCopies + 2 * kOfProducts) / 3;
+static_assert(kRegisters * kBlock == (kOfCopies + 2 * kOfProducts) * kWarpgroup && kRegisters * kBlock <= 64 << 10);
 
 // How the dimensions of an operand's tensor map are ordered behind the one with unit stride.
 struct Dimensions {
@@ -148,7 +155,7 @@ __global__ void __launch_bounds__(kBlock, 1)
   Ring<kStages<kN>> ring;
 
   if (group == 0) {
-    give_registers<40>();
+    give_registers<kOfCopies>();
     if (threadIdx.x == 0) {
       fetch_map(map_a), fetch_map(map_b);
       FG_NO_UNROLL
@@ -167,7 +174,7 @@ __global__ void __launch_bounds__(kBlock, 1)
       }
     }
   } else {
-    take_registers<232>();
+    take_registers<kOfProducts>();
     FG_NO_UNROLL
     for (int tile = static_cast<int>(blockIdx.x); tile < plan.tiles; tile += static_cast<int>(gridDim.x)) {
       float sum[kN / 2];
@@ -204,6 +211,23 @@ __global__ void __launch_bounds__(kBlock, 1)
     }
   }
 #endif
+}
+
+// A device that has wgmma cannot use it after all: another kernel takes the product, and is right. Whoever checks the
+// device or the build wants to know, and sets FASTGRAD_REQUIRE_WGMMA.
+bool refused(const char* why) {
+  if (std::getenv("FASTGRAD_REQUIRE_WGMMA")) set_error("matmul", why);
+  return false;
+}
+
+// The driver's own functions want a context in this thread. The runtime makes it current when a device is chosen, but
+// not for the device that a thread begins with, which use_device() leaves as it is.
+bool bind_device(int device) {
+  static thread_local int bound = -1;
+  if (bound == device) return use_device(device), true;
+  if (!check(cudaSetDevice(device), "set device")) return false;
+  bound = device;
+  return true;
 }
 
 using Encode = decltype(&cuTensorMapEncodeTiled);
@@ -257,20 +281,21 @@ struct Source {
     const cuuint32_t box[] = {kLine / 2, inner ? 1 : high, inner ? high : 1};
     const CUtensorMapDataType type =
         std::is_same_v<S, Half> ? CU_TENSOR_MAP_DATA_TYPE_FLOAT16 : CU_TENSOR_MAP_DATA_TYPE_BFLOAT16;
-    return encode()(&map, type, 3, const_cast<S*>(data), sizes, strides, box, ones, CU_TENSOR_MAP_INTERLEAVE_NONE,
-                    CU_TENSOR_MAP_SWIZZLE_128B, CU_TENSOR_MAP_L2_PROMOTION_L2_128B,
-                    CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE) == CUDA_SUCCESS;
+    const CUresult code =
+        encode()(&map, type, 3, const_cast<S*>(data), sizes, strides, box, ones, CU_TENSOR_MAP_INTERLEAVE_NONE,
+                 CU_TENSOR_MAP_SWIZZLE_128B, CU_TENSOR_MAP_L2_PROMOTION_L2_128B, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
+    return code == CUDA_SUCCESS || refused("the driver makes no tensor map of an operand");
   }
 };
 
 // Whether the kernel has code for this device, and may use the shared memory that it needs. A library can be built
-// without sm_90a: the kernel is empty then, and has no registers full of sums.
+// without sm_90a: the kernel is empty then, and has a few registers. With less than kRegisters it would hang.
 bool prepare(const void* kernel, int bytes) {
   const RelaxedCapture relaxed;
 #ifndef FG_CUDA_EMULATE
   cudaFuncAttributes found;
   if (cudaFuncGetAttributes(&found, kernel) != cudaSuccess) return cudaGetLastError(), false;
-  if (found.numRegs < 64) return false;
+  if (found.numRegs < kRegisters) return false;
 #endif
   if (cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes) == cudaSuccess) return true;
   return cudaGetLastError(), false;
@@ -289,11 +314,10 @@ bool run_kernel(const Source& a, const Source& b, const Gemm<S>& g, const Plan& 
   if (stream.device < 0 || stream.device >= kMostDevices) return false;
   std::atomic<signed char>& here = ready[stream.device];
   if (!here) {
-    use_device(stream.device);
     const auto kernel = &warpgroup_kernel<S, kN, kAAlongK, kBAlongK>;
     here = prepare(reinterpret_cast<const void*>(kernel), kSharedBytes<kN>) ? 1 : -1;
   }
-  if (here < 0) return false;
+  if (here < 0) return refused("the kernel has no code for this device, or not its shared memory");
   const int processors = processors_of(stream);
   const unsigned grid = static_cast<unsigned>(plan.tiles < processors ? plan.tiles : processors);
   FG_LAUNCH((warpgroup_kernel<S, kN, kAAlongK, kBAlongK>), grid, kBlock, kSharedBytes<kN>, stream, a.map, b.map, g,
@@ -344,7 +368,8 @@ bool warpgroup_gemm(const GemmArgs& args) {
   if (args.m <= kM / 2 || args.n <= 64 || args.k < kDeep || args.m > kMost || args.n > kMost || args.k > kMost)
     return false;
   if (args.batch > INT_MAX || ceil_div(args.m, kM) * ceil_div(args.n, 128) > INT_MAX / 256 / args.batch) return false;
-  if (capability(args.stream.device) != 90 || !encode()) return false;
+  if (capability(args.stream.device) != 90 || !bind_device(args.stream.device)) return false;
+  if (!encode()) return refused("the driver has no cuTensorMapEncodeTiled");
   return args.dtype == DType::Float16 ? run_product<Half>(args) : run_product<BHalf>(args);
 }
 
