@@ -185,3 +185,51 @@ def test_double_is_the_default_dtype():
             assert fg.allclose(*pair, rtol=1e-14), name
     finally:
         fg.set_default_dtype(fg.float32)
+
+
+@pytest.mark.parametrize("load", [True, False])
+@pytest.mark.parametrize("name", CASES)
+def test_first_gradients_after_numbers_of_another_dtype(name, load):
+    """Loaded numbers are float32, or the default dtype has changed: a parameter that starts now has numbers alike."""
+    cls, options = CASES[name]
+    params = [fg.ones(3, device=device, requires_grad=True) for _ in range(2)]
+    optimizer = cls(params, **options, capturable=True)
+    try:
+        if load:
+            fg.set_default_dtype(fg.float64)
+        set_gradients(params[:1], 0)
+        optimizer.step()
+        if load:
+            other = cls(params, **options, capturable=True)
+            other.load_state_dict(optimizer.state_dict())
+            optimizer = other
+        fg.set_default_dtype(fg.float64)
+        for first in (1, 0):  # also when the one that is there has no gradient at that time
+            params[0].grad = None
+            set_gradients(params[first:], 1)
+            optimizer.step()
+        assert [optimizer.state[p]["step"].item() for p in params] == [2, 2]
+        assert {n.dtype for p in params for n in numbers_of(optimizer, p)} == {fg.float32}
+    finally:
+        fg.set_default_dtype(fg.float32)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "int64"])
+@pytest.mark.parametrize("name", CASES)
+def test_learning_rates_of_other_dtypes(name, dtype):
+    """As the same number in float32, and a graph follows what it becomes."""
+    cls, options = CASES[name]
+    ends = []
+    for kind in (dtype, "float32"):
+        params = [fg.tensor(s, device=device).requires_grad_() for s in starts()]
+        lr = fg.tensor(2 if dtype == "int64" else 0.125, device=device, dtype=getattr(fg, kind))
+        optimizer = cls(params, **{**options, "lr": lr}, capturable=True)
+        set_gradients(params, 0)
+        optimizer.step()
+        graph = fg.cuda.CUDAGraph()
+        with fg.cuda.graph(graph):
+            optimizer.step()
+        lr.fill_(1)
+        graph.replay()
+        ends.append([p.detach().cpu() for p in params])
+    assert all(a.equal(b) for a, b in zip(*ends))

@@ -225,6 +225,7 @@ def test_batches_of_small_matrices(shape, dtype, device):
     a = given(A, dtype, device)
     packed, tau = fg.geqrf(a)
     scale = np.abs(A).max((1, 2), keepdims=True)
+    scale[scale == 0] = 1
     for i in range(4):
         alone, factors = (t.numpy() for t in fg.geqrf(given(A[i], dtype, "cpu")))
         close(packed[i] / scale[i].item(), alone / scale[i], dtype)
@@ -254,6 +255,28 @@ def test_batches_with_values_that_are_no_numbers(device):
     assert R[1, 0].isnan().all() and Q[1].isnan().any() and not R[[0, 2]].isnan().any()
     with pytest.raises(fg.linalg.LinAlgError):
         fg.linalg.svdvals(given(A, "float64", device))
+
+
+@pytest.mark.emulate
+@both
+@pytest.mark.parametrize("shape", [(2, 2), (6, 4), (4, 6), (20, 7), (32, 32)])
+def test_batches_of_which_some_do_not_converge(shape, dtype, device, monkeypatch):
+    """Matrices that the batched call gives up are decomposed one by one. Only the emulator can be told to."""
+    monkeypatch.setenv("FASTGRAD_EMU_FAIL", "gesvdjBatched_info:1")
+    A = RANDOM.standard_normal((5, *shape))
+    a = given(A, dtype, device)
+    k = min(shape)
+    for full in (False, True):
+        U, S, Vh = fg.linalg.svd(a, full_matrices=full)
+        close(S, np.linalg.svd(A, compute_uv=False), dtype)
+        close(U[..., :k] * S.unsqueeze(-2) @ Vh[..., :k, :], A, dtype)
+        for part in (U.mT @ U, Vh @ Vh.mT):
+            close(part, np.broadcast_to(np.eye(part.shape[-1]), part.shape), dtype)
+    close(fg.linalg.svdvals(a), np.linalg.svd(A, compute_uv=False), dtype)
+    close(a, A, dtype)
+    A[3, 0, 0] = np.nan
+    with pytest.raises(fg.linalg.LinAlgError):
+        fg.linalg.svdvals(given(A, dtype, device))
 
 
 @pytest.mark.parametrize("dtype", ["float64", "complex128"])

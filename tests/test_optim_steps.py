@@ -282,6 +282,26 @@ def test_capturable_is_of_devices(torch, name):
     assert texts[0] == texts[1]
 
 
+@pytest.mark.parametrize("name", ["NAdam", "ASGD", "Adam", "RMSprop"])
+def test_capturable_numbers_are_of_one_dtype(name):
+    """Loaded ones are float32 whatever the default dtype is, as in torch; those of a later start are like them."""
+    w, v = fg.ones(3, requires_grad=True), fg.ones(3, requires_grad=True)
+    first, second = (getattr(optim, name)([w, v], capturable=True) for _ in range(2))
+    fg.set_default_dtype(fg.float64)
+    try:
+        w.grad = fg.ones(3, dtype=fg.float32)
+        with pytest.raises(AssertionError, match="If capturable=True"):  # on the CPU; the state is there then
+            first.step()
+        assert {first.state[w][n].dtype for n in first._numbers} == {fg.float64}
+        second.load_state_dict(first.state_dict())
+        w.grad, v.grad = None, fg.ones(3, dtype=fg.float32)
+        with pytest.raises(AssertionError, match="If capturable=True"):
+            second.step()
+    finally:
+        fg.set_default_dtype(fg.float32)
+    assert {second.state[p][n].dtype for p in (w, v) for n in second._numbers} == {fg.float32}
+
+
 @pytest.mark.parametrize("name", ["NAdam", "ASGD", "Adam"])
 def test_numbers_of_loaded_states_of_half_parameters(name):
     w = fg.ones(3, dtype=fg.bfloat16, requires_grad=True)

@@ -134,18 +134,24 @@ bool make(const FftSeveralArgs& a, Plan& plan) {
   }
   const bool halves_in = a.kind == Fft::to_real, halves_out = a.kind == Fft::from_real;
   // A plan has tables of its own. One that could not be made is of no more use.
+  const char* call = nullptr;  // the last one, which an error is about
   auto make_one = [&] {
+    call = "cufftCreate";
     int status = functions().cufftCreate(&plan.handle);
     if (status) return status;
+    call = "cufftSetAutoAllocation";
     status = functions().cufftSetAutoAllocation(plan.handle, 0);
-    if (!status)
+    if (!status) {
+      call = "cufftMakePlanMany64";
       status = functions().cufftMakePlanMany64(plan.handle, a.rank, real, halves_in ? half : real, 1,
                                                halves_in ? half_points : real_points, halves_out ? half : real, 1,
                                                halves_out ? half_points : real_points, type_of(a), a.batch, &plan.work);
+    }
     if (status) functions().cufftDestroy(plan.handle);
     return status;
   };
-  return good(with_memory(a.stream.device, kNoMemory, make_one), "cufftMakePlanMany64");
+  const int status = with_memory(a.stream.device, kNoMemory, make_one);
+  return good(status, call);
 }
 
 bool execute(const FftSeveralArgs& a, int plan) {

@@ -5,12 +5,15 @@
 
 #include <climits>
 #include <cstdio>
+#include <cstring>
 #include <map>
 #include <mutex>
 #include <utility>
 
 #include "cuda/cusolver_api.h"
 #include "cuda/library.h"
+
+extern "C" const fg::Backend* fg_get_backend(uint32_t abi);
 
 namespace fg::cuda {
 namespace {
@@ -306,6 +309,28 @@ bool run(const LinalgArgs& g, Handle& handle, int64_t* pivots, bool jacobi) {
   }
 }
 
+bool copied(void* to, const void* from, size_t bytes, CopyKind kind, Stream stream) {
+  return !fg_get_backend(kBackendAbi)->copy_bytes(to, from, bytes, kind, stream);
+}
+
+// Matrix i of a batch once more, by gesvd, from `a` as it was.
+bool redo(const LinalgArgs& g, Handle& handle, void* a, int64_t i) {
+  const size_t item = g.dtype == DType::Float64 ? 8 : 4;
+  LinalgArgs one = g;
+  one.batch = 1, one.k = g.m;
+  one.a = Call::at(a, i, g.m * g.n, item), one.b = Call::at(g.b, i, g.n, item);
+  one.info = g.info + i;
+  if (g.vectors) one.c = Call::at(g.c, i, g.m * g.m, item), one.d = Call::at(g.d, i, g.n * g.n, item);
+  if (!run(one, handle, nullptr, false)) return false;
+  if (!g.vectors) return true;
+  // It is V^T that gesvd finds. On the host it is turned without a kernel: this is rare and small.
+  const size_t n = static_cast<size_t>(g.n), bytes = n * n * item;
+  char found[kMostOfJacobi * kMostOfJacobi * 8], turned[sizeof found];
+  if (!copied(found, one.d, bytes, CopyKind::to_host, g.stream)) return false;
+  for (size_t e = 0; e < n * n; ++e) std::memcpy(turned + (e % n * n + e / n) * item, found + e * item, item);
+  return copied(one.d, turned, bytes, CopyKind::to_device, g.stream);
+}
+
 }  // namespace
 
 const char* cusolver_missing() {
@@ -327,7 +352,20 @@ bool cusolver_has_jacobi(const LinalgArgs& g) {
 }
 bool cusolver_jacobi(const LinalgArgs& g) {
   use_device(g.stream.device);
-  return run(g, handle_of(g.stream), nullptr, true);
+  Handle& handle = handle_of(g.stream);
+  if (recording()) return run(g, handle, nullptr, true);  // info cannot be read, and whoever called finds that out
+  const size_t matrix = static_cast<size_t>(g.m * g.n) * (g.dtype == DType::Float64 ? 8 : 4);
+  const size_t batch = static_cast<size_t>(g.batch);
+  const Workspace kept(batch * matrix, g.stream);  // the call uses the matrices up
+  const HostWorkspace host(batch * sizeof(int32_t));
+  if (!kept.ok() || !host.ok() || !copied(kept.data(), g.a, batch * matrix, CopyKind::within, g.stream) ||
+      !run(g, handle, nullptr, true) ||
+      !copied(host.data(), g.info, batch * sizeof(int32_t), CopyKind::to_host, g.stream))
+    return false;
+  const auto* info = static_cast<const int32_t*>(host.data());
+  for (int64_t i = 0; i < g.batch; ++i)
+    if (info[i] > 0 && !redo(g, handle, kept.data(), i)) return false;
+  return true;
 }
 
 }  // namespace fg::cuda

@@ -9,6 +9,7 @@ const char* cusolver_missing();  // nullptr: it can be used
 // and solve, for all matrices. False: an error is set.
 bool cusolver_run(const LinalgArgs& args, int64_t* pivots);
 // svd of a batch in one call, whatever k is: c (m, m) becomes U, d (n, n) V, not turned. Of small matrices only.
+// Those that do not converge are gesvd's, as in torch: info is looked at, except while a graph is recorded.
 bool cusolver_has_jacobi(const LinalgArgs& args);
 bool cusolver_jacobi(const LinalgArgs& args);
 }  // namespace fg::cuda

@@ -313,13 +313,23 @@ class FusedOptimizer(Optimizer):
             if not all(states):
                 if capturing:
                     refuse_fresh_state(self)
-                for param, state in zip(params, states):
-                    if not state:
-                        state.update(self._start(param, group))
+                self._start_all(group, params, states)
             if group.get("capturable"):
                 self._check_capturable(params, states)
             self._update(group, params, grads, states)
         return loss
+
+    def _start_all(self, group, params, states):
+        """Fills the states that are empty."""
+        # A kernel wants numbers of one dtype. Those of loaded states are float32 whatever the default dtype is, as in
+        # torch, and the default may have changed since: new ones are like those that are there.
+        there = [self.state[param]["step"].dtype for param in group["params"]
+                 if "step" in self.state.get(param, ())] if group.get("capturable") else ()
+        for param, state in zip(params, states):
+            if not state:
+                state.update(self._start(param, group))
+                if there:
+                    state.update({name: state[name].to(there[0]) for name in self._numbers})
 
     def _check_capturable(self, params, states):
         """Raises for capturable=True where it cannot be had."""
@@ -355,7 +365,10 @@ def number_tensor(value, param=None, group=None):
 def rate(group):
     """The learning rate of a group for its native call: a tensor stays on the device with `capturable=True`."""
     lr = group["lr"]
-    return lr if group["capturable"] and isinstance(lr, Tensor) and lr.is_cuda else float(lr)
+    if not (group["capturable"] and isinstance(lr, Tensor) and lr.is_cuda):
+        return float(lr)
+    # The native call takes float32 and float64. Of others a graph records the cast, so it follows changes too.
+    return lr if lr.dtype in (fastgrad.float32, fastgrad.float64) else lr.detach().float()
 
 
 def column(states, name):
