@@ -201,3 +201,9 @@ def test_copy_records(device):
 
 
 assert set(LAYOUTS) >= {"contiguous"}
+
+
+def test_copies_within_memory_of_another_item_size():
+    x = fg.arange(40000, dtype=fg.int32)
+    x.view(fg.int64).copy_(x[:20000])
+    assert x.view(fg.int64).tolist() == list(range(20000))

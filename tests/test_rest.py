@@ -1,5 +1,6 @@
 """Names that few programs use: results and classes of errors are torch's; axis and keepdims; indexing by lists."""
 
+import math
 import os
 
 import numpy as np
@@ -398,3 +399,21 @@ def test_from_file(tmp_path):
     with pytest.raises(RuntimeError):
         fg.from_file(path, size=-1)
     assert fg.from_file(path, shared=False, size=3, dtype=fg.int32, requires_grad=False).dtype is fg.int32
+
+
+def test_ldexp_of_large_powers():
+    x = fg.tensor([0.0, 1e-45, float("inf"), 1.0, -1.0])
+    power = fg.tensor([300, 260, -400, -2**40, 2**40])
+    assert fg.ldexp(x, power).tolist() == [0.0, math.ldexp(2.0**-149, 260), float("inf"), 0.0, -float("inf")]
+    assert fg.ldexp(fg.tensor([5e-324], dtype=fg.float64), fg.tensor([2000])).item() == 2.0**926
+
+
+@pytest.mark.parametrize("dtype", [fg.float16, fg.bfloat16])
+def test_the_gradient_of_repeat_rounds_once(dtype):
+    x = fg.ones(1, 1, dtype=dtype, requires_grad=True)
+    x.repeat(2, 2).backward(fg.tensor([[4e4, -4e4], [4e4, -4e4]], dtype=dtype))
+    assert x.grad.tolist() == [[0]]
+    y = fg.ones(8, 8, dtype=dtype, requires_grad=True)
+    g = fg.randn(24, 40, generator=fg.Generator().manual_seed(1)).to(dtype)
+    y.repeat(3, 5).backward(g)
+    assert fg.equal(y.grad, g.double().reshape(3, 8, 5, 8).sum((0, 2)).to(dtype))

@@ -178,7 +178,9 @@ bool interleaved(const Tensor& a, const Tensor& b) {
 
 bool overlaps_partly(const Tensor& out, const Tensor& in) {
   if (!out.shares_storage(in) || out.numel() == 0 || in.numel() == 0) return false;
-  if (out.offset() == in.offset() && same(out.sizes(), in.sizes()) && same(out.strides(), in.strides())) return false;
+  if (out.item_bytes() == in.item_bytes() && out.offset() == in.offset() && same(out.sizes(), in.sizes()) &&
+      same(out.strides(), in.strides()))
+    return false;
   auto extent = [](const Tensor& t) {
     int64_t low = t.offset(), high = t.offset();
     for (int i = 0; i < t.dim(); ++i) (t.stride(i) < 0 ? low : high) += (t.size(i) - 1) * t.stride(i);

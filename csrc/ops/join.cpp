@@ -61,17 +61,25 @@ struct RepeatBackward0 final : Node {
   const char* name() const override { return "RepeatBackward0"; }
   void apply(Tensor* g, Tensor* gx) override {
     if (!wants(0)) return;
-    // One dimension after the other, from the outermost: each is a sum over memory in order, the first is the largest.
+    // One dimension after the other, from the outermost: sums over memory in order. But half types round once.
     int n = repeats.size(), skip = n - sizes.size();
+    const bool once = g[0].dtype() == DType::Float16 || g[0].dtype() == DType::BFloat16;
     Tensor total = g[0];
+    DimArray all, repeated;
     for (int i = 0; i < n; ++i) {
-      if (repeats[i] == 1) continue;
+      const int64_t size = i < skip ? 1 : sizes[i - skip];
+      if (repeats[i] == 1 || once) {
+        if (repeats[i] != 1) repeated.push(all.n), all.push(repeats[i]);
+        all.push(size);
+        continue;
+      }
       DimArray wide(total.sizes().first(static_cast<size_t>(i)));
       wide.push(repeats[i]);
-      wide.push(i < skip ? 1 : sizes[i - skip]);
+      wide.push(size);
       for (int k = i + 1; k < n; ++k) wide.push(total.size(k));
       total = sum(reshape(total, wide), DimArray{i});
     }
+    if (repeated.n) total = sum(reshape(total, all), repeated);
     gx[0] = reshape(total, sizes);
   }
 };

@@ -99,9 +99,14 @@ def ldexp(input, other, *, out=None):
     if not (dtype.is_floating_point or dtype.is_complex):
         dtype = _C.get_default_dtype()
     x = _wide(input.to(dtype))
-    half = other.div(2, rounding_mode="floor")  # the power alone may be out of range where the product is not
-    first, second = (_C.exp2(n.to(x.dtype)) for n in (half, other - half))
-    return done((x * first * second).to(dtype), out)
+    # The power alone may be out of range where the product is not, so it comes in three factors. From `limit` on the
+    # product is 0 or infinite for every x.
+    limit = 2200 if x.dtype in (_C.float64, _C.complex128) else 300
+    other = other.clamp(-limit, limit)
+    third = other.div(3, rounding_mode="floor")
+    for part in (third, third, other - 2 * third):
+        x = x * _C.exp2(part.to(x.dtype))
+    return done(x.to(dtype), out)
 
 
 def logaddexp2(input, other, *, out=None):
