@@ -3,7 +3,8 @@
 // L1.
 //
 //   run            decides: contiguous and native -> the kernel itself, else blocks or tiles
-//   run_constants  the same beside operands that are one value everywhere
+//   run_direct     that, in chunks; light kernels take one of two inputs as a vector when it is one value everywhere
+//   run_constants  the same of other kernels, which read blocks of such values
 //   run_rows       short rows that are usable in place, or one value each: from row to row only pointers move
 //   run_blocks     linear ranges of elements; what is not usable in place is gathered and converted
 //   run_tiles      64 x 16 tiles over two dimensions, when an operand runs along another dimension than the output
@@ -19,7 +20,7 @@ namespace fg::cpu::FG_ISA {
 namespace {
 
 using KernelFn = void (*)(int64_t n, void* out, const void* const* in, const Param* params);
-// One kernel by the type of its arrays. null in of_f16 and of_bf16: they pass through buffers of float.
+// One kernel by the type of its arrays. Where of_f16 or of_bf16 is null, halves pass through buffers of float.
 struct Variants {
   KernelFn fn = nullptr, of_f16 = nullptr, of_bf16 = nullptr;
 };
@@ -279,14 +280,10 @@ FG_INLINE bool has_plain_rows(const Plan& plan) {
 }
 // The one of two inputs that has one value for each row, when the other runs along the rows; else -1.
 FG_INLINE int lone_value_of_rows(const Plan& plan) {
-  if (plan.inputs != 2) return -1;
-  for (int i = 0; i < 2; ++i) {
-    const Operand *value = &plan.iter->in[i], *other = &plan.iter->in[1 - i];
-    if (plan.used[0] && plan.used[1] && !plan.constant[0] && !plan.constant[1] && value->strides[0] == 0 &&
-        other->strides[0] == 1)
-      return i;
-  }
-  return -1;
+  if (plan.inputs != 2 || !plan.used[0] || !plan.used[1] || plan.constant[0] || plan.constant[1]) return -1;
+  const int64_t first = plan.iter->in[0].strides[0], second = plan.iter->in[1].strides[0];
+  if (first == 0 && second == 1) return 0;
+  return first == 1 && second == 0 ? 1 : -1;
 }
 FG_NOINLINE void run_rows(void* context, int64_t chunk) {
   const Plan& plan = *static_cast<const Plan*>(context);
