@@ -92,7 +92,7 @@ def test_little_memory_for_libraries(name, monkeypatch):
     x = fg.arange(float(N), device=device)
     LIBRARIES[name](x)
     fg.cuda.empty_cache()
-    monkeypatch.setenv("FASTGRAD_EMU_MEMORY", str(fg.cuda.memory_reserved() + (2 << 20)))
+    monkeypatch.setenv("FASTGRAD_EMU_MEMORY", str(fg.cuda.memory_reserved() + 4096 + (2 << 20)))
     taken, texts = [], []
     with pytest.raises(fg.cuda.OutOfMemoryError):
         while True:
